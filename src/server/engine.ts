@@ -1,0 +1,102 @@
+/**
+ * The border between the client port, which knows sockets and protocols, and the driver, which knows the log: a
+ * request goes in, and when its outcome is known the engine writes the reply into the client's own writer.
+ */
+import type { NodeId } from '../raft/types.ts';
+import type { Call, DataCommand, Watch } from '../store/command.ts';
+import type { ReplyWriter } from '../store/reply.ts';
+
+/** The engine's view of a connection (or of any other caller). */
+export interface Client {
+  /** Where the replies of its requests go, in the order in which it submitted them. */
+  readonly reply: ReplyWriter;
+  /** `count` requests have been answered; called at most once per client and batch, after the replies were written. */
+  settled(count: number): void;
+  /** The answer to a `watch` request, called just before its `+OK` is written. */
+  watched(watches: readonly Watch[]): void;
+}
+
+/** One thing a client waits for. */
+export type Request =
+  | {
+      readonly kind: 'command';
+      readonly client: Client;
+      readonly command: DataCommand;
+      readonly args: readonly string[];
+    }
+  | {
+      readonly kind: 'transaction';
+      readonly client: Client;
+      readonly calls: readonly Call[];
+      readonly watches: readonly Watch[];
+    }
+  | { readonly kind: 'watch'; readonly client: Client; readonly keys: readonly string[] }
+  /** A reply already known (`+QUEUED`, an arity error) that has to wait for the ones before it. `text` is sent as it is. */
+  | { readonly kind: 'text'; readonly client: Client; readonly write: (reply: ReplyWriter) => void };
+
+/**
+ * Where a request waits. `log`: it rides in the next log entry; reads in it run just where they stand among the
+ * writes. `read`: it waits for a read round only. A client must not have requests open in both at once.
+ */
+export type Lane = 'log' | 'read';
+
+/** A node as clients see it. */
+export interface NodeAddress {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A member of the cluster as this node knows it. */
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly url: string;
+  /** `null` until the member told it. */
+  readonly client: { readonly host: string; readonly port: number } | null;
+  readonly role: 'leader' | 'follower' | 'learner' | 'unknown';
+  readonly self: boolean;
+  /** Whether a stream from it is open, true for this node itself. */
+  readonly connected: boolean;
+  /** Only on the leader: the last entry known to be durable there. */
+  readonly match: number | null;
+}
+
+/** What INFO, CLUSTER, ROLE and the status endpoint report. */
+export interface NodeStatus {
+  readonly id: NodeId;
+  readonly clusterId: string;
+  readonly group: string;
+  readonly role: 'follower' | 'preCandidate' | 'candidate' | 'leader';
+  readonly term: number;
+  readonly leader: NodeId | null;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly snapshotIndex: number;
+  readonly members: readonly MemberStatus[];
+  readonly keys: number;
+  readonly keysWithExpiry: number;
+  readonly fsync: 'always' | 'interval' | 'never';
+}
+
+export interface Engine {
+  /** True while this node leads: data commands are taken here and nowhere else. */
+  readonly leading: boolean;
+  /** The leader's client address where it is known, for MOVED. */
+  leaderAddress(): NodeAddress | null;
+  /**
+   * Takes a request; it is answered later, never within this call. All requests of one event-loop turn share an
+   * entry or a read round. On a node that does not lead, or when a bound is reached, the answer is an error.
+   */
+  submit(lane: Lane, request: Request): void;
+  /** Bytes of requests taken and not yet answered, for back-pressure. */
+  readonly pendingBytes: number;
+  status(): NodeStatus;
+  /** Index of the newest entry proposed here, for WAIT. */
+  readonly lastProposedIndex: number;
+  /** How many other nodes hold everything up to `index` on disk, as far as this leader knows. */
+  replicasAt(index: number): number;
+  /** Milliseconds since 1970, never running backwards, never before the last entry's time. */
+  now(): number;
+}

@@ -1,0 +1,80 @@
+/**
+ * One entry of the command table. From it come dispatch, arity and key checks, redirects, COMMAND and its
+ * subcommands, and the list of commands in the documentation.
+ */
+import type { Context } from './context.ts';
+import type { ReplyWriter } from './reply.ts';
+
+/** Redis's own flag names, as COMMAND INFO reports them, for those that have a meaning here. */
+export type CommandFlag =
+  | 'write'
+  | 'readonly'
+  | 'denyoom'
+  | 'admin'
+  | 'pubsub'
+  | 'noscript'
+  | 'blocking'
+  | 'loading'
+  | 'stale'
+  | 'skip_monitor'
+  | 'skip_slowlog'
+  | 'fast'
+  | 'no_auth'
+  | 'may_replicate'
+  | 'no_multi'
+  | 'movablekeys'
+  | 'allow_busy';
+
+/** What every command declares about itself. */
+export interface CommandSpec {
+  /** Lower case, as COMMAND reports it; a subcommand is `container|name`. */
+  readonly name: string;
+  /** The number of arguments with the name itself; negative: at least that many. */
+  readonly arity: number;
+  readonly flags: readonly CommandFlag[];
+  /** Position of the first key (the name is 0), 0 for none; of the last (negative: from the end); distance. */
+  readonly keys: { readonly first: number; readonly last: number; readonly step: number };
+  /** ACL categories without `@`. */
+  readonly categories: readonly string[];
+  readonly summary: string;
+  /** The Redis version that introduced it. */
+  readonly since: string;
+  /** The group on redis.io: `string`, `generic`, `connection`, … */
+  readonly group: string;
+  readonly complexity: string;
+  readonly subcommands?: readonly CommandSpec[];
+}
+
+/**
+ * A command over the keyspace. Deterministic: of the outside world it sees only `context` (the entry's time and
+ * seed) and `args`; `args[0]` is the name as the client wrote it. The arity is checked before. A handler writes
+ * exactly one reply, also when it fails, and a failing handler changes nothing.
+ */
+export interface DataCommand extends CommandSpec {
+  readonly kind: 'data';
+  /** True: goes through the log. False: runs on one node, after a read round, and changes nothing. */
+  readonly write: boolean;
+  readonly run: (context: Context, args: readonly string[], reply: ReplyWriter) => void;
+}
+
+/** A queued command of a transaction. */
+export interface Call {
+  readonly command: DataCommand;
+  readonly args: readonly string[];
+}
+
+/** A key that must still have this version when the transaction runs; see `Store.version`. */
+export interface Watch {
+  readonly key: string;
+  readonly version: number;
+}
+
+/** The keys among `args`, by the command's key positions. */
+export function keysOf(command: CommandSpec, args: readonly string[]): string[] {
+  const { first, last, step } = command.keys;
+  const keys: string[] = [];
+  if (first === 0) return keys;
+  const end = last < 0 ? args.length + last : last;
+  for (let at = first; at <= end && at < args.length; at += step) keys.push(args[at] ?? '');
+  return keys;
+}

@@ -1,0 +1,25 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/** Tests live beside what they test (`src`, unit) or in a folder per kind of environment (`test`). */
+const config: ViteUserConfig = defineConfig({
+  test: {
+    projects: [
+      {
+        test: { name: 'unit', include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts'], testTimeout: 30_000 },
+      },
+      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 120_000 } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
+
+export default config;
