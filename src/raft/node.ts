@@ -1,0 +1,475 @@
+/**
+ * The consensus core: Raft (Ongaro, "Consensus: Bridging Theory and Practice", 2014) as a deterministic state
+ * machine. `step(node, event)` changes the node in place and returns what the world has to do; nothing in this
+ * folder opens a socket, writes a file, reads a clock or waits. That is what lets a whole cluster run in one process
+ * from one seed.
+ *
+ * ```
+ *            tick, messages, client batches, disk acknowledgements
+ *                                  │
+ *                                  ▼
+ *                          step(node, event)          election.ts     votes, pre-votes, check-quorum
+ *                                  │                  leadership.ts   taking, leaving, transferring it
+ *                                  │                  replication.ts  appends, commitment
+ *                                  │                  reads.ts        read rounds
+ *                                  │                  snapshots.ts    install and compaction
+ *                                  ▼                  log.ts          what the core knows of the log
+ *      persist · send · apply · readReady · leadership · …
+ * ```
+ *
+ * Three rules carry the safety argument:
+ *
+ * 1. A reply that promises something durable is data inside the `persist` effect, so that it can't leave early; a
+ *    candidate's own vote and a leader's own acknowledgement count only when the disk has answered.
+ * 2. One disk write is in flight. When entries of it are truncated meanwhile, its acknowledgement shrinks.
+ * 3. Only committed *and* locally durable entries are applied.
+ *
+ * Time comes in with every event. A message of a later term ends whatever the node was doing, in one place, below.
+ */
+import {
+  campaign,
+  checkQuorum,
+  disregardsVoteRequest,
+  onHardStateDurable,
+  onPreVoteReply,
+  onPreVoteRequest,
+  onVoteReply,
+  onVoteRequest,
+  startPreVote,
+} from './election.ts';
+import { checkTransfer, continueTransfer, startTransfer, stepDown } from './leadership.ts';
+import { entryBytes, Log } from './log.ts';
+import { Random } from './random.ts';
+import {
+  advanceReads,
+  expireForwardedReads,
+  failForwardedReads,
+  onRead,
+  onReadIndexReply,
+  onReadIndexRequest,
+  releaseReads,
+} from './reads.ts';
+import {
+  advanceCommit,
+  appendOwn,
+  broadcastAppends,
+  broadcastHeartbeats,
+  commitTo,
+  onAppend,
+  onAppendReply,
+  onHeartbeatReply,
+  onLogReadForPeer,
+  onUnreachable,
+} from './replication.ts';
+import {
+  onInstallSnapshot,
+  onInstallSnapshotReply,
+  onSnapshotFetched,
+  onSnapshotFetchFailed,
+  onSnapshotRestored,
+  onSnapshotSaved,
+  restoreWhenDurable,
+} from './snapshots.ts';
+import { DEFAULT_LIMITS, type Node, type NodeOptions, resetElectionDeadline, send } from './state.ts';
+import {
+  asIndex,
+  type Configuration,
+  type Effect,
+  type Entry,
+  EntryType,
+  type Event,
+  type Heartbeat,
+  type Index,
+  invariant,
+  type Message,
+  type NodeId,
+  type Recovered,
+} from './types.ts';
+
+export type { Limits, Node, NodeOptions } from './state.ts';
+export { DEFAULT_LIMITS } from './state.ts';
+
+/**
+ * A node as it comes up from its disk. The state machine must stand at the recovered snapshot (or be empty) before
+ * the first step; entries behind it that are known to be committed are handed out by `apply`.
+ */
+export function openNode(options: NodeOptions, recovered: Recovered, now: number): Node {
+  const { hardState, snapshot } = recovered;
+  const applied = snapshot?.index ?? asIndex(0);
+  const log = new Log(recovered);
+  invariant(
+    hardState.term >= log.lastTerm,
+    () => `term ${hardState.term} on disk, last entry has term ${log.lastTerm}`,
+  );
+  invariant(
+    recovered.firstIndex <= applied + 1,
+    () => `log begins at ${recovered.firstIndex}, snapshot ends at ${applied}`,
+  );
+  invariant(
+    recovered.lastIndex >= applied,
+    () => `log ends at ${recovered.lastIndex}, snapshot at ${applied}`,
+  );
+  const node: Node = {
+    options,
+    id: options.id,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    random: new Random(options.seed),
+    log,
+    now,
+    term: hardState.term,
+    vote: hardState.vote,
+    durableHardState: hardState,
+    role: { name: 'follower' },
+    leader: null,
+    leaderContact: now,
+    leaderGone: false,
+    electionDeadline: now,
+    commitIndex: asIndex(Math.max(applied, Math.min(recovered.commit, recovered.lastIndex))),
+    appliedIndex: applied,
+    durableIndex: recovered.lastIndex,
+    persist: {
+      sequence: 0,
+      inFlight: null,
+      unsavedFrom: asIndex(recovered.lastIndex + 1),
+      hardStateDirty: false,
+      snapshot: null,
+      replies: [],
+    },
+    restoring: null,
+    fetching: null,
+    applyReading: null,
+    nextReadLogId: 1,
+    confirmedReads: [],
+    forwardedReads: new Map(),
+    reported: { role: 'follower', leader: null, term: hardState.term },
+    effects: [],
+  };
+  resetElectionDeadline(node);
+  return node;
+}
+
+/** The configuration in force: the latest in the log, committed or not. */
+export function configurationOf(node: Node): Configuration {
+  return node.log.configuration;
+}
+
+/**
+ * Feeds one event to the node and returns what to do about it, in order. Throws an `InvariantError` when something
+ * impossible happened; the process must end then, without carrying out anything more.
+ */
+export function step(node: Node, event: Event): Effect[] {
+  node.effects = [];
+  node.now = event.now;
+  const leaderBefore = node.leader;
+  dispatch(node, event);
+  if (node.leader !== leaderBefore) failForwardedReads(node);
+  settle(node);
+  return node.effects;
+}
+
+function dispatch(node: Node, event: Event): void {
+  switch (event.type) {
+    case 'tick':
+      onTick(node);
+      break;
+    case 'message':
+      onMessage(node, event.from, event.message);
+      break;
+    case 'persisted':
+      onPersisted(node, event.sequence);
+      break;
+    case 'propose':
+      onPropose(node, event.id, event.payload);
+      break;
+    case 'read':
+      onRead(node, event.id);
+      break;
+    case 'logRead':
+      onLogRead(node, event.id, event.entries);
+      break;
+    case 'snapshotSaved':
+      onSnapshotSaved(node, event.snapshot, event.compactTo);
+      break;
+    case 'snapshotFetched':
+      onSnapshotFetched(node, event.from, event.snapshot);
+      break;
+    case 'snapshotFetchFailed':
+      onSnapshotFetchFailed(node, event.from, event.snapshot);
+      break;
+    case 'snapshotRestored':
+      onSnapshotRestored(node, event.index);
+      break;
+    case 'peerDown':
+      onPeerDown(node, event.peer);
+      break;
+    case 'unreachable':
+      if (node.role.name === 'leader') onUnreachable(node.role, event.peer);
+      break;
+    case 'transfer':
+      startTransfer(node, event.to);
+      break;
+    case 'campaign':
+      if (node.role.name !== 'leader') startPreVote(node);
+      break;
+  }
+}
+
+/** What follows from any event: commitment, reads, the next disk write, applying, reporting. */
+function settle(node: Node): void {
+  if (node.role.name === 'leader') advanceReads(node, node.role);
+  flushPersist(node);
+  restoreWhenDurable(node);
+  applyCommitted(node);
+  releaseReads(node);
+  node.log.evict(asIndex(Math.min(node.appliedIndex, node.durableIndex)), node.limits.cacheBytes);
+  reportLeadership(node);
+}
+
+function onTick(node: Node): void {
+  const { role } = node;
+  if (node.forwardedReads.size > 0) expireForwardedReads(node);
+  if (role.name !== 'leader') {
+    if (node.now >= node.electionDeadline) startPreVote(node);
+    return;
+  }
+  checkQuorum(node);
+  if (node.role !== role) return;
+  checkTransfer(node, role);
+  if (node.now >= role.heartbeatAt) broadcastHeartbeats(node, role);
+}
+
+/**
+ * The one place where terms are compared. A later term makes this node a follower of it, except for what does not
+ * claim a term: a pre-vote request, and a request for a vote that stickiness disregards. An earlier term is answered
+ * with ours, so that its sender catches up, if the sender expects an answer.
+ */
+function onMessage(node: Node, from: NodeId, message: Message): void {
+  if (message.type === 'preVoteRequest') {
+    onPreVoteRequest(node, from, message);
+    return;
+  }
+  if (message.type === 'voteRequest' && disregardsVoteRequest(node, message)) return;
+  if (message.term > node.term) stepDown(node, message.term, null);
+  if (message.term < node.term) {
+    answerEarlierTerm(node, from, message);
+    return;
+  }
+  handle(node, from, message);
+}
+
+function handle(node: Node, from: NodeId, message: Exclude<Message, { type: 'preVoteRequest' }>): void {
+  const { role } = node;
+  switch (message.type) {
+    case 'preVoteReply':
+      onPreVoteReply(node, from, message);
+      break;
+    case 'voteRequest':
+      onVoteRequest(node, from, message);
+      break;
+    case 'voteReply':
+      onVoteReply(node, from, message);
+      break;
+    case 'append':
+      followLeader(node, from);
+      onAppend(node, from, message);
+      break;
+    case 'heartbeat':
+      followLeader(node, from);
+      onHeartbeat(node, from, message);
+      break;
+    case 'installSnapshot':
+      followLeader(node, from);
+      onInstallSnapshot(node, from, message);
+      break;
+    case 'appendReply':
+      if (role.name === 'leader') {
+        onAppendReply(node, role, from, message);
+        continueTransfer(node, role);
+      }
+      break;
+    case 'heartbeatReply':
+      if (role.name === 'leader') onHeartbeatReply(node, role, from, message);
+      break;
+    case 'installSnapshotReply':
+      if (role.name === 'leader') onInstallSnapshotReply(node, role, from, message);
+      break;
+    case 'timeoutNow':
+      if (role.name !== 'leader') campaign(node, true);
+      break;
+    case 'readIndexRequest':
+      onReadIndexRequest(node, from, message.id);
+      break;
+    case 'readIndexReply':
+      onReadIndexReply(node, message);
+      break;
+  }
+}
+
+/** The sender leads this term; there can be no other leader in it. */
+function followLeader(node: Node, from: NodeId): void {
+  invariant(node.role.name !== 'leader', () => `${from} and ${node.id} both lead term ${node.term}`);
+  stepDown(node, node.term, from);
+  node.leaderContact = node.now;
+  node.leaderGone = false;
+  resetElectionDeadline(node);
+}
+
+function onHeartbeat(node: Node, from: NodeId, heartbeat: Heartbeat): void {
+  // The leader knows that this node had everything up to `commit`; after a lost disk that may no longer be so.
+  commitTo(node, heartbeat.commit < node.log.lastIndex ? heartbeat.commit : node.log.lastIndex);
+  send(node, from, { type: 'heartbeatReply', term: node.term, round: heartbeat.round });
+}
+
+/** A message of a term that is over: whoever still acts in it learns the current one; late replies are dropped. */
+function answerEarlierTerm(node: Node, from: NodeId, message: Message): void {
+  const { term } = node;
+  switch (message.type) {
+    case 'voteRequest':
+      send(node, from, { type: 'voteReply', term, granted: false });
+      break;
+    case 'append':
+    case 'heartbeat':
+    case 'installSnapshot':
+      send(node, from, { type: 'heartbeatReply', term, round: 0 });
+      break;
+    case 'readIndexRequest':
+      send(node, from, { type: 'readIndexReply', term, id: message.id, index: null });
+      break;
+    case 'preVoteRequest':
+    case 'preVoteReply':
+    case 'voteReply':
+    case 'appendReply':
+    case 'heartbeatReply':
+    case 'installSnapshotReply':
+    case 'timeoutNow':
+    case 'readIndexReply':
+      break;
+  }
+}
+
+function onPropose(node: Node, id: number, payload: Uint8Array): void {
+  const { role } = node;
+  if (role.name !== 'leader') {
+    node.effects.push({ type: 'rejected', id, reason: 'notLeader' });
+  } else if (role.transfer !== null) {
+    node.effects.push({ type: 'rejected', id, reason: 'transferring' });
+  } else if (
+    role.uncommittedBytes > 0 &&
+    role.uncommittedBytes + payload.length > node.limits.uncommittedBytes
+  ) {
+    node.effects.push({ type: 'rejected', id, reason: 'busy' });
+  } else {
+    const entry = appendOwn(node, EntryType.batch, payload);
+    role.uncommittedBytes += entryBytes(entry);
+    node.effects.push({ type: 'proposed', id, index: entry.index, term: entry.term });
+    broadcastAppends(node, role);
+  }
+}
+
+/** A peer's process is gone. If it led, nobody has to wait for the election timeout to know. */
+function onPeerDown(node: Node, peer: NodeId): void {
+  if (node.role.name === 'leader') {
+    onUnreachable(node.role, peer);
+  } else if (node.leader === peer) {
+    node.leader = null;
+    node.leaderGone = true;
+    node.electionDeadline = node.now + node.random.between(0, node.options.heartbeatMs);
+  }
+}
+
+/* ---- disk ----------------------------------------------------------------------------------------------------- */
+
+/** Hands out everything that is not on its way to the disk yet, if the disk is free. */
+function flushPersist(node: Node): void {
+  const { persist, log } = node;
+  if (persist.inFlight !== null) return;
+  const first = persist.unsavedFrom;
+  if (
+    !persist.hardStateDirty &&
+    persist.snapshot === null &&
+    persist.replies.length === 0 &&
+    first > log.lastIndex
+  )
+    return;
+  const entries: Entry[] = [];
+  for (let index = first; index <= log.lastIndex; index = asIndex(index + 1)) entries.push(log.cached(index));
+  const hardState = { term: node.term, vote: node.vote };
+  persist.sequence += 1;
+  persist.inFlight = { sequence: persist.sequence, through: log.lastIndex, hardState, since: node.now };
+  node.effects.push({
+    type: 'persist',
+    sequence: persist.sequence,
+    hardState: persist.hardStateDirty ? hardState : null,
+    snapshot: persist.snapshot,
+    entries,
+    commit: node.commitIndex < log.lastIndex ? node.commitIndex : log.lastIndex,
+    // A promise made in an earlier term may speak of entries that are gone by now.
+    replies: persist.replies.filter(({ message }) => message.term === node.term),
+  });
+  persist.unsavedFrom = asIndex(log.lastIndex + 1);
+  persist.hardStateDirty = false;
+  persist.snapshot = null;
+  persist.replies = [];
+}
+
+function onPersisted(node: Node, sequence: number): void {
+  const { inFlight } = node.persist;
+  invariant(
+    inFlight?.sequence === sequence,
+    () => `disk write ${sequence} done, ${inFlight?.sequence ?? 'none'} is under way`,
+  );
+  node.persist.inFlight = null;
+  node.durableHardState = inFlight.hardState;
+  if (inFlight.through > node.durableIndex) node.durableIndex = inFlight.through;
+  onHardStateDurable(node);
+  if (node.role.name === 'leader') advanceCommit(node, node.role);
+}
+
+/* ---- applying ------------------------------------------------------------------------------------------------- */
+
+/** Hands committed, locally durable entries to the state machine; after a restart they come back from disk first. */
+function applyCommitted(node: Node): void {
+  if (node.restoring !== null || node.applyReading !== null) return;
+  const to = asIndex(Math.min(node.commitIndex, node.durableIndex));
+  if (to <= node.appliedIndex) return;
+  const from = asIndex(node.appliedIndex + 1);
+  if (from < node.log.cacheFirst) {
+    node.applyReading = node.nextReadLogId++;
+    const last = asIndex(Math.min(to, node.log.cacheFirst - 1));
+    node.effects.push({
+      type: 'readLog',
+      id: node.applyReading,
+      from,
+      to: last,
+      maxBytes: node.limits.applyBytes,
+    });
+    return;
+  }
+  apply(node, node.log.slice(from, to, Number.POSITIVE_INFINITY));
+}
+
+function apply(node: Node, entries: readonly Entry[]): void {
+  node.effects.push({ type: 'apply', entries });
+  node.appliedIndex = entries.at(-1)?.index ?? node.appliedIndex;
+}
+
+function onLogRead(node: Node, id: number, entries: readonly Entry[]): void {
+  if (id === node.applyReading) {
+    node.applyReading = null;
+    const first: Index | undefined = entries[0]?.index;
+    invariant(
+      first === node.appliedIndex + 1,
+      () => `read ${String(first)} from disk, applied ${node.appliedIndex}`,
+    );
+    apply(node, entries);
+  } else if (node.role.name === 'leader') {
+    onLogReadForPeer(node, node.role, id, entries);
+  }
+}
+
+function reportLeadership(node: Node): void {
+  const { reported, role, leader, term } = node;
+  if (reported.role === role.name && reported.leader === leader && reported.term === term) return;
+  node.reported = { role: role.name, leader, term };
+  node.effects.push({ type: 'leadership', role: role.name, leader, term });
+}
