@@ -141,7 +141,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     nextReadLogId: 1,
     confirmedReads: [],
     forwardedReads: new Map(),
-    reported: { role: 'follower', leader: null, term: hardState.term },
+    reported: { role: 'follower', leader: null, term: hardState.term, configuration: log.configuration },
     effects: [],
   };
   resetElectionDeadline(node);
@@ -222,7 +222,7 @@ function settle(node: Node): void {
   applyCommitted(node);
   releaseReads(node);
   node.log.evict(asIndex(Math.min(node.appliedIndex, node.durableIndex)), node.limits.cacheBytes);
-  reportLeadership(node);
+  report(node);
 }
 
 function onTick(node: Node): void {
@@ -467,9 +467,15 @@ function onLogRead(node: Node, id: number, entries: readonly Entry[]): void {
   }
 }
 
-function reportLeadership(node: Node): void {
-  const { reported, role, leader, term } = node;
+function report(node: Node): void {
+  const { reported, role, leader, term, log } = node;
+  if (reported.configuration !== log.configuration) {
+    reported.configuration = log.configuration;
+    node.effects.push({ type: 'configuration', configuration: log.configuration });
+  }
   if (reported.role === role.name && reported.leader === leader && reported.term === term) return;
-  node.reported = { role: role.name, leader, term };
+  reported.role = role.name;
+  reported.leader = leader;
+  reported.term = term;
   node.effects.push({ type: 'leadership', role: role.name, leader, term });
 }

@@ -5,6 +5,7 @@
 import type { Log } from './log.ts';
 import type { Random } from './random.ts';
 import {
+  type Configuration,
   type Effect,
   type HardState,
   type Index,
@@ -175,8 +176,8 @@ export interface Node {
   confirmedReads: { readonly index: Index; readonly ids: number[] }[];
   /** This follower's own reads that wait for the leader's answer, with the time at which they are given up. */
   readonly forwardedReads: Map<number, number>;
-  /** What `leadership` last reported. */
-  reported: { role: Role['name']; leader: NodeId | null; term: Term };
+  /** What `leadership` and `configuration` last reported. */
+  reported: { role: Role['name']; leader: NodeId | null; term: Term; configuration: Configuration };
   effects: Effect[];
 }
 
