@@ -1,0 +1,105 @@
+/** A node for tests: a real fastify server on 127.0.0.1 with a transport, which notes all that happens to it. */
+import type { AddressInfo } from 'node:net';
+import fastify, { type FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { type Member, type Message, type NodeId, asGroupId, asNodeId } from '../../raft/types.ts';
+import { type ClientAddress } from '../identity.ts';
+import { Transport, type TransportOptions } from '../transport.ts';
+
+/** Notes of all nodes of a test, and a way to wait until they say something. */
+export class Watch {
+  readonly #waiting = new Set<() => void>();
+
+  /** Resolves as soon as `condition` holds; it is asked again after everything that happens to a node. */
+  until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (!condition()) return;
+        this.#waiting.delete(check);
+        resolve();
+      };
+      this.#waiting.add(check);
+      check();
+    });
+  }
+
+  notify(): void {
+    for (const check of this.#waiting) check();
+  }
+}
+
+export interface TestNode {
+  readonly id: NodeId;
+  readonly url: string;
+  readonly member: Member;
+  readonly transport: Transport;
+  readonly app: FastifyInstance;
+  readonly messages: { readonly from: NodeId; readonly message: Message }[];
+  readonly down: NodeId[];
+  readonly unreachable: NodeId[];
+  readonly addresses: Map<NodeId, ClientAddress>;
+  /** Log lines, parsed. */
+  readonly log: { readonly level: number; readonly msg: string }[];
+  /** As `kill -9` does: the listener and all sockets are gone, nothing is said. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface NodeOptions
+  extends Partial<Pick<TransportOptions, 'clusterId' | 'secret' | 'heartbeatMs' | 'snapshots'>> {
+  readonly port?: number;
+  readonly peers?: readonly Member[];
+}
+
+export async function startNode(watch: Watch, name: string, options: NodeOptions = {}): Promise<TestNode> {
+  const id = asNodeId(name);
+  const app = fastify();
+  const node = {
+    id,
+    app,
+    messages: [] as { from: NodeId; message: Message }[],
+    down: [] as NodeId[],
+    unreachable: [] as NodeId[],
+    addresses: new Map<NodeId, ClientAddress>(),
+    log: [] as { level: number; msg: string }[],
+  };
+  const noting =
+    <Args extends unknown[]>(note: (...args: Args) => void): ((...args: Args) => void) =>
+    (...args) => {
+      note(...args);
+      // After the transport is done with the callback, so that its own state says the same.
+      setImmediate(() => watch.notify());
+    };
+  const transport = new Transport({
+    self: { id, group: asGroupId('main') },
+    clusterId: options.clusterId ?? 'test',
+    secret: options.secret ?? null,
+    clientAddress: () => ({ host: `${name}.test`, port: 6380 }),
+    heartbeatMs: options.heartbeatMs ?? 500,
+    logger: pino(
+      { level: 'info' },
+      { write: noting((line: string) => node.log.push(JSON.parse(line) as { level: number; msg: string })) },
+    ),
+    snapshots: options.snapshots ?? { open: () => null },
+    onMessage: noting((from, message) => node.messages.push({ from, message })),
+    onPeerDown: noting((peer) => node.down.push(peer)),
+    onUnreachable: noting((peer) => node.unreachable.push(peer)),
+    onPeerAddress: noting((peer, address) => node.addresses.set(peer, address)),
+  });
+  transport.routes(app);
+  transport.setPeers(options.peers ?? []);
+  await app.listen({ host: '127.0.0.1', port: options.port ?? 0 });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  let stopped = false;
+  const stop = async (): Promise<void> => {
+    if (stopped) return;
+    stopped = true;
+    await transport.close();
+    await app.close();
+  };
+  const kill = async (): Promise<void> => {
+    app.server.closeAllConnections();
+    await stop();
+  };
+  return { ...node, transport, url, member: { id, url }, stop, kill };
+}
