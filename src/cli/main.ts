@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+/**
+ * The `kvorum` command. This file only makes sure that the runtime can run the rest, before any of it is loaded:
+ * the verbs are in `program.ts`, each with a file of its own.
+ */
+import module from 'node:module';
+
+const NODE_MAJOR_MIN = 24;
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < NODE_MAJOR_MIN) {
+  console.error(
+    `kvorum: this is Node ${process.versions.node}, kvorum needs Node ${NODE_MAJOR_MIN} or newer; install it, or start through npm, which brings its own`,
+  );
+  process.exitCode = 1;
+} else {
+  // Works only for what is loaded after the call: hence the import below and none above.
+  module.enableCompileCache();
+  const { run } = await import('./program.ts');
+  await run(process.argv);
+}
