@@ -29,7 +29,15 @@
  * stream), `snapshot` (files in chunks), `peer` (all streams with one node) and this one (all peers, the routes).
  */
 import { Readable } from 'node:stream';
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
 import type { Logger } from 'pino';
 import type { GroupId, Member, Message, NodeId, SnapshotMeta } from '../raft/types.ts';
 import {
@@ -77,29 +85,15 @@ export interface TransportOptions {
   readonly onPeerAddress: (peer: NodeId, address: ClientAddress) => void;
 }
 
-/** What {@link Transport.routes} needs of a fastify server, whatever its logger or type provider. */
-export interface RouteHost {
-  get(path: string, options: RouteOptions, handler: (request: never, reply: never) => unknown): unknown;
-  addHook(name: 'preClose', hook: () => Promise<void>): unknown;
-}
-interface RouteOptions {
-  readonly exposeHeadRoute: boolean;
-  readonly logLevel: 'warn';
-}
-
-/** The parts of fastify's request and reply that the handlers use. */
-interface Request {
-  readonly headers: IncomingHttpHeaders;
-  readonly params: unknown;
-  readonly query: unknown;
-}
-interface Reply {
-  readonly raw: ServerResponse;
-  hijack(): unknown;
-  code(status: number): Reply;
-  headers(values: Record<string, string>): Reply;
-  send(payload: unknown): Reply;
-}
+/** A fastify server, whatever logger it was given. */
+type Server<Log extends FastifyBaseLogger> = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  Log
+>;
+type Request = Pick<FastifyRequest, 'headers' | 'params' | 'query'>;
+type Reply = Pick<FastifyReply, 'raw' | 'hijack' | 'code' | 'headers' | 'send'>;
 
 /** The connections of one node, in one group, with all its peers. */
 export class Transport {
@@ -131,14 +125,14 @@ export class Transport {
    * the server listens, or members are turned away as unknown. Streams end when the server begins to close, which
    * would otherwise wait for them.
    */
-  routes(app: RouteHost): void {
+  routes<Log extends FastifyBaseLogger>(app: Server<Log>): void {
     const path = `/raft/v1/${this.#options.self.group}`;
     const options = { exposeHeadRoute: false, logLevel: 'warn' } as const;
-    app.get(`${path}/stream/:lane`, options, (request: Request, reply: Reply) => {
+    app.get(`${path}/stream/:lane`, options, (request, reply) => {
       this.#serveStream(request, reply);
       return reply;
     });
-    app.get(`${path}/snapshot/:name`, options, async (request: Request, reply: Reply) => {
+    app.get(`${path}/snapshot/:name`, options, async (request, reply) => {
       await this.#serveSnapshot(request, reply);
       return reply;
     });
