@@ -1,0 +1,51 @@
+/**
+ * A hash of a whole keyspace for comparing nodes: a sum of one hash per key, so that the order in which a node
+ * happens to hold its keys doesn't count. Against accidents, not against attackers.
+ */
+import type { Keyspace } from './keyspace.ts';
+
+/** 16 hexadecimal digits. O(bytes): for tests, checks and diagnosis. */
+export function digestOf(keyspace: Keyspace): string {
+  let high = 0;
+  let low = 0;
+  for (const shard of keyspace.shards) {
+    for (const [key, { value, expiresAt, version }] of shard) {
+      // A CRC would not do: it is linear, so two keys that swap their values would cancel out in a sum.
+      let one = absorb(absorb(0x9747_b28c, key), value);
+      let other = absorb(absorb(0x3c6e_f372, value), key);
+      for (const number of [key.length, value.length, expiresAt, version]) {
+        one = mix(mix(one, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+        other = mix(mix(other, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+      }
+      high = (high + finish(one)) | 0;
+      low = (low + finish(other)) | 0;
+    }
+  }
+  return hexadecimal(high) + hexadecimal(low);
+}
+
+/** Murmur3's step with a 32-bit word. */
+function mix(hash: number, word: number): number {
+  let scrambled = Math.imul(word, 0xcc9e_2d51);
+  scrambled = Math.imul((scrambled << 15) | (scrambled >>> 17), 0x1b87_3593);
+  const mixed = hash ^ scrambled;
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe654_6b64) | 0;
+}
+
+function absorb(hash: number, text: string): number {
+  let absorbed = hash;
+  for (let at = 0; at < text.length; at++) absorbed = mix(absorbed, text.charCodeAt(at));
+  return absorbed;
+}
+
+/** Murmur3's last step: every bit of the input reaches every bit of the result. */
+function finish(hash: number): number {
+  let mixed = hash;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
+}
+
+function hexadecimal(word: number): string {
+  return (word >>> 0).toString(16).padStart(8, '0');
+}

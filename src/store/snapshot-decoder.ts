@@ -1,0 +1,142 @@
+/** Reads what `snapshot.ts` describes and writes. */
+import { crc32 } from 'node:zlib';
+import { ByteReader, FormatError, VARINT_BYTES_MAX } from './bytes.ts';
+import { Chunks } from './chunks.ts';
+import { invariant } from './invariant.ts';
+import { Keyspace } from './keyspace.ts';
+import {
+  FORMAT_VERSION,
+  FRAME_BYTES_MAX,
+  FRAME_HEADER_BYTES,
+  MAGIC,
+  type SnapshotPosition,
+  TYPE_STRING,
+} from './snapshot.ts';
+import { MAX_STRING_BYTES } from './value.ts';
+
+/** A record has a key, a value and a few numbers. */
+const RECORD_BYTES_MAX = 2 * MAX_STRING_BYTES + 1024;
+
+/** Takes the bytes of a snapshot in pieces of any size and builds a keyspace from them. */
+export class SnapshotDecoder {
+  readonly #complete: (keyspace: Keyspace, position: SnapshotPosition) => void;
+  readonly #keyspace = new Keyspace();
+  /** Bytes pushed that don't make a whole frame yet. */
+  readonly #frames = new Chunks();
+  /** Bytes out of frames that don't make a whole record yet. */
+  readonly #bodies = new Chunks();
+  #position: SnapshotPosition | null = null;
+  #state: 'open' | 'ended' | 'failed' = 'open';
+
+  /** `complete` gets the result, from `finish`. */
+  constructor(complete: (keyspace: Keyspace, position: SnapshotPosition) => void) {
+    this.#complete = complete;
+  }
+
+  /**
+   * Takes the next bytes, which the caller may use again. Throws a {@link FormatError} with the offset when the
+   * snapshot is damaged; nothing comes of it then.
+   */
+  push(bytes: Uint8Array): void {
+    invariant(this.#state !== 'failed', 'a snapshot goes on after its damage was reported');
+    this.#frames.push(Buffer.from(bytes));
+    try {
+      while (this.#readFrame());
+    } catch (error) {
+      this.#state = 'failed';
+      throw error;
+    }
+  }
+
+  /** All bytes were pushed: puts the new state in place, or throws a {@link FormatError} if some are missing. */
+  finish(): void {
+    invariant(this.#state !== 'failed', 'a damaged snapshot is to take effect');
+    if (this.#state !== 'ended' || this.#frames.length > 0 || this.#position === null) {
+      this.#state = 'failed';
+      throw new FormatError('the snapshot is cut off', this.#frames.offset + this.#frames.length);
+    }
+    this.#complete(this.#keyspace, this.#position);
+  }
+
+  /** False when there is no whole frame. */
+  #readFrame(): boolean {
+    const { offset } = this.#frames;
+    if (this.#state === 'ended' && this.#frames.length > 0)
+      throw new FormatError('bytes after the end of the snapshot', offset);
+    if (this.#frames.length < FRAME_HEADER_BYTES) return false;
+    const header = this.#frames.peek(FRAME_HEADER_BYTES);
+    const length = header.readUInt32LE(0);
+    const checksum = header.readUInt32LE(4);
+    if (length === 0 || length > FRAME_BYTES_MAX)
+      throw new FormatError(`a snapshot frame of ${length} bytes`, offset);
+    if (this.#frames.length < FRAME_HEADER_BYTES + length) return false;
+    const body = this.#frames.take(FRAME_HEADER_BYTES + length).subarray(FRAME_HEADER_BYTES);
+    if (crc32(body) !== checksum) throw new FormatError('a wrong checksum of the snapshot frame', offset);
+    this.#bodies.push(body);
+    if (this.#position === null) this.#position = this.#readHeader();
+    while (this.#readRecord());
+    return true;
+  }
+
+  #readHeader(): SnapshotPosition {
+    const reader = new ByteReader(this.#bodies.peek(this.#bodies.length));
+    let magic = '';
+    while (magic.length < MAGIC.length) magic += String.fromCharCode(reader.byte('the magic'));
+    if (magic !== MAGIC) throw new FormatError(`not a snapshot: it begins with ${JSON.stringify(magic)}`, 0);
+    const version = reader.byte('the format version');
+    if (version !== FORMAT_VERSION)
+      throw new FormatError(
+        `snapshot format ${version} is not ${FORMAT_VERSION}, the one this release reads,`,
+        MAGIC.length,
+      );
+    const time = reader.double('the time');
+    if (!Number.isSafeInteger(time) || time < 0) reader.fail(`the time ${time} is not valid before`);
+    const appliedIndex = reader.varint('the applied index');
+    this.#keyspace.writeNumber = reader.varint('the number of writes');
+    this.#bodies.take(reader.offset);
+    return { time, appliedIndex };
+  }
+
+  /** False when there is no whole record. */
+  #readRecord(): boolean {
+    const available = this.#bodies.length;
+    if (available === 0) return false;
+    const head = this.#bodies.peek(Math.min(available, VARINT_BYTES_MAX));
+    // The length itself may be cut off by the end of the frame.
+    if (available < VARINT_BYTES_MAX && head.every((byte) => byte >= 0x80)) return false;
+    const headReader = new ByteReader(head, this.#bodies.offset);
+    const length = headReader.varint('the length of a record');
+    if (length === 0) return this.#readEnd();
+    if (length > RECORD_BYTES_MAX) headReader.fail(`a record of ${length} bytes before`);
+    const headBytes = headReader.offset - this.#bodies.offset;
+    if (available < headBytes + length) return false;
+    this.#bodies.take(headBytes);
+    const { offset } = this.#bodies;
+    this.#restore(new ByteReader(this.#bodies.take(length), offset));
+    return true;
+  }
+
+  #restore(reader: ByteReader): void {
+    const type = reader.byte('the type of a value');
+    if (type !== TYPE_STRING) reader.fail(`the unknown value type ${type} before`);
+    const version = reader.varint('a version');
+    const expiresAt = reader.varint('a deadline');
+    const key = reader.string('a key');
+    const value = reader.string('a value');
+    if (reader.remaining > 0) reader.fail(`${reader.remaining} bytes too many in a record`);
+    if (!this.#keyspace.restore(key, value, expiresAt, version))
+      reader.fail('the same key a second time before');
+  }
+
+  #readEnd(): boolean {
+    const reader = new ByteReader(this.#bodies.peek(this.#bodies.length), this.#bodies.offset);
+    reader.byte('the end');
+    const count = reader.varint('the number of keys');
+    if (count !== this.#keyspace.size)
+      reader.fail(`${this.#keyspace.size} keys in a snapshot of ${count}, known`);
+    if (reader.remaining > 0) reader.fail('bytes after the end of the snapshot');
+    this.#bodies.take(this.#bodies.length);
+    this.#state = 'ended';
+    return false;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The whole state as bytes, written in slices while writes go on, and read back in any chunking.
+ *
+ * ```
+ * snapshot := frame*                                 every frame can be checked by itself
+ * frame    := length:u32  crc32:u32  body            length and checksum of the body
+ * bodies   := magic  version:u8  time:f64  appliedIndex  writeNumber  record*  0  count
+ * record   := length  type:u8  version  expiresAt  key  value      length of what follows it
+ * ```
+ *
+ * The bodies of all frames, put together, are one stream; a record may lie across frames, the header and the end never do. Numbers without a size are
+ * varints, key and value strings. The type says how the value is to be read: 1 is a string.
+ *
+ * **The view.** A snapshot shows one moment, though the store changes while it is written. The encoder goes through
+ * the shards in order. Just before a key changes in a shard that it hasn't reached, it keeps what the key held (a
+ * pointer: values are immutable); when it comes to the shard it takes the kept image in place of the present one and
+ * lets it go. So a snapshot costs memory only for keys that change ahead of it, and stops nobody.
+ */
+import { crc32 } from 'node:zlib';
+import { ByteWriter, VARINT_BYTES_MAX } from './bytes.ts';
+import { invariant } from './invariant.ts';
+import { type Entry, type Keyspace, SHARD_COUNT, type View } from './keyspace.ts';
+import { isString, type Value } from './value.ts';
+
+export const MAGIC = 'KVSS';
+export const FORMAT_VERSION = 1;
+export const TYPE_STRING = 1;
+
+export const FRAME_HEADER_BYTES = 8;
+/** The largest frame that is written or read. */
+export const FRAME_BYTES_MAX: number = 64 * 1024 * 1024;
+/** The smallest: room for a frame's header and the snapshot's. */
+export const FRAME_BYTES_MIN = 64;
+/** What a record holds besides the bytes of its key and value: a type and five numbers. */
+const RECORD_OVERHEAD_BYTES = 1 + 5 * VARINT_BYTES_MAX;
+/** A zero and the count. */
+const END_BYTES = 1 + VARINT_BYTES_MAX;
+
+/** Where in the log a snapshot stands. */
+export interface SnapshotPosition {
+  readonly time: number;
+  readonly appliedIndex: number;
+}
+
+/** What a key held at the moment of the snapshot. */
+interface Image {
+  readonly value: Value;
+  readonly expiresAt: number;
+  readonly version: number;
+}
+
+/** Writes a snapshot of the keyspace as it is when the encoder is made. */
+export class SnapshotEncoder implements View {
+  readonly #keyspace: Keyspace;
+  readonly #shards: readonly ReadonlyMap<string, Entry>[];
+  readonly #writer = new ByteWriter(FRAME_BYTES_MIN);
+  /** Images of keys that changed, per shard not reached yet; null: the key did not exist. */
+  readonly #images: (Map<string, Image | null> | undefined)[] = [];
+  /** The first shard whose keys have not been collected. */
+  #nextShard = 0;
+  /** The keys of the shard before it, and how many of them were written. */
+  #collected: { readonly key: string; readonly image: Image }[] = [];
+  #written = 0;
+  /** What is left of the header or of a record too long for one frame. */
+  #rest: string[];
+  #count = 0;
+  #state: 'open' | 'ended' = 'open';
+
+  constructor(keyspace: Keyspace, { time, appliedIndex }: SnapshotPosition) {
+    invariant(keyspace.view === null, 'two snapshots at a time');
+    keyspace.view = this;
+    this.#keyspace = keyspace;
+    this.#shards = keyspace.shards;
+    const header = new ByteWriter(FRAME_BYTES_MIN);
+    header.characters(MAGIC);
+    header.byte(FORMAT_VERSION);
+    header.double(time);
+    header.varint(appliedIndex);
+    header.varint(keyspace.writeNumber);
+    this.#rest = [header.view().toString('latin1')];
+  }
+
+  /** The next piece of at most `maxBytes` bytes, at least {@link FRAME_BYTES_MIN}; null when there is no more. */
+  next(maxBytes: number): Uint8Array | null {
+    invariant(
+      maxBytes >= FRAME_BYTES_MIN && maxBytes <= FRAME_BYTES_MAX,
+      `snapshot frames of ${maxBytes} bytes`,
+    );
+    if (this.#state === 'ended') return null;
+    this.#writer.truncate(0);
+    this.#writer.characters('\0'.repeat(FRAME_HEADER_BYTES));
+    this.#fill(maxBytes);
+    const frame = Buffer.allocUnsafeSlow(this.#writer.length);
+    frame.set(this.#writer.view());
+    frame.writeUInt32LE(frame.length - FRAME_HEADER_BYTES, 0);
+    frame.writeUInt32LE(crc32(frame.subarray(FRAME_HEADER_BYTES)), 4);
+    return frame;
+  }
+
+  /** Gives the snapshot up. Does nothing when it has ended. */
+  cancel(): void {
+    this.#end();
+  }
+
+  beforeChange(shard: number, key: string, entry: Entry | undefined): void {
+    if (shard < this.#nextShard) return;
+    const images = (this.#images[shard] ??= new Map());
+    if (images.has(key)) return;
+    images.set(key, entry === undefined ? null : imageOf(entry));
+  }
+
+  /** From now on the encoder's shards are its own. */
+  beforeClear(): void {
+    this.#keyspace.view = null;
+  }
+
+  #end(): void {
+    this.#state = 'ended';
+    if (this.#keyspace.view === this) this.#keyspace.view = null;
+    this.#images.length = 0;
+    this.#collected = [];
+    this.#rest = [];
+  }
+
+  /** Adds to the frame until it is full or the snapshot at its end. */
+  #fill(maxBytes: number): void {
+    for (;;) {
+      const room = maxBytes - this.#writer.length;
+      if (this.#rest.length > 0) {
+        if (room === 0) return;
+        this.#writeRest(room);
+        continue;
+      }
+      const record = this.#nextRecord();
+      if (record === undefined) {
+        if (room < END_BYTES) return;
+        this.#writer.byte(0);
+        this.#writer.varint(this.#count);
+        this.#end();
+        return;
+      }
+      const { key, image } = record;
+      const bytes = key.length + image.value.length + RECORD_OVERHEAD_BYTES;
+      if (bytes > room && bytes <= maxBytes - FRAME_HEADER_BYTES) return;
+      this.#written++;
+      this.#count++;
+      if (bytes <= room) writeRecord(this.#writer, key, image);
+      else this.#rest = recordPieces(key, image);
+    }
+  }
+
+  #writeRest(room: number): void {
+    const [piece = '', ...others] = this.#rest;
+    this.#writer.characters(piece.slice(0, room));
+    this.#rest = piece.length > room ? [piece.slice(room), ...others] : others;
+  }
+
+  #nextRecord(): { readonly key: string; readonly image: Image } | undefined {
+    while (this.#written === this.#collected.length && this.#nextShard < SHARD_COUNT) {
+      this.#collected = this.#collect(this.#nextShard);
+      this.#written = 0;
+      this.#nextShard++;
+    }
+    return this.#collected[this.#written];
+  }
+
+  /** What the shard held at the moment of the snapshot. */
+  #collect(at: number): { key: string; image: Image }[] {
+    const shard = this.#shards[at] ?? new Map<string, Entry>();
+    const images = this.#images[at];
+    this.#images[at] = undefined;
+    const found: { key: string; image: Image }[] = [];
+    for (const [key, entry] of shard) {
+      const image = images?.get(key);
+      if (image !== null) found.push({ key, image: image ?? imageOf(entry) });
+    }
+    for (const [key, image] of images ?? [])
+      if (image !== null && !shard.has(key)) found.push({ key, image });
+    return found;
+  }
+}
+
+function imageOf({ value, expiresAt, version }: Entry): Image {
+  return { value, expiresAt, version };
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 128)) bytes++;
+  return bytes;
+}
+
+/** Everything of a record before the characters of its key, those after them up to the value's characters. */
+function writeRecordHead(writer: ByteWriter, key: string, { value, expiresAt, version }: Image): void {
+  const bytes =
+    1 +
+    varintBytes(version) +
+    varintBytes(expiresAt) +
+    varintBytes(key.length) +
+    key.length +
+    varintBytes(value.length) +
+    value.length;
+  writer.varint(bytes);
+  writer.byte(TYPE_STRING);
+  writer.varint(version);
+  writer.varint(expiresAt);
+  writer.varint(key.length);
+}
+
+function writeRecord(writer: ByteWriter, key: string, image: Image): void {
+  invariant(isString(image.value), 'a value that is no string in a snapshot');
+  writeRecordHead(writer, key, image);
+  writer.characters(key);
+  writer.string(image.value);
+}
+
+/** The same bytes, as strings to be cut at will without a copy of the value. */
+function recordPieces(key: string, image: Image): string[] {
+  const writer = new ByteWriter(FRAME_BYTES_MIN);
+  writeRecordHead(writer, key, image);
+  const head = writer.view().toString('latin1');
+  writer.truncate(0);
+  writer.varint(image.value.length);
+  return [head, key, writer.view().toString('latin1'), image.value].filter((piece) => piece.length > 0);
+}

@@ -1,0 +1,15 @@
+/** All commands over the keyspace. A new one is an entry in a file of `commands/` and nothing else. */
+import type { DataCommand } from './command.ts';
+import { expiryCommands } from './commands/expiry.ts';
+import { keyCommands } from './commands/keys.ts';
+import { stringCommands } from './commands/strings.ts';
+
+/** By their names in lower case. */
+export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
+  [...stringCommands, ...keyCommands, ...expiryCommands].map((command) => [command.name, command]),
+);
+
+/** Whether `args`, the name included, are as many as the command takes. */
+export function hasArity(command: DataCommand, args: readonly string[]): boolean {
+  return command.arity >= 0 ? args.length === command.arity : args.length >= -command.arity;
+}
