@@ -1,0 +1,447 @@
+/**
+ * Where the pure core meets the world: events go into `step`, effects come out and become disk writes, messages,
+ * applied entries and answers. The driver is the only place that calls `step`, one event at a time; an effect that
+ * causes an event at once (a disk write with nothing to write, for example) queues it behind the current one.
+ *
+ * ```
+ *   requests.ts ──propose, read──▶ ┌────────┐ ──persist──▶ wal ──persisted──┐
+ *   transport ─────message───────▶ │  step  │ ──send─────▶ transport        │
+ *   timers ──────────tick────────▶ └────────┘ ──apply────▶ requests, store  │
+ *                                       ▲───────────────────────────────────┘
+ * ```
+ *
+ * A failed disk write or a broken invariant ends the process through `onFatal`: what is on disk is then still what
+ * the core believed, and nothing more was promised.
+ */
+import type { Logger } from 'pino';
+import { configurationOf, type Node, openNode, step } from '../raft/node.ts';
+import { membersOf } from '../raft/configuration.ts';
+import {
+  asIndex,
+  type Configuration,
+  type Effect,
+  type Entry,
+  EntryType,
+  type Event,
+  type GroupId,
+  type Index,
+  type Member,
+  type Message,
+  type NodeId,
+  type Persist,
+  type Recovered,
+  type SnapshotMeta,
+} from '../raft/types.ts';
+import type { Store } from '../store/store.ts';
+import type { Transport } from '../transport/transport.ts';
+import type { Wal } from '../wal/wal.ts';
+import type { Clock } from './clock.ts';
+import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
+import { Requests } from './requests.ts';
+import { Snapshotter } from './snapshotter.ts';
+
+/** Ticks per heartbeat: how finely timeouts are noticed. */
+const TICKS_PER_HEARTBEAT = 5;
+/** How often a leader looks for keys whose time has come when nothing else writes. */
+const EXPIRE_EVERY_MS = 100;
+/** Election timeouts are this many heartbeats, up to twice as many. */
+export const ELECTION_HEARTBEATS = 10;
+
+type Plain<T> = T extends unknown ? Omit<T, 'now'> : never;
+
+export interface DriverOptions {
+  readonly id: NodeId;
+  readonly group: GroupId;
+  readonly clusterId: string;
+  readonly recovered: Recovered;
+  readonly wal: Wal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly heartbeatMs: number;
+  readonly snapshotEntries: number;
+  readonly snapshotBytes: number;
+  readonly fsync: NodeStatus['fsync'];
+  readonly seed: number;
+  /** Where clients reach this node. */
+  readonly clientAddress: () => { readonly host: string; readonly port: number };
+  /** URLs given by the operator win over those in the configuration: addresses may change while a node is down. */
+  readonly urls: ReadonlyMap<NodeId, string>;
+  /** The process must end. Called at most once; the driver does nothing more. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class Driver implements Engine {
+  readonly #options: DriverOptions;
+  readonly #node: Node;
+  readonly #requests: Requests;
+  readonly #snapshotter: Snapshotter;
+  readonly #transport: Transport;
+  readonly #clientAddresses = new Map<NodeId, { readonly host: string; readonly port: number }>();
+  readonly #events: Plain<Event>[] = [];
+  #stepping = false;
+  #stopped = false;
+  #diskBusy = false;
+  #timers: NodeJS.Timeout[] = [];
+  #diskIdle: (() => void) | null = null;
+  #onTransferEnded: ((ok: boolean) => void) | null = null;
+
+  /** The store must stand at `recovered.snapshot`. */
+  constructor(options: DriverOptions, transport: Transport) {
+    this.#options = options;
+    this.#transport = transport;
+    const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
+    const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
+    this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());
+    this.#requests = new Requests({
+      store,
+      clock,
+      proposer: {
+        isLeading: () => this.leading,
+        isDiskBusy: () => this.#diskBusy,
+        leaderAddress: () => this.leaderAddress(),
+        propose: (id, payload) => this.#step({ type: 'propose', id, payload }),
+        read: (id) => this.#step({ type: 'read', id }),
+      },
+    });
+    this.#snapshotter = new Snapshotter({
+      store,
+      wal,
+      transport,
+      logger,
+      entries: options.snapshotEntries,
+      bytes: options.snapshotBytes,
+    });
+  }
+
+  /** Tells the transport who the peers are; before the HTTP port listens, or they would be turned away as unknown. */
+  connectPeers(): void {
+    this.#setPeers(configurationOf(this.#node));
+  }
+
+  /** Begins to take part. A node that is the only voter has nobody to wait for. */
+  start(): void {
+    const { heartbeatMs } = this.#options;
+    this.#timers = [
+      setInterval(() => this.#step({ type: 'tick' }), heartbeatMs / TICKS_PER_HEARTBEAT),
+      setInterval(() => this.#requests.expire(), EXPIRE_EVERY_MS),
+    ];
+    const { voters, outgoing } = configurationOf(this.#node);
+    const alone = voters.length === 1 && outgoing.length === 0 && voters[0]?.id === this.#options.id;
+    this.#step(alone ? { type: 'campaign' } : { type: 'tick' });
+  }
+
+  /** Hands leadership over if this node has it and another can take it. Resolves when that is settled. */
+  async handOver(): Promise<void> {
+    if (!this.leading || membersOf(configurationOf(this.#node)).length === 1 || this.#stopped) return;
+    const ended = new Promise<boolean>((resolve) => {
+      this.#onTransferEnded = resolve;
+    });
+    this.#step({ type: 'transfer', to: null });
+    const ok = await ended;
+    this.#options.logger.info({ ok }, ok ? 'leadership handed over' : 'leadership could not be handed over');
+  }
+
+  /** Stops taking part, once the disk write under way is done. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#snapshotter.stop();
+    this.#stopped = true;
+    if (this.#diskBusy) {
+      await new Promise<void>((resolve) => {
+        this.#diskIdle = resolve;
+      });
+    }
+    this.#requests.leadershipLost();
+  }
+
+  /* ---- what the transport tells ------------------------------------------------------------------------------- */
+
+  onMessage(from: NodeId, message: Message): void {
+    this.#step({ type: 'message', from, message });
+  }
+
+  onPeerDown(peer: NodeId): void {
+    this.#options.logger.warn({ peer }, 'peer is down: its streams closed and a new connection was refused');
+    this.#step({ type: 'peerDown', peer });
+  }
+
+  onUnreachable(peer: NodeId): void {
+    this.#step({ type: 'unreachable', peer });
+  }
+
+  onPeerAddress(peer: NodeId, address: { readonly host: string; readonly port: number }): void {
+    this.#clientAddresses.set(peer, address);
+  }
+
+  /* ---- what the client port asks ------------------------------------------------------------------------------ */
+
+  get leading(): boolean {
+    return this.#node.role.name === 'leader' && !this.#stopped;
+  }
+
+  get pendingBytes(): number {
+    return this.#requests.pendingBytes;
+  }
+
+  get lastProposedIndex(): number {
+    return this.#requests.lastProposedIndex;
+  }
+
+  now(): number {
+    return this.#requests.now();
+  }
+
+  submit(lane: Lane, request: Request): void {
+    this.#requests.submit(lane, request);
+  }
+
+  leaderAddress(): NodeAddress | null {
+    const { leader } = this.#node;
+    const address = leader === null ? null : this.#addressOf(leader);
+    return leader === null || address === null ? null : { id: leader, ...address };
+  }
+
+  replicasAt(index: number): number {
+    const { role } = this.#node;
+    if (role.name !== 'leader') return 0;
+    let count = 0;
+    for (const { match } of role.progress.values()) if (match >= index) count += 1;
+    return count;
+  }
+
+  status(): NodeStatus {
+    const { id, group, clusterId, store, fsync } = this.#options;
+    const { role, term, leader, log, commitIndex, appliedIndex } = this.#node;
+    return {
+      id,
+      clusterId,
+      group,
+      role: role.name,
+      term,
+      leader,
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      commitIndex,
+      appliedIndex,
+      snapshotIndex: log.snapshot?.index ?? 0,
+      members: membersOf(log.configuration).map((member) => this.#memberStatus(member)),
+      keys: store.size,
+      keysWithExpiry: store.expiring,
+      fsync,
+    };
+  }
+
+  #memberStatus({ id, url }: Member): MemberStatus {
+    const { role, leader, log } = this.#node;
+    const self = id === this.#options.id;
+    const learner = log.configuration.learners.some((member) => member.id === id);
+    const progress = role.name === 'leader' ? role.progress.get(id) : undefined;
+    const ownMatch = role.name === 'leader' && self ? this.#node.durableIndex : null;
+    return {
+      id,
+      url: this.#options.urls.get(id) ?? url,
+      client: this.#addressOf(id),
+      role: id === leader ? 'leader' : learner ? 'learner' : leader === null ? 'unknown' : 'follower',
+      self,
+      connected: self || this.#transport.connected(id),
+      match: progress?.match ?? ownMatch,
+    };
+  }
+
+  #addressOf(id: NodeId): { readonly host: string; readonly port: number } | null {
+    return id === this.#options.id ? this.#options.clientAddress() : (this.#clientAddresses.get(id) ?? null);
+  }
+
+  /* ---- events in, effects out --------------------------------------------------------------------------------- */
+
+  #step(event: Plain<Event>): void {
+    if (this.#stopped) return;
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const effects = step(this.#node, { ...next, now: this.#options.clock.monotonic() });
+        for (const effect of effects) this.#perform(effect);
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'persist':
+        this.#persist(effect);
+        break;
+      case 'send':
+        this.#transport.send(effect.to, effect.message);
+        break;
+      case 'apply':
+        for (const entry of effect.entries) this.#apply(entry);
+        this.#snapshotIfDue();
+        break;
+      case 'proposed':
+        this.#requests.proposed(effect.id, effect.index, effect.term);
+        break;
+      case 'rejected':
+        this.#requests.rejected(effect.id, effect.reason);
+        break;
+      case 'readReady':
+        this.#requests.readsReady(effect.ids);
+        break;
+      case 'readFailed':
+        this.#requests.readsFailed(effect.ids, effect.reason);
+        break;
+      case 'readLog':
+        this.#readLog(effect.id, effect.from, effect.to, effect.maxBytes);
+        break;
+      case 'compact':
+        this.#background(this.#compact(effect.to));
+        break;
+      case 'fetchSnapshot':
+        this.#fetchSnapshot(effect.from, effect.snapshot);
+        break;
+      case 'restoreSnapshot':
+        this.#background(this.#restoreSnapshot(effect.snapshot));
+        break;
+      case 'configuration':
+        this.#setPeers(effect.configuration);
+        break;
+      case 'leadership':
+        this.#onLeadership(effect);
+        break;
+      case 'transferEnded':
+        this.#onTransferEnded?.(effect.ok);
+        this.#onTransferEnded = null;
+        break;
+    }
+  }
+
+  #onLeadership({ role, leader, term }: Extract<Effect, { type: 'leadership' }>): void {
+    this.#options.logger.info({ role, leader, term }, 'leadership');
+    if (role !== 'leader') this.#requests.leadershipLost();
+  }
+
+  #setPeers(configuration: Configuration): void {
+    const { id, urls } = this.#options;
+    const peers = membersOf(configuration).filter((member) => member.id !== id);
+    this.#transport.setPeers(peers.map((peer) => ({ id: peer.id, url: urls.get(peer.id) ?? peer.url })));
+  }
+
+  /* ---- disk --------------------------------------------------------------------------------------------------- */
+
+  #persist(work: Persist): void {
+    if (work.hardState === null && work.snapshot === null && work.entries.length === 0) {
+      this.#persisted(work);
+      return;
+    }
+    this.#diskBusy = true;
+    this.#write(work).then(
+      () => {
+        this.#diskBusy = false;
+        this.#diskIdle?.();
+        if (this.#stopped) return;
+        this.#persisted(work);
+        this.#requests.flush();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #write({ hardState, entries, commit, snapshot }: Persist): Promise<void> {
+    if (snapshot === null) return this.#options.wal.append({ hardState, entries, commit });
+    return this.#writeBehindSnapshot({ hardState, entries, commit, snapshot });
+  }
+
+  /** The term first: a log that begins in a term the node does not know of would not open again. */
+  async #writeBehindSnapshot(
+    work: Pick<Persist, 'hardState' | 'entries' | 'commit'> & { snapshot: SnapshotMeta },
+  ): Promise<void> {
+    const { wal } = this.#options;
+    if (work.hardState !== null)
+      await wal.append({ hardState: work.hardState, entries: [], commit: asIndex(0) });
+    await wal.resetToSnapshot(work.snapshot);
+    if (work.entries.length > 0)
+      await wal.append({ hardState: null, entries: work.entries, commit: work.commit });
+  }
+
+  #persisted(work: Persist): void {
+    for (const { to, message } of work.replies) this.#transport.send(to, message);
+    this.#step({ type: 'persisted', sequence: work.sequence });
+  }
+
+  #readLog(id: number, from: Index, to: Index, maxBytes: number): void {
+    this.#options.wal.read(from, to, maxBytes).then(
+      (entries) => this.#step({ type: 'logRead', id, entries }),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #compact(to: Index): Promise<void> {
+    await this.#options.wal.compact(to);
+    await this.#options.wal.purgeSnapshots(1);
+  }
+
+  /* ---- state machine ------------------------------------------------------------------------------------------ */
+
+  #apply(entry: Entry): void {
+    if (entry.type === EntryType.batch) {
+      this.#requests.apply(entry);
+    } else {
+      const { store } = this.#options;
+      store.beginEntry(entry.index, store.time);
+      store.endEntry();
+    }
+    this.#snapshotter.applied(entry.payload.length);
+  }
+
+  #snapshotIfDue(): void {
+    if (!this.#snapshotter.due) return;
+    const { log, appliedIndex } = this.#node;
+    const index = asIndex(this.#options.store.appliedIndex);
+    const term = log.termAt(index);
+    // A later entry of the same step may have moved the log on; the next one will find it due again.
+    if (term === null || index !== appliedIndex || this.#node.restoring !== null) return;
+    const at = log.configurationAt(index);
+    const state = { index, term, configuration: at.configuration, configurationIndex: at.index };
+    this.#background(
+      this.#snapshotter.take(state).then((taken) => {
+        if (taken !== null) this.#step({ type: 'snapshotSaved', ...taken });
+      }),
+    );
+  }
+
+  async #restoreSnapshot(snapshot: SnapshotMeta): Promise<void> {
+    await this.#snapshotter.restore(snapshot);
+    this.#step({ type: 'snapshotRestored', index: snapshot.index });
+  }
+
+  #fetchSnapshot(from: NodeId, snapshot: SnapshotMeta): void {
+    this.#snapshotter.fetch(from, snapshot).then(
+      () => this.#step({ type: 'snapshotFetched', from, snapshot }),
+      (error: unknown) => {
+        this.#options.logger.warn(
+          { from, index: snapshot.index, error: String(error) },
+          'snapshot could not be fetched',
+        );
+        this.#step({ type: 'snapshotFetchFailed', from, snapshot });
+      },
+    );
+  }
+
+  /** Work that nothing waits for here, but that must not fail. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#options.onFatal(error);
+  }
+}

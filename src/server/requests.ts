@@ -1,0 +1,360 @@
+/**
+ * Requests of clients on their way through the log or a read round.
+ *
+ * ```
+ *   submit('log', …) ──▶ gathering ──▶ sealed: one entry ──▶ proposed ──▶ applied ──▶ executed, answered
+ *   submit('read', …) ─▶ gathering ──▶ read round ────────▶ ready ─────────────────▶ executed, answered
+ * ```
+ *
+ * All requests of one event-loop turn share an entry, and while the disk is busy with one batch the next gathers, so
+ * the cost of a disk write is shared by everyone who waits for it. Reads in the `log` lane are not part of the entry:
+ * they run on this node between the writes of their batch, where the client put them. That is linearizable: the entry
+ * was proposed after they arrived, and its commitment proves that this node still led.
+ *
+ * Keys expire by the time in the log alone, on all nodes alike (`store.time`). A read that finds a key whose deadline
+ * has passed on this node's clock but not in the log waits until an entry with the new time is applied: a key once
+ * seen as gone stays gone, whoever leads next and whatever its clock says.
+ */
+import type { Entry, Rejection } from '../raft/types.ts';
+import { BatchEncoder } from '../store/batch.ts';
+import { keysOf } from '../store/command.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from './clock.ts';
+import type { Client, Lane, NodeAddress, Request } from './engine.ts';
+import { busy, clusterDown, moved, outcomeUnknown } from './errors.ts';
+import { keySlot } from './slot.ts';
+
+/** Bytes of requests taken and not answered; beyond it new ones are turned away with -BUSY. */
+export const PENDING_BYTES_MAX: number = 64 * 1024 * 1024;
+/** A batch is sealed before it grows beyond this; what is left waits for the next entry. */
+export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024;
+/** What a request costs in memory beside the bytes of its arguments. */
+const REQUEST_OVERHEAD_BYTES = 96;
+/** Keys removed by one entry because their time has come; more wait for the next entry, invisible meanwhile. */
+const EXPIRED_KEYS_PER_ENTRY = 1000;
+
+/** Requests that share an outcome. */
+interface Batch {
+  readonly requests: Request[];
+  bytes: number;
+  /** Set once it is proposed: the entry that carries it. */
+  index: number;
+  term: number;
+  /** The time that travels in the entry. */
+  time: number;
+  /** Keys that the entry removes before the first request runs. */
+  expired: readonly string[];
+}
+
+/** What this module needs from the driver that owns the consensus core. */
+export interface Proposer {
+  isLeading(): boolean;
+  /** Whether a write of this node's log is under way; the next batch gathers until it is done. */
+  isDiskBusy(): boolean;
+  leaderAddress(): NodeAddress | null;
+  /** Answered by {@link Requests.proposed} or {@link Requests.rejected}, within this call. */
+  propose(id: number, payload: Uint8Array): void;
+  /** Answered by {@link Requests.readsReady} or {@link Requests.readsFailed}. */
+  read(id: number): void;
+}
+
+export class Requests {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #proposer: Proposer;
+  readonly #encoder = new BatchEncoder();
+  #gatheringWrites: Batch[] = [];
+  #gatheringReads: Batch | null = null;
+  readonly #proposing = new Map<number, Batch>();
+  /** Proposed and not yet applied, oldest first. */
+  readonly #proposed: Batch[] = [];
+  readonly #reading = new Map<number, Batch>();
+  /** Confirmed reads that wait until the log's time has passed a deadline; later ones queue behind them. */
+  readonly #parked: Batch[] = [];
+  #nextId = 1;
+  #flushScheduled = false;
+  #lastTime = 0;
+  #pendingBytes = 0;
+  #lastProposedIndex = 0;
+
+  constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#proposer = options.proposer;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get lastProposedIndex(): number {
+    return this.#lastProposedIndex;
+  }
+
+  /** Milliseconds since 1970, never before a time already in the log. */
+  now(): number {
+    return Math.max(this.#clock.wall(), this.#store.time, this.#lastTime);
+  }
+
+  submit(lane: Lane, request: Request): void {
+    const bytes = sizeOf(request);
+    const full =
+      request.kind !== 'text' && this.#pendingBytes + bytes > PENDING_BYTES_MAX && this.#pendingBytes > 0;
+    const taken: Request = full
+      ? { kind: 'text', client: request.client, write: (reply) => reply.error(busy(this.#pendingBytes)) }
+      : request;
+    const batch = lane === 'log' ? this.#batchForWrite(bytes) : (this.#gatheringReads ??= emptyBatch());
+    batch.requests.push(taken);
+    batch.bytes += bytes;
+    this.#pendingBytes += bytes;
+    this.#schedule();
+  }
+
+  /** The disk is free again: what has gathered may go. */
+  flush(): void {
+    this.#flushScheduled = false;
+    this.#startReads();
+    this.#proposeNext();
+  }
+
+  /** Proposes the removal of keys whose time has come, if there are any and nothing else carries it soon. */
+  expire(): void {
+    if (!this.#proposer.isLeading() || this.#proposed.length > 0 || this.#gatheringWrites.length > 0) return;
+    if (!this.#store.hasDue(this.now())) return;
+    this.#gatheringWrites.push(emptyBatch());
+    this.#schedule();
+  }
+
+  proposed(id: number, index: number, term: number): void {
+    const batch = this.#take(this.#proposing, id);
+    batch.index = index;
+    batch.term = term;
+    this.#lastProposedIndex = index;
+    this.#proposed.push(batch);
+  }
+
+  rejected(id: number, reason: Rejection): void {
+    this.#refuse(this.#take(this.#proposing, id), reason);
+  }
+
+  readsReady(ids: readonly number[]): void {
+    for (const id of ids) this.#parked.push(this.#take(this.#reading, id));
+    this.#runParked();
+  }
+
+  readsFailed(ids: readonly number[], reason: Rejection): void {
+    for (const id of ids) this.#refuse(this.#take(this.#reading, id), reason);
+  }
+
+  /** Runs a committed batch: with its clients when it is this leadership's own, for nobody otherwise. */
+  apply(entry: Entry): void {
+    const own = this.#proposed[0];
+    if (own === undefined || own.index !== entry.index || own.term !== entry.term) {
+      this.#store.applyBatch(entry.index, entry.payload);
+    } else {
+      this.#proposed.shift();
+      this.#execute(own, entry);
+    }
+    if (this.#parked.length > 0) this.#runParked();
+  }
+
+  /**
+   * This node no longer leads. What was proposed may still be committed by the next leader: its outcome is unknown.
+   * What was not proposed never will be.
+   */
+  leadershipLost(): void {
+    for (const batch of this.#proposed.splice(0)) {
+      this.#answer(batch, (request) => {
+        if (isWrite(request)) request.client.reply.error(outcomeUnknown());
+        else this.#redirect(request);
+      });
+    }
+    for (const batch of this.#gatheringWrites.splice(0)) this.#refuse(batch, 'notLeader');
+    for (const batch of this.#parked.splice(0)) this.#refuse(batch, 'notLeader');
+  }
+
+  #schedule(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => this.flush());
+  }
+
+  #batchForWrite(bytes: number): Batch {
+    const last = this.#gatheringWrites.at(-1);
+    if (last !== undefined && last.bytes + bytes <= BATCH_BYTES_MAX) return last;
+    const batch = emptyBatch();
+    this.#gatheringWrites.push(batch);
+    return batch;
+  }
+
+  #take(from: Map<number, Batch>, id: number): Batch {
+    const batch = from.get(id);
+    if (batch === undefined) throw new Error(`no batch has the id ${id}`);
+    from.delete(id);
+    return batch;
+  }
+
+  #startReads(): void {
+    const batch = this.#gatheringReads;
+    if (batch === null) return;
+    this.#gatheringReads = null;
+    const id = this.#nextId++;
+    this.#reading.set(id, batch);
+    this.#proposer.read(id);
+  }
+
+  #proposeNext(): void {
+    while (this.#gatheringWrites.length > 0) {
+      if (this.#proposer.isLeading() && this.#proposer.isDiskBusy()) return;
+      const batch = this.#gatheringWrites.shift();
+      if (batch === undefined) return;
+      const id = this.#nextId++;
+      this.#proposing.set(id, batch);
+      this.#proposer.propose(id, this.#encode(batch));
+    }
+  }
+
+  #encode(batch: Batch): Uint8Array {
+    const time = this.now();
+    this.#lastTime = time;
+    batch.time = time;
+    if (this.#store.hasDue(time)) {
+      batch.expired = this.#store.dueKeys(time, EXPIRED_KEYS_PER_ENTRY);
+      this.#encoder.addExpire(batch.expired);
+    }
+    for (const request of batch.requests) {
+      if (!isWrite(request)) continue;
+      if (request.kind === 'command') this.#encoder.addCommand(request.args);
+      else if (request.kind === 'transaction') this.#encoder.addTransaction(request.calls, request.watches);
+    }
+    return this.#encoder.finish(time);
+  }
+
+  #execute(batch: Batch, entry: Entry): void {
+    const store = this.#store;
+    store.beginEntry(entry.index, batch.time);
+    if (batch.expired.length > 0) store.expire(batch.expired);
+    this.#answer(batch, (request) => {
+      const { reply } = request.client;
+      if (request.kind === 'command' && request.command.write)
+        store.execute(request.command, request.args, reply);
+      else if (request.kind === 'transaction' && isWrite(request)) {
+        store.executeTransaction(request.calls, request.watches, reply);
+      } else this.#runRead(request, store.time);
+    });
+    store.endEntry();
+  }
+
+  /** Runs confirmed reads in order; those that have met a deadline, and all behind them, wait for the log's time. */
+  #runParked(): void {
+    for (;;) {
+      const batch = this.#parked[0];
+      if (batch === undefined) return;
+      const now = this.now();
+      if (this.#proposer.isLeading() && this.#store.hasDue(now) && this.#touchesDue(batch, now)) {
+        if (this.#proposed.length === 0 && this.#gatheringWrites.length === 0) {
+          this.#gatheringWrites.push(emptyBatch());
+          this.#schedule();
+        }
+        return;
+      }
+      this.#parked.shift();
+      this.#answer(batch, (request) => this.#runRead(request, now));
+    }
+  }
+
+  #touchesDue(batch: Batch, now: number): boolean {
+    return batch.requests.some((request) => keysRead(request).some((key) => this.#store.isDue(key, now)));
+  }
+
+  #runRead(request: Request, now: number): void {
+    const { client } = request;
+    switch (request.kind) {
+      case 'command':
+        this.#store.read(request.command, request.args, client.reply, now);
+        break;
+      case 'transaction':
+        this.#store.readTransaction(request.calls, request.watches, client.reply, now);
+        break;
+      case 'watch':
+        client.watched(request.keys.map((key) => ({ key, version: this.#store.version(key) })));
+        client.reply.ok();
+        break;
+      case 'text':
+        request.write(client.reply);
+        break;
+    }
+  }
+
+  /** Nothing of this batch was appended: every request is answered with what the client can do instead. */
+  #refuse(batch: Batch, reason: Rejection): void {
+    this.#answer(batch, (request) => {
+      if (request.kind === 'text') request.write(request.client.reply);
+      else if (reason === 'busy') request.client.reply.error(busy(this.#pendingBytes));
+      else this.#redirect(request);
+    });
+  }
+
+  #redirect(request: Request): void {
+    if (request.kind === 'text') {
+      request.write(request.client.reply);
+      return;
+    }
+    const leader = this.#proposer.leaderAddress();
+    const key = keysRead(request)[0];
+    const slot = key === undefined ? 0 : keySlot(key);
+    request.client.reply.error(leader === null ? clusterDown() : moved(slot, leader));
+  }
+
+  #answer(batch: Batch, write: (request: Request) => void): void {
+    this.#pendingBytes -= batch.bytes;
+    const counts = new Map<Client, number>();
+    for (const request of batch.requests) {
+      write(request);
+      counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
+    }
+    for (const [client, count] of counts) client.settled(count);
+  }
+}
+
+function emptyBatch(): Batch {
+  return { requests: [], bytes: 0, index: 0, term: 0, time: 0, expired: [] };
+}
+
+/** Whether the request is part of the entry. */
+export function isWrite(request: Request): boolean {
+  if (request.kind === 'command') return request.command.write;
+  return request.kind === 'transaction' && request.calls.some(({ command }) => command.write);
+}
+
+function keysRead(request: Request): readonly string[] {
+  switch (request.kind) {
+    case 'command':
+      return keysOf(request.command, request.args);
+    case 'transaction':
+      return request.calls.flatMap(({ command, args }) => keysOf(command, args));
+    case 'watch':
+      return request.keys;
+    case 'text':
+      return [];
+  }
+}
+
+function sizeOf(request: Request): number {
+  switch (request.kind) {
+    case 'command':
+      return bytesOf(request.args);
+    case 'transaction':
+      return request.calls.reduce((sum, { args }) => sum + bytesOf(args), REQUEST_OVERHEAD_BYTES);
+    case 'watch':
+      return bytesOf(request.keys);
+    case 'text':
+      return REQUEST_OVERHEAD_BYTES;
+  }
+}
+
+function bytesOf(args: readonly string[]): number {
+  let bytes = REQUEST_OVERHEAD_BYTES;
+  for (const arg of args) bytes += arg.length;
+  return bytes;
+}

@@ -1,0 +1,159 @@
+/**
+ * Snapshots between the store, the disk and the other nodes: when to take one, and how to write, fetch and restore
+ * it in slices, so that the event loop is never held for long.
+ */
+import type { Logger } from 'pino';
+import { asIndex, type Index, type NodeId, type SnapshotMeta, type Term } from '../raft/types.ts';
+import type { SnapshotEncoder } from '../store/snapshot.ts';
+import type { Store } from '../store/store.ts';
+import type { Transport } from '../transport/transport.ts';
+import type { Wal } from '../wal/wal.ts';
+
+/** What is encoded in one go; at about 250 MB/s a slice of it holds the loop for a millisecond. */
+const SLICE_BYTES = 256 * 1024;
+/** Of the entries between two snapshots, this part stays in the log for members that were away only shortly. */
+const KEPT_TAIL_SHARE = 0.5;
+
+/** Where a snapshot of the applied state would stand. */
+export interface AppliedState {
+  readonly index: Index;
+  readonly term: Term;
+  readonly configuration: SnapshotMeta['configuration'];
+  readonly configurationIndex: Index;
+}
+
+export class Snapshotter {
+  readonly #store: Store;
+  readonly #wal: Wal;
+  readonly #transport: Pick<Transport, 'fetchSnapshot'>;
+  readonly #logger: Logger;
+  readonly #entriesMax: number;
+  readonly #bytesMax: number;
+  #entriesSince = 0;
+  #bytesSince = 0;
+  /** The snapshot being taken; restoring another one ends it. */
+  #taking: { readonly encoder: SnapshotEncoder; aborted: boolean } | null = null;
+  #fetching: AbortController | null = null;
+
+  constructor(options: {
+    store: Store;
+    wal: Wal;
+    transport: Pick<Transport, 'fetchSnapshot'>;
+    logger: Logger;
+    entries: number;
+    bytes: number;
+  }) {
+    this.#store = options.store;
+    this.#wal = options.wal;
+    this.#transport = options.transport;
+    this.#logger = options.logger;
+    this.#entriesMax = options.entries;
+    this.#bytesMax = options.bytes;
+  }
+
+  /** Counts an applied entry. */
+  applied(bytes: number): void {
+    this.#entriesSince += 1;
+    this.#bytesSince += bytes;
+  }
+
+  /** Whether it is time for a snapshot and none is under way. */
+  get due(): boolean {
+    if (this.#taking !== null) return false;
+    return this.#entriesSince >= this.#entriesMax || this.#bytesSince >= this.#bytesMax;
+  }
+
+  /**
+   * Writes a snapshot of the state as it is now, while later entries are applied. Resolves to what it covers and how
+   * far the log may be compacted, or to null when a restore made it pointless.
+   */
+  async take(state: AppliedState): Promise<{ snapshot: SnapshotMeta; compactTo: Index } | null> {
+    const taking = { encoder: this.#store.startSnapshot(), aborted: false };
+    this.#taking = taking;
+    const keep = Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
+    this.#entriesSince = 0;
+    this.#bytesSince = 0;
+    const startedAt = performance.now();
+    try {
+      const writer = await this.#wal.createSnapshot(state);
+      while (!taking.aborted) {
+        const block = taking.encoder.next(SLICE_BYTES);
+        if (block === null) break;
+        await writer.write(block);
+        await nextTurn();
+      }
+      if (taking.aborted) {
+        await writer.abort();
+        return null;
+      }
+      const snapshot = await writer.finish();
+      const ms = Math.round(performance.now() - startedAt);
+      this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
+      return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
+    } finally {
+      if (this.#taking === taking) this.#taking = null;
+    }
+  }
+
+  /** Replaces the store's content by a snapshot on this node's disk. */
+  async restore(snapshot: SnapshotMeta): Promise<void> {
+    this.#abortTaking();
+    const decoder = this.#store.beginRestore();
+    const reader = await this.#wal.openSnapshot(snapshot);
+    try {
+      for await (const block of reader) {
+        decoder.push(block);
+        await nextTurn();
+      }
+    } finally {
+      await reader.close();
+    }
+    decoder.finish();
+    this.#entriesSince = 0;
+    this.#bytesSince = 0;
+    this.#logger.info(
+      { index: snapshot.index, bytes: snapshot.bytes, keys: this.#store.size },
+      'snapshot restored',
+    );
+  }
+
+  /** Gets a snapshot's file from another node; resolves when it is durable here. A newer fetch ends an older one. */
+  async fetch(from: NodeId, snapshot: SnapshotMeta): Promise<void> {
+    this.#fetching?.abort();
+    const aborted = new AbortController();
+    this.#fetching = aborted;
+    try {
+      const receiver = await this.#wal.receiveSnapshot(snapshot);
+      this.#logger.info(
+        { from, index: snapshot.index, bytes: snapshot.bytes, offset: receiver.offset },
+        'fetching snapshot',
+      );
+      try {
+        await this.#transport.fetchSnapshot(from, snapshot, receiver, aborted.signal);
+        await receiver.finish();
+      } catch (error) {
+        await receiver.suspend();
+        throw error;
+      }
+    } finally {
+      if (this.#fetching === aborted) this.#fetching = null;
+    }
+  }
+
+  /** Ends whatever is under way. */
+  stop(): void {
+    this.#abortTaking();
+    this.#fetching?.abort();
+  }
+
+  #abortTaking(): void {
+    if (this.#taking === null) return;
+    this.#taking.aborted = true;
+    this.#taking.encoder.cancel();
+    this.#taking = null;
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
