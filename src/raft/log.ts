@@ -49,7 +49,8 @@ export class Log {
   private runs: TermRun[];
   /** Oldest first; the first one was in force at `compacted.index`, the last one is in force now. */
   private configurations: ConfigurationAt[];
-  private cache: Entry[] = [];
+  /** Slots before `cacheHead` are emptied: their payloads must not stay alive until the array is trimmed. */
+  private cache: (Entry | null)[] = [];
   private cacheHead = 0;
   private cacheFirstIndex: Index;
   private cacheBytes = 0;
@@ -133,7 +134,7 @@ export class Log {
       () => `truncation at ${index} removes every configuration`,
     );
     const kept = Math.max(this.cacheHead, this.cacheHead + index - this.cacheFirstIndex);
-    for (const entry of this.cache.splice(kept)) this.cacheBytes -= entryBytes(entry);
+    for (const entry of this.cache.splice(kept)) this.cacheBytes -= entry === null ? 0 : entryBytes(entry);
     this.lastIndex = asIndex(index - 1);
     if (this.cacheFirstIndex > index) this.cacheFirstIndex = index;
   }
@@ -187,7 +188,7 @@ export class Log {
   /** The cached entry at `index`. */
   cached(index: Index): Entry {
     const entry = this.cache[this.cacheHead + index - this.cacheFirstIndex];
-    invariant(entry !== undefined && entry.index === index, () => `entry ${index} is not in memory`);
+    invariant(entry?.index === index, () => `entry ${index} is not in memory`);
     return entry;
   }
 
@@ -214,8 +215,9 @@ export class Log {
 
   private evictFirst(): void {
     const entry = this.cache[this.cacheHead];
-    invariant(entry !== undefined, () => 'eviction from an empty cache');
+    invariant(entry !== undefined && entry !== null, () => 'eviction from an empty cache');
     this.cacheBytes -= entryBytes(entry);
+    this.cache[this.cacheHead] = null;
     this.cacheHead += 1;
     this.cacheFirstIndex = asIndex(this.cacheFirstIndex + 1);
   }

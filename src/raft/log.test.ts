@@ -1,0 +1,114 @@
+import { expect, test } from 'vitest';
+import { encodeConfiguration } from './configuration.ts';
+import { conflictHint, isUpToDate, Log } from './log.ts';
+import { asIndex, asNodeId, asTerm, type Configuration, EntryType, type SnapshotMeta } from './types.ts';
+
+const one: Configuration = { voters: [{ id: asNodeId('a'), url: 'http://a' }], outgoing: [], learners: [] };
+const two: Configuration = { ...one, learners: [{ id: asNodeId('b'), url: 'http://b' }] };
+
+/** A log whose entry at place i + 1 has the i-th term. */
+function logOf(...terms: number[]): Log {
+  const log = new Log({
+    hardState: { term: asTerm(9), vote: null },
+    snapshot: null,
+    firstIndex: asIndex(1),
+    lastIndex: asIndex(0),
+    compacted: { index: asIndex(0), term: asTerm(0) },
+    termRuns: [],
+    configurations: [{ index: asIndex(0), configuration: one }],
+    commit: asIndex(0),
+  });
+  for (const [at, term] of terms.entries()) {
+    log.append({
+      index: asIndex(at + 1),
+      term: asTerm(term),
+      type: EntryType.batch,
+      payload: new Uint8Array(10),
+    });
+  }
+  return log;
+}
+
+function snapshotAt(index: number, term: number): SnapshotMeta {
+  return {
+    index: asIndex(index),
+    term: asTerm(term),
+    configuration: one,
+    configurationIndex: asIndex(0),
+    bytes: 1,
+    checksum: 1,
+  };
+}
+
+const terms = (log: Log): (number | null)[] =>
+  Array.from({ length: log.lastIndex + 2 }, (_, index) => log.termAt(asIndex(index)));
+
+test('terms are known for every kept index and for the one before', () => {
+  const log = logOf(1, 1, 2, 5, 5);
+  expect(terms(log)).toEqual([0, 1, 1, 2, 5, 5, null]);
+  log.snapshot = snapshotAt(3, 2);
+  log.compact(asIndex(3));
+  expect(terms(log)).toEqual([null, null, null, 2, 5, 5, null]);
+  log.truncateFrom(asIndex(5));
+  expect(terms(log)).toEqual([null, null, null, 2, 5, null]);
+});
+
+test('compaction up to the last entry leaves an empty log that goes on', () => {
+  const log = logOf(1, 2);
+  log.snapshot = snapshotAt(2, 2);
+  log.compact(asIndex(2));
+  expect([log.firstIndex, log.lastIndex, log.lastTerm, log.cacheFirst]).toEqual([3, 2, 2, 3]);
+  log.append({ index: asIndex(3), term: asTerm(2), type: EntryType.noop, payload: new Uint8Array(0) });
+  expect(log.termAt(asIndex(3))).toBe(2);
+});
+
+test('compaction beyond the snapshot is refused', () => {
+  expect(() => logOf(1, 1).compact(asIndex(1))).toThrow('not covered');
+});
+
+test('configurations come with their entries and go with them', () => {
+  const log = logOf(1);
+  log.append({
+    index: asIndex(2),
+    term: asTerm(1),
+    type: EntryType.configuration,
+    payload: encodeConfiguration(two),
+  });
+  expect(log.configuration).toEqual(two);
+  expect(log.configurationAt(asIndex(1)).configuration).toEqual(one);
+  log.truncateFrom(asIndex(2));
+  expect(log.configuration).toEqual(one);
+});
+
+test('eviction keeps what may still be needed, and truncation keeps the cache in step', () => {
+  const log = logOf(1, 1, 1, 1);
+  log.evict(asIndex(2), 0);
+  expect(log.cacheFirst).toBe(3);
+  expect(log.cached(asIndex(3)).index).toBe(3);
+  expect(() => log.cached(asIndex(2))).toThrow('not in memory');
+  log.truncateFrom(asIndex(2));
+  expect([log.lastIndex, log.cacheFirst]).toEqual([1, 2]);
+  log.append({ index: asIndex(2), term: asTerm(2), type: EntryType.batch, payload: new Uint8Array(0) });
+  expect(log.cached(asIndex(2)).term).toBe(2);
+});
+
+test('a slice has at least one entry and stops at its bound', () => {
+  const log = logOf(1, 1, 1);
+  expect(log.slice(asIndex(1), asIndex(3), 1)).toHaveLength(1);
+  expect(log.slice(asIndex(1), asIndex(3), 150)).toHaveLength(2);
+  expect(log.slice(asIndex(1), asIndex(3), 1e9)).toHaveLength(3);
+});
+
+test('up to date means: later last term, or the same and at least as long', () => {
+  const log = logOf(1, 2);
+  expect(isUpToDate(log, asTerm(3), asIndex(1))).toBe(true);
+  expect(isUpToDate(log, asTerm(2), asIndex(2))).toBe(true);
+  expect(isUpToDate(log, asTerm(2), asIndex(1))).toBe(false);
+  expect(isUpToDate(log, asTerm(1), asIndex(9))).toBe(false);
+});
+
+test('the conflict hint skips whole terms', () => {
+  const log = logOf(1, 1, 3, 3, 3);
+  expect(conflictHint(log, asIndex(9), asTerm(7))).toEqual({ index: 5, term: 3 });
+  expect(conflictHint(log, asIndex(4), asTerm(2))).toEqual({ index: 2, term: 1 });
+});
