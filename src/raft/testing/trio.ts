@@ -29,13 +29,13 @@ interface Held {
 
 export class Trio {
   now = 0;
-  readonly nodes = new Map<NodeId, Node>();
-  readonly applied = new Map<NodeId, Entry[]>();
+  readonly nodes: Map<NodeId, Node> = new Map();
+  readonly applied: Map<NodeId, Entry[]> = new Map();
   readonly effects: { readonly id: NodeId; readonly effect: Effect }[] = [];
   /** `a>b` for a link that drops what a sends to b. */
-  readonly cut = new Set<string>();
+  readonly cut: Set<string> = new Set();
   /** Nodes whose disk does not answer. */
-  readonly slowDisks = new Set<NodeId>();
+  readonly slowDisks: Set<NodeId> = new Set();
   readonly #held = new Map<NodeId, Held[]>();
   readonly #inbox: { readonly to: NodeId; readonly event: Plain<Event> }[] = [];
 
