@@ -45,8 +45,8 @@ function nextSignal(): Promise<NodeJS.Signals> {
 }
 
 function fail(log: Logger, error: unknown): never {
-  if (error instanceof Error) log.fatal(isDefect(error) ? { err: error } : {}, explain(error));
-  else log.fatal(String(error));
+  if (error instanceof Error && !isDefect(error)) console.error(`kvorum: ${explain(error)}`);
+  else log.fatal({ err: error }, 'stopping after an unexpected failure');
   process.exit(1);
 }
 
