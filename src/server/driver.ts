@@ -99,7 +99,7 @@ export class Driver implements Engine {
       proposer: {
         isLeading: () => this.leading,
         isDiskBusy: () => this.#diskBusy,
-        leaderAddress: () => this.leaderAddress(),
+        otherLeader: () => this.#otherLeader(),
         propose: (id, payload) => this.#step({ type: 'propose', id, payload }),
         read: (id) => this.#step({ type: 'read', id }),
       },
@@ -200,6 +200,12 @@ export class Driver implements Engine {
     const { leader } = this.#node;
     const address = leader === null ? null : this.#addressOf(leader);
     return leader === null || address === null ? null : { id: leader, ...address };
+  }
+
+  /** Where to send a client away to: never to this node itself, which may lead but is handing over. */
+  #otherLeader(): NodeAddress | null {
+    const leader = this.leaderAddress();
+    return leader?.id === this.#options.id ? null : leader;
   }
 
   replicasAt(index: number): number {

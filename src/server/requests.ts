@@ -51,7 +51,8 @@ export interface Proposer {
   isLeading(): boolean;
   /** Whether a write of this node's log is under way; the next batch gathers until it is done. */
   isDiskBusy(): boolean;
-  leaderAddress(): NodeAddress | null;
+  /** Another node that leads, where one is known. */
+  otherLeader(): NodeAddress | null;
   /** Answered by {@link Requests.proposed} or {@link Requests.rejected}, within this call. */
   propose(id: number, payload: Uint8Array): void;
   /** Answered by {@link Requests.readsReady} or {@link Requests.readsFailed}. */
@@ -300,7 +301,7 @@ export class Requests {
       request.write(request.client.reply);
       return;
     }
-    const leader = this.#proposer.leaderAddress();
+    const leader = this.#proposer.otherLeader();
     const key = keysRead(request)[0];
     const slot = key === undefined ? 0 : keySlot(key);
     request.client.reply.error(leader === null ? clusterDown() : moved(slot, leader));

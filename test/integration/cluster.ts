@@ -1,0 +1,188 @@
+/**
+ * Real nodes as real processes, each with its own directory, started through the command line as an operator would.
+ * Everything a failed test needs to be understood is in the nodes' logs, which are kept and shown.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, readFileSync, type WriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StatusReply } from '../../src/cli/status.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** Below the range from which the kernel takes ports for outgoing connections: nobody else gets them by chance. */
+const PORTS = { from: 20_000, to: 30_000 };
+const PATIENCE_MS = 30_000;
+const POLL_MS = 25;
+
+export interface NodeProcess {
+  readonly id: string;
+  readonly port: number;
+  readonly httpPort: number;
+  readonly directory: string;
+  readonly logFile: string;
+  process: ChildProcess | null;
+  log: WriteStream | null;
+}
+
+export class Cluster {
+  readonly nodes: NodeProcess[];
+  readonly #root: string;
+  readonly #args: readonly string[];
+
+  private constructor(root: string, nodes: NodeProcess[], args: readonly string[]) {
+    this.#root = root;
+    this.nodes = nodes;
+    this.#args = args;
+  }
+
+  /** Starts `size` nodes with these extra arguments and waits until one of them leads. */
+  static async start(size: number, args: readonly string[] = []): Promise<Cluster> {
+    const root = await mkdtemp(join(tmpdir(), 'kvorum-test-'));
+    const ports = await freePorts(size * 2);
+    const nodes = Array.from({ length: size }, (_, at): NodeProcess => {
+      const id = `n${at + 1}`;
+      return {
+        id,
+        port: ports[at * 2]!,
+        httpPort: ports[at * 2 + 1]!,
+        directory: join(root, id),
+        logFile: join(root, `${id}.log`),
+        process: null,
+        log: null,
+      };
+    });
+    const cluster = new Cluster(root, nodes, args);
+    await Promise.all(nodes.map((node) => cluster.launch(node)));
+    await cluster.leader();
+    return cluster;
+  }
+
+  /** Starts a node's process; resolves when it answers. */
+  async launch(node: NodeProcess): Promise<void> {
+    const peers = this.nodes.map(({ id, httpPort }) => `${id}=http://127.0.0.1:${httpPort}`).join(',');
+    const args = [
+      MAIN,
+      'serve',
+      '--id',
+      node.id,
+      '--port',
+      `${node.port}`,
+      '--http-port',
+      `${node.httpPort}`,
+    ];
+    args.push(
+      '--data-dir',
+      node.directory,
+      ...(this.nodes.length > 1 ? ['--peers', peers] : []),
+      ...this.#args,
+    );
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    node.process = child;
+    node.log = createWriteStream(node.logFile, { flags: 'a' });
+    child.stdout.pipe(node.log, { end: false });
+    child.stderr.pipe(node.log, { end: false });
+    await until(`${node.id} to answer`, async () => {
+      if (child.exitCode !== null)
+        throw new Error(`${node.id} ended with ${child.exitCode}:\n${this.logOf(node)}`);
+      return (await this.status(node)) !== null;
+    });
+  }
+
+  /** Ends a node's process and waits for it; resolves to its exit code, null after a signal. */
+  async kill(node: NodeProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
+    const child = node.process;
+    if (child === null) return null;
+    node.process = null;
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+    }
+    node.log?.end();
+    return child.exitCode;
+  }
+
+  async status(node: NodeProcess): Promise<StatusReply | null> {
+    try {
+      const reply = await fetch(`http://127.0.0.1:${node.httpPort}/v1/status`, {
+        signal: AbortSignal.timeout(2000),
+      });
+      return (await reply.json()) as StatusReply;
+    } catch {
+      return null;
+    }
+  }
+
+  /** The node that leads and can commit; waits for it. */
+  async leader(): Promise<NodeProcess> {
+    let found: NodeProcess | undefined;
+    await until('a leader', async () => {
+      for (const node of this.nodes) {
+        if (node.process === null) continue;
+        const status = await this.status(node);
+        if (status?.role === 'leader' && status.commitIndex > 1) found = node;
+      }
+      return found !== undefined;
+    });
+    return found!;
+  }
+
+  async follower(): Promise<NodeProcess> {
+    const leader = await this.leader();
+    return this.nodes.find((node) => node !== leader && node.process !== null)!;
+  }
+
+  /** Waits until every running node has applied what the leader has committed. */
+  async converged(): Promise<void> {
+    await until('all nodes to stand at the same index', async () => {
+      const running = this.nodes.filter((node) => node.process !== null);
+      const all = await Promise.all(running.map((node) => this.status(node)));
+      const applied = new Set(all.map((status) => status?.appliedIndex));
+      return applied.size === 1 && all.every((status) => typeof status?.leader === 'string');
+    });
+  }
+
+  logOf(node: NodeProcess): string {
+    return existsSync(node.logFile) ? readFileSync(node.logFile, 'utf8') : '';
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => this.kill(node)));
+    await rm(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** Polls until `condition` holds; fails with what was waited for. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}`);
+    await sleep(POLL_MS);
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
+  }
+  return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
