@@ -73,7 +73,7 @@ const TYPE = {
 const TYPE_MAX = TYPE.readIndexReply;
 
 const SNAPSHOT_STATUS = ['installed', 'fetching', 'failed'] as const;
-const NO_PAYLOAD = new Uint8Array(0);
+const NO_PAYLOAD = Buffer.alloc(0);
 
 /** The bytes are not a frame of this format. The message says what is wrong; the stream must be given up. */
 export class FrameError extends Error {

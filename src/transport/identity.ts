@@ -57,8 +57,8 @@ export const REFUSALS: Readonly<Record<Refusal, { readonly status: number; reado
   closing: { status: 503, text: 'the node is shutting down' },
 };
 
-/** What a membership list says about a node id. */
-export type Standing = 'member' | 'removed' | 'unknown';
+/** What a node id is to us; `closing` where it no longer matters. */
+export type Standing = 'member' | 'removed' | 'unknown' | 'closing';
 
 /** The sender of an accepted request or answer. */
 export interface Caller {
@@ -128,6 +128,7 @@ export class Identity {
   checkResponse(status: number, headers: IncomingHttpHeaders, peer: NodeId): Caller | string {
     const refusal = headers[REFUSAL];
     if (isRefusal(refusal)) return `status ${status}: ${REFUSALS[refusal].text}`;
+    if (status >= 500) return `status ${status}; see the log of ${peer}`;
     if (status !== 200 || headers[NODE] === undefined) {
       const { group } = this.#options.self;
       return `status ${status} from something that is not a kvorum node of group ${group}; check --peers`;

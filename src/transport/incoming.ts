@@ -45,7 +45,7 @@ export interface IncomingOptions {
   readonly onFailure: (failure: LinkFailure) => void;
 }
 
-/** Dials from its creation until {@link close}. */
+/** Dials from {@link start} until {@link close}. */
 export class IncomingStream {
   readonly #options: IncomingOptions;
   #client: Client | null = null;
@@ -56,6 +56,10 @@ export class IncomingStream {
 
   constructor(options: IncomingOptions) {
     this.#options = options;
+  }
+
+  /** Dials, for the first time. May call `onFailure` before it returns. */
+  start(): void {
     this.#dial();
   }
 

@@ -56,7 +56,8 @@ export class Peer {
     this.id = member.id;
     this.url = member.url;
     this.#options = options;
-    this.#incoming = { control: this.#dial('control'), bulk: this.#dial('bulk') };
+    this.#incoming = { control: this.#newIncoming('control'), bulk: this.#newIncoming('bulk') };
+    for (const lane of LANES) this.#incoming[lane].start();
   }
 
   /** Whether both streams to the peer stand, so that what is sent now is on its way. */
@@ -103,6 +104,7 @@ export class Peer {
   startTransfer(transfer: Readable): void {
     this.#transfer?.destroy();
     this.#transfer = transfer;
+    if (this.#closed) transfer.destroy();
     transfer.once('close', () => {
       if (this.#transfer === transfer) this.#transfer = null;
     });
@@ -140,7 +142,7 @@ export class Peer {
     await Promise.all(LANES.map((lane) => this.#incoming[lane].close()));
   }
 
-  #dial(lane: Lane): IncomingStream {
+  #newIncoming(lane: Lane): IncomingStream {
     const { self, silenceMsMax, onMessage } = this.#options;
     return new IncomingStream({
       url: this.url,

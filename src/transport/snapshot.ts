@@ -22,8 +22,8 @@ import { connectionTo, redialDelay } from './incoming.ts';
 export const SNAPSHOT_CHUNK_BYTES_MAX: number = 256 * 1024;
 /** A sender gives each receiver at most this much per second, to leave disk and network to the log. */
 const SNAPSHOT_BYTES_PER_SECOND_MAX = 64 * 1024 * 1024;
-/** A transfer fails after so many attempts in a row that brought no byte: about six seconds of pauses. */
-const SNAPSHOT_FAILURES_MAX = 10;
+/** A transfer fails after so many attempts in a row that brought no byte: about two seconds of pauses. */
+const SNAPSHOT_FAILURES_MAX = 8;
 
 const HEAD_BYTES = 16;
 const CRC_BYTES = 4;
@@ -120,8 +120,8 @@ interface FetchOptions {
  */
 export async function fetchSnapshot(options: FetchOptions): Promise<void> {
   const { sink, snapshot, signal } = options;
+  signal.throwIfAborted();
   for (let failures = 0; sink.offset < snapshot.bytes; ) {
-    signal.throwIfAborted();
     const before = sink.offset;
     const broken = await fetchOnce(options);
     if (broken === null) break;
@@ -130,7 +130,8 @@ export async function fetchSnapshot(options: FetchOptions): Promise<void> {
       const progress = `${sink.offset} of ${snapshot.bytes} B`;
       throw new Error(`snapshot ${snapshotName(snapshot)} stands at ${progress}`, { cause: broken });
     }
-    await sleep(redialDelay(failures), undefined, { signal });
+    signal.throwIfAborted();
+    await sleep(redialDelay(failures), undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 

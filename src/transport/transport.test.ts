@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { request } from 'undici';
-import { type Message, type NodeId, EntryType, asIndex, asNodeId, asTerm } from '../raft/types.ts';
-import { PROTOCOL_VERSION } from './identity.ts';
+import { type Member, type Message, EntryType, asIndex, asNodeId, asTerm } from '../raft/types.ts';
+import { PROTOCOL_VERSION, REFUSALS, type Refusal } from './identity.ts';
 import { QUEUE_BYTES_MAX } from './peer.ts';
 import { type NodeOptions, type TestNode, Watch, startNode } from './testing/node.ts';
 import { MESSAGES } from './testing/messages.ts';
@@ -26,6 +28,10 @@ async function cluster(names: readonly string[], options?: NodeOptions): Promise
   for (const node of nodes) node.transport.setPeers(nodes.map(({ member }) => member));
   await connected(nodes);
   return nodes;
+}
+
+async function pair(): Promise<[TestNode, TestNode]> {
+  return (await cluster(['n1', 'n2'])) as [TestNode, TestNode];
 }
 
 async function connected(nodes: readonly TestNode[]): Promise<void> {
@@ -165,4 +171,186 @@ test('a bulk lane that is stuck does not hold back a heartbeat', async () => {
   proxy.release();
   await watch.until(() => n2.messages.length === 2);
   expect(typesOf(n2)).toEqual(['heartbeat', 'append']);
+});
+
+test('a full queue drops, says unreachable once per turn, and delivers what it took', async () => {
+  const [n1, n2] = await pair();
+  const message = append(1024 * 1024);
+  // Nothing leaves within one turn, so that the queue alone decides.
+  for (let sent = 0; sent < 40; sent++) n1.transport.send(n2.id, message);
+  n1.transport.send(n2.id, heartbeat(1));
+  await watch.until(() => n1.unreachable.length > 0);
+  const fit = Math.floor(QUEUE_BYTES_MAX.bulk / (1024 * 1024 + 100));
+  await watch.until(() => n2.messages.length === fit + 1);
+  n1.transport.send(n2.id, append(1));
+  await watch.until(() => n2.messages.length === fit + 2);
+  expect(typesOf(n2).filter((type) => type === 'append')).toHaveLength(fit + 1);
+  expect(n1.unreachable).toEqual(['n2']);
+});
+
+test('a frame larger than the queue passes when the queue is empty', async () => {
+  const [n1, n2] = await pair();
+  n1.transport.send(n2.id, append(QUEUE_BYTES_MAX.bulk + 1));
+  await watch.until(() => n2.messages.length === 1);
+  expect(n1.unreachable).toEqual([]);
+});
+
+test('a message to a node that is not there is dropped, outside of send', async () => {
+  const n1 = await start('n1');
+  n1.transport.send(asNodeId('n9'), heartbeat(1));
+  expect(n1.unreachable).toEqual([]);
+  await watch.until(() => n1.unreachable.length === 1);
+  expect(n1.unreachable).toEqual(['n9']);
+});
+
+test('a killed peer is reported down once, and connected again when it is back', async () => {
+  const [n1, n2, n3] = (await cluster(['n1', 'n2', 'n3'])) as [TestNode, TestNode, TestNode];
+  await n2.kill();
+  await watch.until(() => n1.down.length > 0 && n3.down.length > 0);
+  // Redials go on and are refused as well; a later message proves that time has passed.
+  n1.transport.send(n2.id, heartbeat(1));
+  await watch.until(() => n1.unreachable.length > 0 && !n1.transport.connected(n2.id));
+  const members = [n1, n2, n3].map(({ member }) => member);
+  const back = await start('n2', { port: Number(new URL(n2.url).port), peers: members });
+  await connected([n1, back, n3]);
+  for (const node of [n1, n3]) node.transport.send(back.id, heartbeat(2));
+  await watch.until(() => back.messages.length === 2);
+  expect([n1.down, n3.down]).toEqual([['n2'], ['n2']]);
+  await back.kill();
+  await watch.until(() => n1.down.length === 2 && n3.down.length === 2);
+});
+
+test('a network that goes silent is noticed, is not taken for a dead process, and heals', async () => {
+  const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
+  const proxy = await startProxy(Number(new URL(n1.url).port));
+  n1.transport.setPeers([n2.member]);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url }]);
+  await connected([n1, n2]);
+  proxy.hold('');
+  await watch.until(() => n2.log.some(({ msg }) => msg.startsWith('no stream from n1')));
+  const before = n2.messages.length;
+  proxy.release();
+  const sending = setInterval(() => n1.transport.send(n2.id, heartbeat(1)), 20);
+  await watch.until(() => n2.messages.length > before);
+  clearInterval(sending);
+  expect([...n1.down, ...n2.down]).toEqual([]);
+});
+
+test('a stream opened anew by the same peer replaces the one it has', async () => {
+  const [n1, n2] = await pair();
+  const path = '/raft/v1/main/stream/control';
+  const first = await request(n1.url + path, { headers: headersOf('n2') });
+  expect(first.statusCode).toBe(200);
+  const ended = first.body.dump({ limit: 1024 * 1024 }).catch(() => {});
+  // n2 itself lost its stream to ours, dials again and takes the place back: ours ends.
+  await ended;
+  await connected([n1, n2]);
+});
+
+test('members that leave are closed and turned away as removed', async () => {
+  const [n1, n2] = await pair();
+  n1.transport.setPeers([n1.member]);
+  await watch.until(() => n2.log.some(({ msg }) => msg.includes(REFUSALS.removed.text)));
+  expect(n1.transport.connected(n2.id)).toBe(false);
+  expect([...n1.down, ...n1.unreachable]).toEqual([]);
+});
+
+test('closing the server ends the streams first', async () => {
+  const [n1, n2] = await pair();
+  await n1.app.close();
+  await watch.until(() => n2.down.length === 1);
+});
+
+/** What n2 would send to n1. */
+function headersOf(id: string, changed: Record<string, string> = {}): Record<string, string> {
+  return {
+    'x-kvorum-cluster': 'test',
+    'x-kvorum-group': 'main',
+    'x-kvorum-node': id,
+    'x-kvorum-to': 'n1',
+    'x-kvorum-version': String(PROTOCOL_VERSION),
+    'x-kvorum-client': 'n2.test:6380',
+    authorization: 'Bearer open sesame',
+    ...changed,
+  };
+}
+
+const REFUSED: readonly (readonly [Refusal, Record<string, string>])[] = [
+  ['secret', { authorization: '' }],
+  ['secret', { authorization: 'Bearer open sesam' }],
+  ['version', { 'x-kvorum-version': '2' }],
+  ['cluster', { 'x-kvorum-cluster': 'other' }],
+  ['misdirected', { 'x-kvorum-to': 'n3' }],
+  ['unknown', { 'x-kvorum-node': 'n9' }],
+  ['unknown', { 'x-kvorum-node': '../n2' }],
+  ['removed', { 'x-kvorum-node': 'n8' }],
+];
+
+test.each(REFUSED)('a request is refused for its %s: %o', async (refusal, changed) => {
+  const n1 = await start('n1', { secret: 'open sesame' });
+  const [n2, n8] = ['n2', 'n8'].map((id) => ({ id: asNodeId(id), url: 'http://127.0.0.1:1' })) as [
+    Member,
+    Member,
+  ];
+  n1.transport.setPeers([n2, n8]);
+  n1.transport.setPeers([n2]);
+  for (const path of ['stream/control', 'snapshot/1-00000000?offset=0']) {
+    const answer = await request(`${n1.url}/raft/v1/main/${path}`, { headers: headersOf('n2', changed) });
+    expect(answer.statusCode).toBe(REFUSALS[refusal].status);
+    expect(await answer.body.json()).toEqual({ error: REFUSALS[refusal].text });
+  }
+  const lines = n1.log.filter(({ msg }) => msg.includes('turned'));
+  expect(lines).toHaveLength(1);
+  expect(JSON.stringify(n1.log)).not.toContain('sesam');
+});
+
+test('nodes with different secrets say so on both ends and do not connect', async () => {
+  const [n1, n2] = [await start('n1', { secret: 'one' }), await start('n2', { secret: 'two' })];
+  for (const node of [n1, n2]) node.transport.setPeers([n1.member, n2.member]);
+  const told = ({ log }: TestNode, start: string): boolean =>
+    log.some(({ msg }) => msg.startsWith(start) && msg.includes(REFUSALS.secret.text));
+  await watch.until(() => told(n1, 'turned n2 away') && told(n2, 'turned n1 away'));
+  await watch.until(() => told(n1, 'no stream from n2') && told(n2, 'no stream from n1'));
+  expect(n1.transport.connected(n2.id)).toBe(false);
+});
+
+test('a group that nobody serves is a 404, and the dialler says what may be wrong', async () => {
+  const n1 = await start('n1');
+  const answer = await request(`${n1.url}/raft/v1/other/stream/control`, { headers: headersOf('n2') });
+  expect(answer.statusCode).toBe(404);
+  await answer.body.dump();
+});
+
+test('a peer with an unusable address is a problem of that peer alone', async () => {
+  const [n1, n2] = await pair();
+  n1.transport.setPeers([n2.member, { id: asNodeId('n3'), url: 'nonsense' }]);
+  await watch.until(() => n1.log.some(({ msg }) => msg.startsWith('no stream from n3')));
+  expect(n1.transport.connected(n2.id)).toBe(true);
+});
+
+test('an invariant that breaks in a receiver stops the process, and not only the stream', async () => {
+  const n1 = await start('n1');
+  const module = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+  const child = spawn(process.execPath, [
+    '--input-type=module',
+    '--eval',
+    `
+    import { Watch, startNode } from ${module('./testing/node.ts')};
+    const peers = [{ id: 'n1', url: ${JSON.stringify(n1.url)} }];
+    const node = await startNode(new Watch(), 'n2', { peers });
+    node.messages.push = () => { throw new Error('evidence of a broken invariant'); };
+    console.log(node.url);
+  `,
+  ]);
+  running.push({ stop: async () => void child.kill() });
+  let errors = '';
+  child.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()));
+  child.stdout.once('data', (bytes: Buffer) => {
+    n1.transport.setPeers([{ id: asNodeId('n2'), url: bytes.toString().trim() }]);
+  });
+  await watch.until(() => n1.transport.connected(asNodeId('n2')) || child.exitCode !== null);
+  n1.transport.send(asNodeId('n2'), heartbeat(1));
+  const [code] = (await once(child, 'close')) as [number];
+  expect(errors).toContain('evidence of a broken invariant');
+  expect(code).not.toBe(0);
 });

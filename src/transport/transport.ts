@@ -182,7 +182,7 @@ export class Transport {
   /**
    * Fetches a snapshot file from a peer into `sink`, from `sink.offset` on, over as many connections as it takes.
    * Rejects with a {@link SnapshotError} where the peer hasn't got it or turns us away, with the sink's or the
-   * signal's error, or after ten attempts in a row that brought nothing. The checksum of the whole file is the
+   * signal's error, or after eight attempts in a row that brought nothing. The checksum of the whole file is the
    * sink's to check.
    */
   async fetchSnapshot(
@@ -283,10 +283,6 @@ export class Transport {
 
   /** The peer that asks, or `null` after an answer that turns it away. */
   #admit(request: Request, reply: Reply): Peer | null {
-    if (this.#closed) {
-      this.#refuse(reply, 'closing', request);
-      return null;
-    }
     const caller = this.#identity.checkRequest(request.headers, (id) => this.#standing(id));
     if (typeof caller === 'string') {
       this.#refuse(reply, caller, request);
@@ -302,6 +298,7 @@ export class Transport {
   }
 
   #standing(id: NodeId): Standing {
+    if (this.#closed) return 'closing';
     if (this.#peers.has(id)) return 'member';
     return this.#removed.has(id) ? 'removed' : 'unknown';
   }

@@ -26,7 +26,7 @@ export const MESSAGES: readonly Message[] = [
     prevTerm: asTerm(6),
     commit: asIndex(5),
     entries: [
-      { index: asIndex(2 ** 40 + 1), term, type: EntryType.noop, payload: new Uint8Array(0) },
+      { index: asIndex(2 ** 40 + 1), term, type: EntryType.noop, payload: Buffer.alloc(0) },
       { index: asIndex(2 ** 40 + 2), term, type: EntryType.batch, payload: Buffer.alloc(100_000, 'payload') },
       { index: asIndex(2 ** 40 + 3), term, type: EntryType.configuration, payload: Buffer.from('{}') },
     ],
