@@ -1,0 +1,641 @@
+/**
+ * A whole cluster in one process: the real consensus core, and a simulated world around it: clocks, disks, network,
+ * snapshot files, clients. The {@link Cluster} does for the core what the server's driver does in production, with
+ * every delay drawn from one seed, and holds every step against the {@link Checks}.
+ *
+ * ```
+ *   nemesis.ts / a scenario: crash, pause, cut, propose, read, …
+ *        │
+ *   cluster.ts ── step ──▶ src/raft ── effects ──▶ disk.ts, network.ts, state machine
+ *        │                                              │
+ *   checks.ts: invariants after every step      schedule.ts: virtual time
+ * ```
+ */
+import { type Limits, type Node, openNode, step } from '../../src/raft/node.ts';
+import {
+  asIndex,
+  asNodeId,
+  type Configuration,
+  type Effect,
+  type Entry,
+  EntryType,
+  type Event,
+  type Index,
+  InvariantError,
+  type Member,
+  type Message,
+  type NodeId,
+  type Outbound,
+  type SnapshotMeta,
+} from '../../src/raft/types.ts';
+import { Checks, payloadOf, proposalOf } from './checks.ts';
+import { Coverage } from './coverage.ts';
+import { Disk, type Mutation } from './disk.ts';
+import { check, Failure } from './failure.ts';
+import { Network } from './network.ts';
+import { Random } from './random.ts';
+import { type Process, Schedule } from './schedule.ts';
+import { Trace } from './trace.ts';
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly voters: number;
+  readonly learners: number;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  /** Time between two ticks of a node. */
+  readonly tickMs: number;
+  readonly limits: Partial<Limits>;
+  /** Applied entries between two snapshots; 0 takes none. */
+  readonly snapshotEntries: number;
+  /** Entries that stay in the log behind a snapshot. */
+  readonly snapshotTail: number;
+  readonly mutation: Mutation | null;
+  readonly print: ((line: string) => void) | null;
+}
+
+export const CALM: Omit<ClusterOptions, 'seed'> = {
+  voters: 3,
+  learners: 0,
+  heartbeatMs: 100,
+  electionMs: 1000,
+  tickMs: 25,
+  limits: {},
+  snapshotEntries: 0,
+  snapshotTail: 0,
+  mutation: null,
+  print: null,
+};
+
+/** How long a node's disk and snapshot work takes, in ms. */
+export interface DiskSpeed {
+  minMs: number;
+  maxMs: number;
+}
+
+/** Nodes are inspected from top to bottom once in this many steps. */
+const INSPECTION_STEPS = 500;
+/** Times a snapshot takes longer than an ordinary disk write. */
+const SNAPSHOT_SLOWNESS = 10;
+
+export class Host implements Process {
+  readonly id: NodeId;
+  readonly disk: Disk;
+  life = 0;
+  pausedUntil = 0;
+  node: Node | null = null;
+  /** The state machine: a counter and a hash over everything applied. */
+  applied: Index = asIndex(0);
+  state = 0;
+  restoring: SnapshotMeta | null = null;
+  savingSnapshot = false;
+  /** Writes of clients connected here, by id. */
+  readonly proposals: Set<number> = new Set();
+  /** Reads of clients connected here, with the index that they must see. */
+  readonly reads: Map<number, number> = new Map();
+  transferring = false;
+  wasLeader = false;
+  persistSequence = 0;
+  /** The node's own clock: `clockBase + (now − clockSince) × clockRate`. */
+  clockBase = 0;
+  clockSince = 0;
+  clockRate = 1;
+  diskSpeed: DiskSpeed = { minMs: 0.2, maxMs: 2 };
+  /** One disk write takes this much longer. */
+  stallMs = 0;
+
+  constructor(id: NodeId, disk: Disk) {
+    this.id = id;
+    this.disk = disk;
+  }
+
+  get isUp(): boolean {
+    return this.node !== null;
+  }
+
+  get leads(): boolean {
+    return this.node?.role.name === 'leader';
+  }
+}
+
+export class Cluster {
+  readonly options: ClusterOptions;
+  readonly random: Random;
+  readonly schedule: Schedule = new Schedule();
+  readonly coverage: Coverage = new Coverage();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly hosts: readonly Host[];
+  readonly checks: Checks;
+  /** Called after the effects of every step; faults that take aim hook in here. */
+  onStepped: ((host: Host, event: Event, effects: readonly Effect[]) => void) | null = null;
+  private readonly byId = new Map<NodeId, Host>();
+  private nextReadId = 1;
+
+  constructor(options: ClusterOptions) {
+    this.options = options;
+    this.random = new Random(options.seed);
+    this.trace = new Trace(options.print);
+    const members = Array.from({ length: options.voters + options.learners }, (_, at): Member => {
+      return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}` };
+    });
+    const configuration: Configuration = {
+      voters: members.slice(0, options.voters),
+      outgoing: [],
+      learners: members.slice(options.voters),
+    };
+    this.hosts = members.map(({ id }) => new Host(id, new Disk(configuration, options.mutation)));
+    for (const host of this.hosts) this.byId.set(host.id, host);
+    this.checks = new Checks(this.hosts);
+    this.network = new Network(
+      this.schedule,
+      this.random,
+      this.coverage,
+      (from, to, message) => this.arrive(from, to, message),
+      (from, to) => this.notArrived(from, to),
+    );
+    for (const host of this.hosts) this.start(host);
+  }
+
+  /* ---- time ---------------------------------------------------------------------------------------------------- */
+
+  get now(): number {
+    return this.schedule.now;
+  }
+
+  /** Lets `ms` of virtual time pass. */
+  run(ms: number): void {
+    const wait = { over: false };
+    this.schedule.after(ms, null, () => {
+      wait.over = true;
+    });
+    while (!wait.over && this.schedule.next());
+  }
+
+  /** Lets time pass until `condition` holds; a failure of liveness if it does not within `withinMs`. */
+  runUntil(what: string, condition: () => boolean, withinMs: number): void {
+    const end = this.now + withinMs;
+    while (!condition()) {
+      check(
+        this.now <= end && this.schedule.next(),
+        'LV',
+        () => `${what}: not within ${withinMs} ms. ${this.summary()}`,
+      );
+    }
+  }
+
+  /** One line per node, for evidence. */
+  summary(): string {
+    const nodes = this.hosts.map(({ id, node, applied }) => {
+      if (node === null) return `${id} down`;
+      const { term, commitIndex, log, role } = node;
+      return `${id} ${role.name} term ${term} log ${log.firstIndex}-${log.lastIndex} commit ${commitIndex} applied ${applied}`;
+    });
+    return nodes.join('; ');
+  }
+
+  /* ---- what a script or the nemesis does ----------------------------------------------------------------------- */
+
+  host(id: string): Host {
+    const host = this.byId.get(asNodeId(id));
+    if (host === undefined) throw new Error(`no host ${id}`);
+    return host;
+  }
+
+  /** The leader of the latest term, if any. */
+  leader(): Host | null {
+    let best: Host | null = null;
+    for (const host of this.hosts) {
+      if (host.leads && host.node !== null && host.node.term > (best?.node?.term ?? 0)) best = host;
+    }
+    return best;
+  }
+
+  start(host: Host): void {
+    check(host.node === null, 'DC', () => `${host.id} is up`);
+    const { random, options } = this;
+    const { disk } = host;
+    host.clockBase = random.below(1_000_000);
+    host.clockSince = this.now;
+    host.pausedUntil = 0;
+    host.restoring = null;
+    host.savingSnapshot = false;
+    host.transferring = false;
+    host.wasLeader = false;
+    host.persistSequence = 0;
+    host.applied = disk.snapshot?.index ?? asIndex(0);
+    host.state = disk.snapshot?.checksum ?? 0;
+    const { id } = host;
+    const { heartbeatMs, electionMs, limits } = options;
+    host.node = this.guarded(host, () =>
+      openNode(
+        { id, heartbeatMs, electionMs, seed: random.seed(), limits },
+        disk.recover(),
+        this.clock(host),
+      ),
+    );
+    this.trace.note(this.now, `${id} starts`);
+    this.checks.opened(host, host.node);
+    this.planTick(host);
+  }
+
+  /** The process dies and the power with it. */
+  crash(host: Host): void {
+    if (host.node === null) return;
+    this.coverage.count('crashes');
+    const hadWrite = host.disk.inFlight !== null;
+    const node = host.node;
+    host.node = null;
+    host.life += 1;
+    const stages = host.disk.crash(this.random);
+    if (hadWrite) this.coverage.count('crashes in a disk write');
+    this.trace.note(
+      this.now,
+      `${host.id} crashes${hadWrite ? ` in a disk write, ${stages} stages done` : ''}`,
+    );
+    this.forget(host, 'crash');
+    this.checks.durable(node);
+  }
+
+  restart(host: Host): void {
+    if (host.isUp) return;
+    this.coverage.count('restarts');
+    this.start(host);
+  }
+
+  /** The process is frozen; its clock goes on. */
+  pause(host: Host, ms: number): void {
+    this.coverage.count('pauses');
+    this.trace.note(this.now, `${host.id} is paused for ${ms.toFixed(0)} ms`);
+    host.pausedUntil = Math.max(host.pausedUntil, this.now + ms);
+  }
+
+  setClockRate(host: Host, rate: number): void {
+    this.coverage.count('clock changes');
+    host.clockBase = this.clock(host);
+    host.clockSince = this.now;
+    host.clockRate = rate;
+  }
+
+  /** A client's write to this node. Returns its number. */
+  propose(host: Host, bytes = 0): number {
+    const id = this.checks.propose();
+    host.proposals.add(id);
+    this.coverage.count('writes proposed');
+    this.step(host, { type: 'propose', now: this.clock(host), id, payload: payloadOf(id, bytes) });
+    return id;
+  }
+
+  /** A client's read from this node. Returns its number. */
+  read(host: Host): number {
+    const id = this.nextReadId++;
+    host.reads.set(id, this.checks.readBegins());
+    if (this.options.mutation === 'unconfirmed-reads' && host.leads) this.endRead(host, id);
+    else this.step(host, { type: 'read', now: this.clock(host), id });
+    return id;
+  }
+
+  transfer(host: Host, to: NodeId | null): void {
+    this.coverage.count('transfers begun');
+    host.transferring = true;
+    this.step(host, { type: 'transfer', now: this.clock(host), to });
+  }
+
+  /** Feeds any other event. */
+  feed(host: Host, event: Event): void {
+    this.step(host, event);
+  }
+
+  /** The node's own clock in ms. */
+  clock(host: Host): number {
+    return host.clockBase + (this.now - host.clockSince) * host.clockRate;
+  }
+
+  /* ---- the driver ---------------------------------------------------------------------------------------------- */
+
+  private planTick(host: Host): void {
+    this.schedule.after(this.options.tickMs * this.random.between(0.8, 1.2), host, () => {
+      this.step(host, { type: 'tick', now: this.clock(host) });
+      this.planTick(host);
+    });
+  }
+
+  private step(host: Host, event: Event): void {
+    const { node } = host;
+    if (node === null) return;
+    const effects = this.guarded(host, () => step(node, event));
+    const { log, term, commitIndex } = node;
+    this.trace.step(this.now, host.id, event, effects, [
+      term,
+      log.lastIndex,
+      commitIndex,
+      node.role.name.length,
+    ]);
+    this.checks.stepped(host, node);
+    for (const effect of effects) this.perform(host, node, effect);
+    check(
+      host.restoring !== null || node.restoring !== null || host.applied === node.appliedIndex,
+      'EO',
+      () =>
+        `${host.id} says it applied up to ${node.appliedIndex}, the state machine stands at ${host.applied}`,
+    );
+    if (this.trace.steps % INSPECTION_STEPS === 0) this.checks.inspect(host, node);
+    this.onStepped?.(host, event, effects);
+  }
+
+  /** An assertion of the core that fails is a finding like any other. */
+  private guarded<T>(host: Host, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof InvariantError || error instanceof TypeError) {
+        throw new Failure('AS', `${host.id}: ${error.message}`, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  private perform(host: Host, node: Node, effect: Effect): void {
+    switch (effect.type) {
+      case 'persist':
+        check(effect.sequence === host.persistSequence + 1, 'DC', () => `${host.id} skips a disk write`);
+        host.persistSequence = effect.sequence;
+        this.checks.persisting(host, node, effect);
+        this.persist(host, effect);
+        break;
+      case 'send':
+        this.send(host, effect);
+        break;
+      case 'apply':
+        check(host.restoring === null, 'DC', () => `${host.id} applies while a snapshot is restored`);
+        for (const entry of effect.entries) this.apply(host, entry);
+        this.considerSnapshot(host, node);
+        break;
+      case 'restoreSnapshot':
+        this.restore(host, effect.snapshot);
+        break;
+      case 'fetchSnapshot':
+        this.fetch(host, effect.from, effect.snapshot);
+        break;
+      case 'readLog':
+        this.readLog(host, effect.id, effect.from, effect.to, effect.maxBytes);
+        break;
+      case 'compact':
+        this.coverage.count('compactions');
+        host.disk.compact(effect.to);
+        break;
+      case 'proposed': {
+        const proposal = this.checks.proposals[effect.id];
+        check(proposal !== undefined, 'DC', () => `${host.id} answers the unknown write ${effect.id}`);
+        proposal.index = effect.index;
+        proposal.term = effect.term;
+        break;
+      }
+      case 'rejected': {
+        const proposal = this.checks.proposals[effect.id];
+        check(
+          host.proposals.delete(effect.id) && proposal !== undefined,
+          'DC',
+          () => `write ${effect.id} is not open`,
+        );
+        proposal.outcome = 'rejected';
+        this.coverage.count('writes turned away');
+        break;
+      }
+      case 'readReady':
+        check(host.restoring === null, 'DC', () => `${host.id} reads while a snapshot is restored`);
+        for (const id of effect.ids) this.endRead(host, id);
+        break;
+      case 'readFailed':
+        for (const id of effect.ids) {
+          this.coverage.count('reads failed');
+          check(host.reads.delete(id), 'DC', () => `${host.id} answers read ${id}, which is not open`);
+        }
+        break;
+      case 'leadership':
+        this.onLeadership(host, effect.role);
+        break;
+      case 'transferEnded':
+        check(host.transferring, 'DC', () => `${host.id} ends a transfer that nobody asked for`);
+        host.transferring = false;
+        if (effect.ok) this.coverage.count('transfers done');
+        break;
+      case 'configuration':
+        break;
+    }
+  }
+
+  private onLeadership(host: Host, role: string): void {
+    if (role === 'leader') this.coverage.count('leaders elected');
+    else if (host.wasLeader) this.coverage.count('leaders deposed');
+    host.wasLeader = role === 'leader';
+    if (role === 'preCandidate') this.coverage.count('pre-votes');
+    if (role === 'candidate') this.coverage.count('campaigns');
+    if (role !== 'leader') this.forget(host, 'lost leadership');
+  }
+
+  /** The clients of open writes get "outcome unknown"; those of a dead process also lose their reads. */
+  private forget(host: Host, why: 'crash' | 'lost leadership'): void {
+    for (const id of host.proposals) {
+      const proposal = this.checks.proposals[id];
+      if (proposal !== undefined) proposal.outcome = 'unknown';
+      this.coverage.count('writes with unknown outcome');
+    }
+    host.proposals.clear();
+    if (why === 'crash') host.reads.clear();
+  }
+
+  /* ---- disk ---- */
+
+  private persist(host: Host, effect: Extract<Effect, { type: 'persist' }>): void {
+    const { disk } = host;
+    this.coverage.count('disk writes');
+    const first = effect.entries[0]?.index;
+    if (first !== undefined && effect.snapshot === null && first <= disk.lastIndex)
+      this.coverage.count('log tails cut off');
+    disk.begin(effect);
+    if (disk.mutation === 'early-replies') for (const reply of effect.replies) this.send(host, reply);
+    const stall = host.stallMs;
+    host.stallMs = 0;
+    this.schedule.after(this.diskDelay(host) + stall, host, () => {
+      disk.finish();
+      if (disk.mutation !== 'early-replies') for (const reply of effect.replies) this.send(host, reply);
+      this.step(host, { type: 'persisted', now: this.clock(host), sequence: effect.sequence });
+    });
+  }
+
+  private diskDelay(host: Host): number {
+    return this.random.between(host.diskSpeed.minMs, host.diskSpeed.maxMs);
+  }
+
+  private readLog(host: Host, id: number, from: Index, to: Index, maxBytes: number): void {
+    const { disk } = host;
+    this.coverage.count('log reads');
+    check(from <= to, 'DC', () => `${host.id} reads its log from ${from} to ${to}`);
+    // A real read happens somewhere between the question and the answer, while writes and compaction go on.
+    const early = this.random.chance(0.5) ? disk.read(from, to, maxBytes) : null;
+    this.schedule.after(this.diskDelay(host), host, () => {
+      const entries = early ?? disk.read(from, to, maxBytes);
+      if (entries.length === 0) this.coverage.count('log reads of gone entries');
+      this.step(host, { type: 'logRead', now: this.clock(host), id, entries });
+    });
+  }
+
+  /* ---- network ---- */
+
+  private send(host: Host, { to, message }: Outbound): void {
+    this.checks.sent(host.id, message);
+    if (message.type === 'voteReply' && message.granted) {
+      this.coverage.count('votes granted');
+      this.checks.grantSent(host.id, to, message.term);
+    }
+    this.network.send(host.id, to, message);
+  }
+
+  private arrive(from: NodeId, to: NodeId, message: Message): void {
+    const host = this.byId.get(to);
+    if (host === undefined || !host.isUp) {
+      this.notArrived(from, to);
+      return;
+    }
+    // Goes through the schedule once more only while the process is frozen.
+    if (host.pausedUntil > this.now) this.schedule.after(0, host, () => this.receive(host, from, message));
+    else this.receive(host, from, message);
+  }
+
+  private receive(host: Host, from: NodeId, message: Message): void {
+    this.step(host, { type: 'message', now: this.clock(host), from, message });
+  }
+
+  /** The sender's transport sometimes notices. */
+  private notArrived(from: NodeId, to: NodeId): void {
+    const sender = this.byId.get(from);
+    if (sender === undefined || !this.random.chance(0.3)) return;
+    this.schedule.after(this.random.between(0, 5), sender, () => {
+      this.step(sender, { type: 'unreachable', now: this.clock(sender), peer: to });
+    });
+  }
+
+  /** The death of `host` shows in closed streams and refused connections. */
+  reportDown(host: Host): void {
+    const { life } = host;
+    for (const other of this.hosts) {
+      if (other === host || !other.isUp || this.network.isCut(host.id, other.id)) continue;
+      this.schedule.after(this.random.between(0, 20), other, () => {
+        if (host.isUp || host.life !== life) return;
+        this.coverage.count('peers reported down');
+        this.step(other, { type: 'peerDown', now: this.clock(other), peer: host.id });
+      });
+    }
+  }
+
+  /* ---- state machine and snapshots ---- */
+
+  private apply(host: Host, entry: Entry): void {
+    host.state = this.checks.applying(host, entry);
+    host.applied = entry.index;
+    if (entry.type !== EntryType.batch) return;
+    const id = proposalOf(entry);
+    if (!host.proposals.delete(id)) return;
+    this.coverage.count('writes acknowledged');
+    this.checks.acknowledged(id);
+  }
+
+  private endRead(host: Host, id: number): void {
+    const required = host.reads.get(id);
+    check(required !== undefined, 'DC', () => `${host.id} answers read ${id}, which is not open`);
+    host.reads.delete(id);
+    this.checks.readEnds(host.id, required, host.applied);
+    this.coverage.count(host.leads ? 'reads on leaders' : 'reads on followers');
+  }
+
+  private considerSnapshot(host: Host, node: Node): void {
+    const { snapshotEntries } = this.options;
+    const { applied, state } = host;
+    if (snapshotEntries === 0 || host.savingSnapshot) return;
+    if (applied - (host.disk.snapshot?.index ?? 0) < snapshotEntries) return;
+    const at = node.log.configurationAt(applied);
+    const snapshot: SnapshotMeta = Object.freeze({
+      index: applied,
+      term: node.log.termAt(applied) ?? node.log.lastTerm,
+      configuration: at.configuration,
+      configurationIndex: at.index,
+      bytes: 1000 + applied,
+      checksum: state,
+    });
+    this.checks.isTrueSnapshot(host.id, snapshot);
+    host.savingSnapshot = true;
+    this.schedule.after(this.diskDelay(host) * SNAPSHOT_SLOWNESS, host, () => {
+      host.savingSnapshot = false;
+      // A newer one came from the leader meanwhile.
+      if (snapshot.index <= (host.disk.snapshot?.index ?? 0)) return;
+      // The leader's snapshot may be replacing the log just now.
+      if (node.restoring !== null || host.disk.termAt(snapshot.index) !== snapshot.term) return;
+      this.coverage.count('snapshots saved');
+      host.disk.saveFile(snapshot);
+      const compactTo = asIndex(Math.max(0, snapshot.index - this.options.snapshotTail));
+      this.step(host, { type: 'snapshotSaved', now: this.clock(host), snapshot, compactTo });
+    });
+  }
+
+  private fetch(host: Host, from: NodeId, snapshot: SnapshotMeta): void {
+    const source = this.byId.get(from);
+    const sourceLife = source?.life;
+    this.schedule.after(this.diskDelay(host) * SNAPSHOT_SLOWNESS, host, () => {
+      const served =
+        source !== undefined &&
+        source.isUp &&
+        source.life === sourceLife &&
+        source.disk.hasFile(snapshot) &&
+        !this.network.isCut(from, host.id) &&
+        !this.random.chance(this.network.weather.lossRate);
+      const now = this.clock(host);
+      if (served) {
+        host.disk.addFile(snapshot);
+        this.coverage.count('snapshots fetched');
+        this.step(host, { type: 'snapshotFetched', now, from, snapshot });
+      } else {
+        this.coverage.count('snapshot fetches failed');
+        this.step(host, { type: 'snapshotFetchFailed', now, from, snapshot });
+      }
+    });
+  }
+
+  private restore(host: Host, snapshot: SnapshotMeta): void {
+    check(
+      host.disk.snapshot?.index === snapshot.index,
+      'DC',
+      () => `${host.id} restores a snapshot not in force`,
+    );
+    this.checks.isTrueSnapshot(host.id, snapshot);
+    host.restoring = snapshot;
+    this.schedule.after(this.diskDelay(host) * SNAPSHOT_SLOWNESS, host, () => {
+      if (host.restoring === snapshot) host.restoring = null;
+      check(
+        snapshot.index >= host.applied,
+        'EO',
+        () => `${host.id} goes back from ${host.applied} to ${snapshot.index}`,
+      );
+      host.applied = snapshot.index;
+      host.state = snapshot.checksum;
+      this.coverage.count('snapshots restored');
+      this.step(host, { type: 'snapshotRestored', now: this.clock(host), index: snapshot.index });
+    });
+  }
+
+  /** Everybody up, equal and led by one. */
+  hasConverged(): boolean {
+    const leader = this.leader()?.node;
+    if (leader === undefined || leader === null) return false;
+    const { lastIndex } = leader.log;
+    return this.hosts.every(
+      ({ node, applied }) =>
+        node !== null &&
+        node.term === leader.term &&
+        node.leader === leader.id &&
+        node.log.lastIndex === lastIndex &&
+        node.commitIndex === lastIndex &&
+        applied === lastIndex,
+    );
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * Trouble and load, drawn from the seed. Each run switches on its own selection of faults ("swarm testing"): a
+ * cluster that suffers everything at once hardly ever gets far enough for the rare bugs.
+ */
+import type { Effect, NodeId } from '../../src/raft/types.ts';
+import { type Cluster, type ClusterOptions, CALM, type Host } from './cluster.ts';
+import type { Mutation } from './disk.ts';
+import { FAIR_WEATHER, type Weather } from './network.ts';
+import { Random } from './random.ts';
+
+const FAULTS = [
+  'crash',
+  'crashAll',
+  'aimedCrash',
+  'pause',
+  'partition',
+  'weather',
+  'disk',
+  'clock',
+  'transfer',
+] as const;
+type Fault = (typeof FAULTS)[number];
+
+/** The character of one run. */
+export interface Profile {
+  readonly faults: readonly Fault[];
+  /** Mean time between two faults. */
+  readonly faultMs: number;
+  /** Mean time between two writes of clients. */
+  readonly writeMs: number;
+  readonly readMs: number;
+  /** Largest filling of a write. */
+  readonly writeBytes: number;
+  /** How long a crashed node stays away, at most. */
+  readonly downMs: number;
+}
+
+/** Everything about a run that follows from its seed. */
+export function plan(
+  seed: number,
+  mutation: Mutation | null,
+  print: ((line: string) => void) | null,
+): { options: ClusterOptions; profile: Profile } {
+  const random = new Random(seed ^ 0x5eed);
+  const electionMs = random.pick([200, 300, 500]);
+  const snapshots = random.chance(0.7);
+  const options: ClusterOptions = {
+    ...CALM,
+    seed,
+    // Mostly three and five; the odd sizes have their own corner cases.
+    voters: random.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4]),
+    learners: random.chance(0.15) ? 1 : 0,
+    heartbeatMs: random.pick([20, 50]),
+    electionMs,
+    tickMs: 10,
+    limits: random.chance(0.7)
+      ? {
+          appendBytes: random.pick([100, 300, 2000]),
+          windowMessages: random.pick([1, 2, 8]),
+          windowBytes: random.pick([200, 1000, 10_000]),
+          uncommittedBytes: random.pick([500, 5000]),
+          cacheBytes: random.pick([0, 300, 3000]),
+          applyBytes: random.pick([100, 1000]),
+          waitingReads: random.pick([2, 20]),
+        }
+      : {},
+    snapshotEntries: snapshots ? random.pick([5, 20, 100]) : 0,
+    snapshotTail: random.pick([0, 3, 20]),
+    mutation,
+    print,
+  };
+  const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length));
+  const profile: Profile = {
+    faults,
+    faultMs: electionMs * random.spread(0.5, 5),
+    writeMs: random.spread(2, 50),
+    readMs: random.spread(5, 100),
+    writeBytes: random.pick([0, 50, 300]),
+    downMs: electionMs * random.spread(1, 20),
+  };
+  return { options, profile };
+}
+
+export class Nemesis {
+  private readonly cluster: Cluster;
+  private readonly profile: Profile;
+  private readonly random: Random;
+  private active = true;
+
+  constructor(cluster: Cluster, profile: Profile) {
+    this.cluster = cluster;
+    this.profile = profile;
+    this.random = cluster.random;
+    this.repeat(profile.writeMs, () => this.write());
+    this.repeat(profile.readMs, () => this.readSomewhere());
+    this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
+    if (profile.faults.includes('aimedCrash')) {
+      cluster.onStepped = (host, _event, effects) => this.takeAim(host, effects);
+    }
+  }
+
+  /** All faults end, for good, and everybody is up. */
+  makePeace(): void {
+    const { cluster } = this;
+    this.active = false;
+    cluster.onStepped = null;
+    cluster.network.heal();
+    cluster.network.weather = FAIR_WEATHER;
+    for (const host of cluster.hosts) {
+      host.diskSpeed = { minMs: 0.2, maxMs: 2 };
+      host.stallMs = 0;
+      host.pausedUntil = Math.min(host.pausedUntil, cluster.now);
+      cluster.setClockRate(host, 1);
+      cluster.restart(host);
+    }
+    cluster.trace.note(cluster.now, 'faults stop');
+  }
+
+  /** `action` again and again, at random times with this mean distance. */
+  private repeat(meanMs: number, action: () => void): void {
+    this.cluster.schedule.after(meanMs * this.random.between(0.1, 1.9), null, () => {
+      if (!this.active) return;
+      action();
+      this.repeat(meanMs, action);
+    });
+  }
+
+  private later(ms: number, action: () => void): void {
+    this.cluster.schedule.after(ms, null, () => {
+      if (this.active) action();
+    });
+  }
+
+  /* ---- load ---- */
+
+  private write(): void {
+    const host = this.random.chance(0.95) ? this.someLeader() : this.someHost();
+    if (host === null || !this.isAwake(host)) return;
+    const burst = this.random.chance(0.05) ? 10 : 1;
+    for (let count = 0; count < burst && host.isUp; count += 1) {
+      this.cluster.propose(host, this.random.below(this.profile.writeBytes + 1));
+    }
+  }
+
+  private readSomewhere(): void {
+    const host = this.random.chance(0.6) ? this.someLeader() : this.someHost();
+    if (host !== null && this.isAwake(host)) this.cluster.read(host);
+  }
+
+  private isAwake(host: Host): boolean {
+    return host.isUp && host.pausedUntil <= this.cluster.now;
+  }
+
+  private someHost(): Host {
+    return this.random.pick(this.cluster.hosts);
+  }
+
+  /** A leader, perhaps one that is deposed and doesn't know it. */
+  private someLeader(): Host | null {
+    const leaders = this.cluster.hosts.filter(({ leads }) => leads);
+    return leaders.length === 0 ? null : this.random.pick(leaders);
+  }
+
+  private victim(): Host {
+    return this.random.chance(0.4) ? (this.someLeader() ?? this.someHost()) : this.someHost();
+  }
+
+  /* ---- faults ---- */
+
+  private strike(fault: Fault): void {
+    const { cluster, random, profile } = this;
+    switch (fault) {
+      case 'crash':
+        this.crash(this.victim(), this.downTime());
+        break;
+      case 'crashAll':
+        if (random.chance(0.7)) break;
+        cluster.coverage.count('crashes of all nodes');
+        for (const host of cluster.hosts) this.crash(host, this.downTime());
+        break;
+      case 'aimedCrash':
+        break;
+      case 'pause':
+        cluster.pause(this.victim(), random.spread(5, 5 * cluster.options.electionMs));
+        break;
+      case 'partition':
+        this.partition();
+        this.later(random.spread(50, 10 * cluster.options.electionMs), () => cluster.network.heal());
+        break;
+      case 'weather':
+        cluster.network.weather = this.weather();
+        break;
+      case 'disk':
+        this.disturbDisk(this.victim());
+        break;
+      case 'clock':
+        cluster.setClockRate(this.someHost(), random.between(0.7, 1.4));
+        break;
+      case 'transfer':
+        this.askForTransfer();
+        break;
+    }
+    cluster.trace.note(cluster.now, `nemesis: ${fault}, faults every ${profile.faultMs.toFixed(0)} ms`);
+  }
+
+  private downTime(): number {
+    return this.random.spread(1, this.profile.downMs);
+  }
+
+  private crash(host: Host, downMs: number): void {
+    const { cluster } = this;
+    if (!host.isUp) return;
+    cluster.crash(host);
+    if (this.random.chance(0.5)) cluster.reportDown(host);
+    this.later(downMs, () => cluster.restart(host));
+  }
+
+  /** Crashes in the moments that matter: around votes, disk writes, elections and snapshots; often back at once. */
+  private takeAim(host: Host, effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (!this.random.chance(aimRate(effect))) continue;
+      const life = host.life;
+      this.later(this.random.spread(0.01, 10), () => {
+        if (host.life === life) this.crash(host, this.random.spread(0.5, 100));
+      });
+      return;
+    }
+  }
+
+  private partition(): void {
+    const { cluster, random } = this;
+    const { network, coverage } = cluster;
+    const ids = random.shuffled(cluster.hosts.map(({ id }) => id));
+    const kind = random.pick(['symmetric', 'one-way', 'bridge', 'leader'] as const);
+    switch (kind) {
+      case 'symmetric': {
+        const at = 1 + random.below(Math.max(1, ids.length - 1));
+        network.cutBetween(ids.slice(0, at), ids.slice(at));
+        coverage.count('partitions, symmetric');
+        break;
+      }
+      case 'one-way': {
+        const rate = random.pick([0.2, 0.5]);
+        for (const from of ids)
+          for (const to of ids) if (from !== to && random.chance(rate)) network.cut(from, to);
+        coverage.count('partitions, one-way');
+        break;
+      }
+      case 'bridge': {
+        // Two halves that only see each other through the first node.
+        const middle = 1 + Math.ceil((ids.length - 1) / 2);
+        network.cutBetween(ids.slice(1, middle), ids.slice(middle));
+        coverage.count('partitions, bridge');
+        break;
+      }
+      case 'leader': {
+        const leader = (this.someLeader() ?? this.someHost()).id;
+        const others: NodeId[] = ids.filter((id) => id !== leader);
+        network.cutBetween([leader], others);
+        coverage.count('partitions, symmetric');
+        break;
+      }
+    }
+  }
+
+  private weather(): Weather {
+    const { random } = this;
+    if (random.chance(0.3)) return FAIR_WEATHER;
+    return {
+      minDelayMs: random.spread(0.1, 5),
+      maxDelayMs: random.spread(5, 60),
+      lossRate: random.pick([0, 0.01, 0.1, 0.3]),
+      doubleRate: random.pick([0, 0.1, 0.3]),
+      slowRate: random.pick([0, 0.01, 0.1]),
+      slowMs: random.spread(100, 10 * this.cluster.options.electionMs),
+    };
+  }
+
+  private disturbDisk(host: Host): void {
+    const { random, cluster } = this;
+    if (random.chance(0.5)) {
+      cluster.coverage.count('disk stalls');
+      host.stallMs = random.spread(10, 5 * cluster.options.electionMs);
+    } else {
+      const maxMs = random.spread(0.1, 50);
+      host.diskSpeed = { minMs: maxMs * random.next(), maxMs };
+    }
+  }
+
+  private askForTransfer(): void {
+    const host = this.random.chance(0.9) ? this.someLeader() : this.someHost();
+    if (host === null || !this.isAwake(host) || host.transferring) return;
+    this.cluster.transfer(host, this.random.chance(0.5) ? this.someHost().id : null);
+  }
+}
+
+/** Chance that a node crashes shortly after this effect. */
+function aimRate(effect: Effect): number {
+  switch (effect.type) {
+    case 'persist':
+      if (effect.hardState !== null) return 0.15;
+      return effect.snapshot !== null ? 0.2 : 0.003;
+    case 'leadership':
+      return effect.role === 'leader' ? 0.2 : 0.02;
+    case 'fetchSnapshot':
+    case 'restoreSnapshot':
+    case 'compact':
+      return 0.05;
+    default:
+      return 0;
+  }
+}
