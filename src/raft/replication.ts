@@ -45,13 +45,13 @@ export function sendAppends(node: Node, to: NodeId, progress: Progress): void {
   for (;;) {
     const { state } = progress;
     if (state.name === 'snapshot' || progress.reading !== null) return;
-    if (state.name === 'probe' && state.waiting) return;
-    if (state.name === 'replicate' && (progress.next > node.log.lastIndex || isWindowFull(node, state)))
-      return;
+    // Before the window is looked at: a full window whose appends were lost must not hide that the log has moved on.
     if (progress.next <= node.log.compacted.index) {
       offerSnapshot(node, to, progress);
       return;
     }
+    if (state.name === 'probe' && state.waiting) return;
+    if (state.name === 'replicate' && (progress.next > node.log.lastIndex || isWindowFull(node, state))) return;
     if (progress.next <= node.log.lastIndex && progress.next < node.log.cacheFirst) {
       readForPeer(node, progress);
       return;
