@@ -32,7 +32,8 @@ function parseConditions(args: readonly string[]): Conditions | string {
         conditions.lt = true;
         break;
       default:
-        return `ERR Unsupported option ${word}`;
+        // Redis prints it as a C string: only up to a zero byte.
+        return `ERR Unsupported option ${word.split('\0', 1)[0]}`;
     }
   }
   if (conditions.nx && (conditions.xx || conditions.gt || conditions.lt))
