@@ -136,6 +136,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
       replies: [],
     },
     restoring: null,
+    restoreInFlight: null,
     fetching: null,
     applyReading: null,
     nextReadLogId: 1,

@@ -51,7 +51,8 @@ export function sendAppends(node: Node, to: NodeId, progress: Progress): void {
       return;
     }
     if (state.name === 'probe' && state.waiting) return;
-    if (state.name === 'replicate' && (progress.next > node.log.lastIndex || isWindowFull(node, state))) return;
+    if (state.name === 'replicate' && (progress.next > node.log.lastIndex || isWindowFull(node, state)))
+      return;
     if (progress.next <= node.log.lastIndex && progress.next < node.log.cacheFirst) {
       readForPeer(node, progress);
       return;

@@ -90,24 +90,29 @@ function replaceLog(node: Node, snapshot: SnapshotMeta): void {
   persist.unsavedFrom = asIndex(snapshot.index + 1);
   persist.snapshot = snapshot;
   node.applyReading = null;
-  node.restoring = { snapshot, started: false };
+  node.restoring = snapshot;
   commitTo(node, snapshot.index);
 }
 
-/** The new log is durable: the state machine may follow. */
+/** The new log is durable: the state machine may follow, one restore at a time. */
 export function restoreWhenDurable(node: Node): void {
   const { restoring, persist } = node;
-  if (restoring === null || restoring.started || persist.snapshot !== null || persist.inFlight !== null)
-    return;
-  restoring.started = true;
-  node.effects.push({ type: 'restoreSnapshot', snapshot: restoring.snapshot });
+  if (restoring === null || node.restoreInFlight !== null) return;
+  if (persist.snapshot !== null || persist.inFlight !== null) return;
+  node.restoreInFlight = restoring.index;
+  node.effects.push({ type: 'restoreSnapshot', snapshot: restoring });
 }
 
 export function onSnapshotRestored(node: Node, index: Index): void {
-  if (node.restoring?.started !== true || node.restoring.snapshot.index !== index) return;
-  node.restoring = null;
-  invariant(index >= node.appliedIndex, () => `restored to ${index}, had applied ${node.appliedIndex}`);
+  invariant(
+    node.restoreInFlight === index,
+    () => `restored to ${index}, asked for ${node.restoreInFlight ?? 'nothing'}`,
+  );
+  node.restoreInFlight = null;
+  invariant(index > node.appliedIndex, () => `restored to ${index}, had applied ${node.appliedIndex}`);
   node.appliedIndex = index;
+  // A newer one may have been installed meanwhile: it is restored next, before anything is applied.
+  if (node.restoring?.index === index) node.restoring = null;
 }
 
 /** A member's answer to the leader's offer. */

@@ -166,7 +166,9 @@ export interface Node {
   durableIndex: Index;
   readonly persist: PersistState;
   /** A snapshot that replaces the state machine: first durable, then restored; nothing is applied meanwhile. */
-  restoring: { readonly snapshot: SnapshotMeta; started: boolean } | null;
+  restoring: SnapshotMeta | null;
+  /** The restore under way; a newer snapshot waits until it is done. */
+  restoreInFlight: Index | null;
   /** The snapshot being fetched and from whom. */
   fetching: { readonly from: NodeId; readonly snapshot: SnapshotMeta } | null;
   /** The disk read for applying under way. */
