@@ -627,6 +627,8 @@ export class Cluster {
   hasConverged(): boolean {
     const leader = this.leader()?.node;
     if (leader === undefined || leader === null) return false;
+    // A transfer begun before the faults stopped turns writes away until it is over.
+    if (leader.role.name === 'leader' && leader.role.transfer !== null) return false;
     const { lastIndex } = leader.log;
     return this.hosts.every(
       ({ node, applied }) =>
