@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { request } from 'undici';
 import { type Member, type Message, EntryType, asIndex, asNodeId, asTerm } from '../raft/types.ts';
+import { encodeFrame } from './codec.ts';
 import { PROTOCOL_VERSION, REFUSALS, type Refusal } from './identity.ts';
 import { QUEUE_BYTES_MAX } from './peer.ts';
 import { type NodeOptions, type TestNode, Watch, startNode } from './testing/node.ts';
@@ -71,23 +73,29 @@ interface Proxy {
   /** Bytes of connections whose request begins with this path are held back; '' holds all of them. */
   hold(path: string): void;
   release(): void;
+  /** How often data came from the node, on the connection that had the most of it. */
+  pieces(): number;
   stop(): Promise<void>;
 }
 
 async function startProxy(port: number): Promise<Proxy> {
-  const pairs = new Set<{ near: Socket; far: Socket; path: string }>();
+  const pairs = new Set<{ near: Socket; far: Socket; path: string; pieces: number }>();
   let held: string | null = null;
   const isHeld = (path: string): boolean => held !== null && path.startsWith(held);
   const server: Server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
-    const pair = { near, far, path: '' };
+    const pair = { near, far, path: '', pieces: 0 };
     pairs.add(pair);
     near.on('data', (bytes) => {
       if (pair.path === '') pair.path = bytes.toString('latin1').split(' ')[1] ?? '';
       far.write(bytes);
       if (isHeld(pair.path)) near.pause();
     });
-    far.on('data', (bytes) => near.write(bytes));
+    far.on('data', (bytes) => {
+      near.write(bytes);
+      pair.pieces += 1;
+      watch.notify();
+    });
     if (held !== null && held === '') {
       near.pause();
       far.pause();
@@ -121,6 +129,7 @@ async function startProxy(port: number): Promise<Proxy> {
         far.resume();
       }
     },
+    pieces: () => Math.max(...[...pairs].map(({ pieces }) => pieces)),
     stop() {
       for (const { near, far } of pairs) {
         near.destroy();
@@ -236,6 +245,15 @@ test('a network that goes silent is noticed, is not taken for a dead process, an
   expect([...n1.down, ...n2.down]).toEqual([]);
 });
 
+test('a stream with nothing to say keeps beating', async () => {
+  const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
+  const proxy = await startProxy(Number(new URL(n1.url).port));
+  n1.transport.setPeers([n2.member]);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url }]);
+  // Head and first heartbeat may be two pieces; a stream without more would not get beyond them.
+  await watch.until(() => proxy.pieces() >= 6);
+});
+
 test('a stream opened anew by the same peer replaces the one it has', async () => {
   const [n1, n2] = await pair();
   const path = '/raft/v1/main/stream/control';
@@ -314,7 +332,68 @@ test('nodes with different secrets say so on both ends and do not connect', asyn
   expect(n1.transport.connected(n2.id)).toBe(false);
 });
 
-test('a group that nobody serves is a 404, and the dialler says what may be wrong', async () => {
+/** A server that claims to be n2 to n1, and streams these bytes. */
+async function startImpostor(headers: Record<string, string>, bytes: Buffer): Promise<Member> {
+  const server = createHttpServer((_request, response) => {
+    response.writeHead(200, headers);
+    response.write(bytes);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = async (): Promise<void> => {
+    server.closeAllConnections();
+    server.close();
+  };
+  running.push({ stop });
+  return { id: asNodeId('n2'), url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+const [n1Id, n2Id, n3Id] = [asNodeId('n1'), asNodeId('n2'), asNodeId('n3')];
+const IMPOSTORS: readonly (readonly [string, Record<string, string>, Buffer, string])[] = [
+  ['is another node', headersOf('n3'), encodeFrame(n2Id, n1Id, heartbeat(1)), REFUSALS.misdirected.text],
+  [
+    'is of another cluster',
+    headersOf('n2', { 'x-kvorum-cluster': 'x' }),
+    encodeFrame(n2Id, n1Id, heartbeat(1)),
+    REFUSALS.cluster.text,
+  ],
+  [
+    'is of another version',
+    headersOf('n2', { 'x-kvorum-version': '2' }),
+    encodeFrame(n2Id, n1Id, heartbeat(1)),
+    REFUSALS.version.text,
+  ],
+  [
+    'is of another group',
+    headersOf('n2', { 'x-kvorum-group': 'g2' }),
+    encodeFrame(n2Id, n1Id, heartbeat(1)),
+    REFUSALS.misdirected.text,
+  ],
+  ['is no node at all', {}, encodeFrame(n2Id, n1Id, heartbeat(1)), 'not a kvorum node'],
+  [
+    'speaks for another',
+    headersOf('n2'),
+    encodeFrame(n3Id, n1Id, heartbeat(1)),
+    'a frame from n3 to n1 came on the stream from n2',
+  ],
+  [
+    'speaks to another',
+    headersOf('n2'),
+    encodeFrame(n2Id, n3Id, heartbeat(1)),
+    'a frame from n2 to n3 came on the stream from n2',
+  ],
+  ['speaks nonsense', headersOf('n2'), Buffer.from('nonsense, nonsense'), 'frame has format'],
+];
+
+test.each(IMPOSTORS)('a peer is not listened to that %s', async (_, headers, bytes, reason) => {
+  const impostor = await startImpostor(headers, bytes);
+  const n1 = await start('n1', { peers: [impostor] });
+  await watch.until(() =>
+    n1.log.some(({ msg }) => msg.startsWith('no stream from n2') && msg.includes(reason)),
+  );
+  expect(n1.messages).toEqual([]);
+});
+
+test('a group that nobody serves is a 404', async () => {
   const n1 = await start('n1');
   const answer = await request(`${n1.url}/raft/v1/other/stream/control`, { headers: headersOf('n2') });
   expect(answer.statusCode).toBe(404);
