@@ -1,6 +1,5 @@
 /** All that one node has to do with one other: two streams each way, and what is known about the connection. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { GroupId, Member, Message, NodeId } from '../raft/types.ts';
 import { FrameError, encodeFrame, encodeLinkHeartbeat } from './codec.ts';
@@ -44,7 +43,7 @@ export class Peer {
   readonly #options: PeerOptions;
   readonly #incoming: Record<Lane, IncomingStream>;
   readonly #outgoing: Record<Lane, OutgoingStream | null> = { control: null, bulk: null };
-  #transfer: Readable | null = null;
+  #transfer: ServerResponse | null = null;
   #address: ClientAddress | null = null;
   /** A stream from the peer was open since it was last reported down. */
   #wasUp = false;
@@ -101,12 +100,13 @@ export class Peer {
   }
 
   /** The peer fetches a snapshot. One at a time: an older transfer to the same peer ends. */
-  startTransfer(transfer: Readable): void {
+  startTransfer(response: ServerResponse): void {
+    // Not the stream of the file's chunks: while a read of the disk hangs, that can't be closed.
     this.#transfer?.destroy();
-    this.#transfer = transfer;
-    if (this.#closed) transfer.destroy();
-    transfer.once('close', () => {
-      if (this.#transfer === transfer) this.#transfer = null;
+    this.#transfer = response;
+    if (this.#closed) response.destroy();
+    response.once('close', () => {
+      if (this.#transfer === response) this.#transfer = null;
     });
   }
 
@@ -161,11 +161,12 @@ export class Peer {
         }
         onMessage(from, message);
       },
-      onFailure: (failure) => this.#onFailure(failure),
+      onFailure: (failure) => this.#onFailure(lane, failure),
     });
   }
 
-  #onFailure({ problem, refused }: LinkFailure): void {
+  #onFailure(lane: Lane, { problem, refused }: LinkFailure): void {
+    this.#options.logger.debug({ peer: this.id, lane, problem }, `${lane} stream from ${this.id} failed`);
     if (this.#problem !== problem) {
       this.#problem = problem;
       this.#options.logger.warn({ peer: this.id, url: this.url }, `no stream from ${this.id}: ${problem}`);

@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { crc32 } from 'node:zlib';
+import { request } from 'undici';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type SnapshotMeta, asIndex, asNodeId, asTerm } from '../raft/types.ts';
+import { PROTOCOL_VERSION } from './identity.ts';
 import {
   SNAPSHOT_CHUNK_BYTES_MAX,
   type SnapshotSource,
@@ -40,7 +42,7 @@ class Memory {
 /** Serves the file in pieces of `size`, and notes the offsets asked for. `each` sees each piece before it goes out. */
 class FileSource implements SnapshotSource {
   readonly offsets: number[] = [];
-  open_ = 0;
+  openFiles = 0;
   readonly #size: number;
   readonly #each: (offset: number) => void | Promise<void>;
   constructor(size: number, each: (offset: number) => void | Promise<void> = () => {}) {
@@ -53,14 +55,14 @@ class FileSource implements SnapshotSource {
     return this.#pieces(offset);
   }
   async *#pieces(offset: number): AsyncGenerator<Uint8Array> {
-    this.open_ += 1;
+    this.openFiles += 1;
     try {
       for (let at = offset; at < file.length; at += this.#size) {
         await this.#each(at);
         yield file.subarray(at, at + this.#size);
       }
     } finally {
-      this.open_ -= 1;
+      this.openFiles -= 1;
       watch.notify();
     }
   }
@@ -97,7 +99,7 @@ test.each([1000, SNAPSHOT_CHUNK_BYTES_MAX, file.length])(
     await receiver.transport.fetchSnapshot(sender.id, snapshot, sink, never);
     expect(sink.bytes.equals(file)).toBe(true);
     expect(source.offsets).toEqual([0]);
-    await watch.until(() => source.open_ === 0);
+    await watch.until(() => source.openFiles === 0);
   },
 );
 
@@ -144,7 +146,7 @@ test('an error of the sink ends the transfer and closes the file', async () => {
     'no space left',
   );
   expect(source.offsets).toEqual([0]);
-  await watch.until(() => source.open_ === 0);
+  await watch.until(() => source.openFiles === 0);
 });
 
 test('an abort ends the transfer and closes the file', async () => {
@@ -155,7 +157,7 @@ test('an abort ends the transfer and closes the file', async () => {
   const { receiver, sender } = await pair(source);
   const fetched = receiver.transport.fetchSnapshot(sender.id, snapshot, new Memory(), abort.signal);
   await expect(fetched).rejects.toThrow('no longer wanted');
-  await watch.until(() => source.open_ === 0);
+  await watch.until(() => source.openFiles === 0);
 });
 
 test('a second transfer to the same peer ends the first one', async () => {
@@ -164,17 +166,21 @@ test('a second transfer to the same peer ends the first one', async () => {
     offset > 0 && source.offsets.length === 1 ? released.promise : undefined,
   );
   const { receiver, sender } = await pair(source);
-  const first = new Memory();
-  const abort = new AbortController();
-  const stuck = receiver.transport.fetchSnapshot(sender.id, snapshot, first, abort.signal).catch(() => {});
-  await watch.until(() => source.open_ === 1);
+  const first = await request(`${sender.url}/raft/v1/main/snapshot/${snapshotName(snapshot)}?offset=0`, {
+    headers: {
+      'x-kvorum-cluster': 'test',
+      'x-kvorum-node': receiver.id,
+      'x-kvorum-to': sender.id,
+      'x-kvorum-version': String(PROTOCOL_VERSION),
+    },
+  });
+  expect(first.statusCode).toBe(200);
   const second = new Memory();
   await receiver.transport.fetchSnapshot(sender.id, snapshot, second, never);
   expect(second.bytes.equals(file)).toBe(true);
-  abort.abort();
+  await expect(first.body.arrayBuffer()).rejects.toThrow();
   released.resolve();
-  await stuck;
-  await watch.until(() => source.open_ === 0);
+  await watch.until(() => source.openFiles === 0);
 });
 
 /* ------------------------------------------------------------------------- a sender whose answers are made here */

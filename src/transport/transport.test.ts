@@ -38,8 +38,18 @@ async function pair(): Promise<[TestNode, TestNode]> {
 
 async function connected(nodes: readonly TestNode[]): Promise<void> {
   const pairs = nodes.flatMap((from) => nodes.filter((to) => to !== from).map((to) => ({ from, to })));
-  await watch.until(() => pairs.every(({ from, to }) => from.transport.connected(to.id)));
+  // `connected` tells of the streams to the peer; the log line comes when those from the peer are open as well.
+  await watch.until(() =>
+    pairs.every(
+      ({ from, to }) =>
+        from.transport.connected(to.id) && from.log.some(({ msg }) => msg === `connected with ${to.id}`),
+    ),
+  );
 }
+
+/** How often a stream from that peer ended or could not be opened. */
+const failures = (node: TestNode, peer: string): number =>
+  node.log.filter(({ msg }) => msg.endsWith(`stream from ${peer} failed`)).length;
 
 const heartbeat = (round: number): Message => ({
   type: 'heartbeat',
@@ -73,6 +83,8 @@ interface Proxy {
   /** Bytes of connections whose request begins with this path are held back; '' holds all of them. */
   hold(path: string): void;
   release(): void;
+  /** Closes all connections, and from now on each new one as soon as it is there. */
+  hangUp(): void;
   /** How often data came from the node, on the connection that had the most of it. */
   pieces(): number;
   stop(): Promise<void>;
@@ -81,8 +93,13 @@ interface Proxy {
 async function startProxy(port: number): Promise<Proxy> {
   const pairs = new Set<{ near: Socket; far: Socket; path: string; pieces: number }>();
   let held: string | null = null;
+  let hangingUp = false;
   const isHeld = (path: string): boolean => held !== null && path.startsWith(held);
   const server: Server = createServer((near) => {
+    if (hangingUp) {
+      near.destroy();
+      return;
+    }
     const far = connect(port, '127.0.0.1');
     const pair = { near, far, path: '', pieces: 0 };
     pairs.add(pair);
@@ -128,6 +145,10 @@ async function startProxy(port: number): Promise<Proxy> {
         near.resume();
         far.resume();
       }
+    },
+    hangUp() {
+      hangingUp = true;
+      for (const { near } of pairs) near.destroy();
     },
     pieces: () => Math.max(...[...pairs].map(({ pieces }) => pieces)),
     stop() {
@@ -216,9 +237,9 @@ test('a killed peer is reported down once, and connected again when it is back',
   const [n1, n2, n3] = (await cluster(['n1', 'n2', 'n3'])) as [TestNode, TestNode, TestNode];
   await n2.kill();
   await watch.until(() => n1.down.length > 0 && n3.down.length > 0);
-  // Redials go on and are refused as well; a later message proves that time has passed.
-  n1.transport.send(n2.id, heartbeat(1));
-  await watch.until(() => n1.unreachable.length > 0 && !n1.transport.connected(n2.id));
+  // The redials that follow are refused as well.
+  const [before1, before3] = [failures(n1, 'n2'), failures(n3, 'n2')];
+  await watch.until(() => failures(n1, 'n2') >= before1 + 4 && failures(n3, 'n2') >= before3 + 4);
   const members = [n1, n2, n3].map(({ member }) => member);
   const back = await start('n2', { port: Number(new URL(n2.url).port), peers: members });
   await connected([n1, back, n3]);
@@ -243,6 +264,20 @@ test('a network that goes silent is noticed, is not taken for a dead process, an
   await watch.until(() => n2.messages.length > before);
   clearInterval(sending);
   expect([...n1.down, ...n2.down]).toEqual([]);
+});
+
+test('connections that all break, without a refusal, are no sign of a dead process', async () => {
+  const [n1, n2] = [await start('n1'), await start('n2')];
+  const to1 = await startProxy(Number(new URL(n1.url).port));
+  const to2 = await startProxy(Number(new URL(n2.url).port));
+  n1.transport.setPeers([{ id: n2.id, url: to2.url }]);
+  n2.transport.setPeers([{ id: n1.id, url: to1.url }]);
+  await connected([n1, n2]);
+  const before = failures(n1, 'n2');
+  to1.hangUp();
+  to2.hangUp();
+  await watch.until(() => failures(n1, 'n2') >= before + 6 && !n1.transport.connected(n2.id));
+  expect(n1.down).toEqual([]);
 });
 
 test('a stream with nothing to say keeps beating', async () => {

@@ -275,7 +275,7 @@ export class Transport {
       return;
     }
     const body = Readable.from(encodeSnapshot(pieces, offset), { objectMode: false });
-    peer.startTransfer(body);
+    peer.startTransfer(reply.raw);
     reply
       .headers({ ...this.#identity.responseHeaders(), 'content-type': 'application/octet-stream' })
       .send(body);

@@ -77,7 +77,7 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     clientAddress: () => ({ host: `${name}.test`, port: 6380 }),
     heartbeatMs: options.heartbeatMs ?? 500,
     logger: pino(
-      { level: 'info' },
+      { level: 'debug' },
       { write: noting((line: string) => node.log.push(JSON.parse(line) as { level: number; msg: string })) },
     ),
     snapshots: options.snapshots ?? { open: () => null },
