@@ -396,12 +396,13 @@ function flushPersist(node: Node): void {
   for (let index = first; index <= log.lastIndex; index = asIndex(index + 1)) entries.push(log.cached(index));
   const hardState = { term: node.term, vote: node.vote };
   persist.sequence += 1;
-  persist.inFlight = { sequence: persist.sequence, through: log.lastIndex, hardState, since: node.now };
+  const { sequence, snapshot } = persist;
+  persist.inFlight = { sequence, through: log.lastIndex, hardState, snapshot, since: node.now };
   node.effects.push({
     type: 'persist',
-    sequence: persist.sequence,
+    sequence,
     hardState: persist.hardStateDirty ? hardState : null,
-    snapshot: persist.snapshot,
+    snapshot,
     entries,
     commit: node.commitIndex < log.lastIndex ? node.commitIndex : log.lastIndex,
     // A promise made in an earlier term may speak of entries that are gone by now.
@@ -422,6 +423,8 @@ function onPersisted(node: Node, sequence: number): void {
   node.persist.inFlight = null;
   node.durableHardState = inFlight.hardState;
   if (inFlight.through > node.durableIndex) node.durableIndex = inFlight.through;
+  const { restoring } = node;
+  if (restoring !== null && restoring.snapshot === inFlight.snapshot) restoring.durable = true;
   onHardStateDurable(node);
   if (node.role.name === 'leader') advanceCommit(node, node.role);
 }

@@ -90,17 +90,16 @@ function replaceLog(node: Node, snapshot: SnapshotMeta): void {
   persist.unsavedFrom = asIndex(snapshot.index + 1);
   persist.snapshot = snapshot;
   node.applyReading = null;
-  node.restoring = snapshot;
+  node.restoring = { snapshot, durable: false };
   commitTo(node, snapshot.index);
 }
 
-/** The new log is durable: the state machine may follow, one restore at a time. */
+/** The new log is durable, though entries behind it may be on their way: the state machine follows, once at a time. */
 export function restoreWhenDurable(node: Node): void {
-  const { restoring, persist } = node;
-  if (restoring === null || node.restoreInFlight !== null) return;
-  if (persist.snapshot !== null || persist.inFlight !== null) return;
-  node.restoreInFlight = restoring.index;
-  node.effects.push({ type: 'restoreSnapshot', snapshot: restoring });
+  const { restoring } = node;
+  if (restoring === null || !restoring.durable || node.restoreInFlight !== null) return;
+  node.restoreInFlight = restoring.snapshot.index;
+  node.effects.push({ type: 'restoreSnapshot', snapshot: restoring.snapshot });
 }
 
 export function onSnapshotRestored(node: Node, index: Index): void {
@@ -112,7 +111,7 @@ export function onSnapshotRestored(node: Node, index: Index): void {
   invariant(index > node.appliedIndex, () => `restored to ${index}, had applied ${node.appliedIndex}`);
   node.appliedIndex = index;
   // A newer one may have been installed meanwhile: it is restored next, before anything is applied.
-  if (node.restoring?.index === index) node.restoring = null;
+  if (node.restoring?.snapshot.index === index) node.restoring = null;
 }
 
 /** A member's answer to the leader's offer. */

@@ -132,6 +132,7 @@ export interface PersistState {
     readonly sequence: number;
     through: Index;
     readonly hardState: HardState;
+    readonly snapshot: SnapshotMeta | null;
     readonly since: number;
   } | null;
   /** First entry not yet handed out. */
@@ -166,7 +167,7 @@ export interface Node {
   durableIndex: Index;
   readonly persist: PersistState;
   /** A snapshot that replaces the state machine: first durable, then restored; nothing is applied meanwhile. */
-  restoring: SnapshotMeta | null;
+  restoring: { readonly snapshot: SnapshotMeta; durable: boolean } | null;
   /** The restore under way; a newer snapshot waits until it is done. */
   restoreInFlight: Index | null;
   /** The snapshot being fetched and from whom. */

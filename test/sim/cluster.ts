@@ -339,6 +339,11 @@ export class Cluster {
       () =>
         `${host.id} says it applied up to ${node.appliedIndex}, the state machine stands at ${host.applied}`,
     );
+    check(
+      node.restoring === null || host.restoring !== null || !isInForce(node.restoring.snapshot, host.disk),
+      'LV',
+      () => `${host.id} keeps its state machine waiting for a snapshot that is durable`,
+    );
     if (this.trace.steps % INSPECTION_STEPS === 0) this.checks.inspect(host, node);
     this.onStepped?.(host, event, effects);
   }
@@ -608,9 +613,10 @@ export class Cluster {
       () => `${host.id} restores a snapshot not in force`,
     );
     this.checks.isTrueSnapshot(host.id, snapshot);
+    check(host.restoring === null, 'DC', () => `${host.id} restores two snapshots at once`);
     host.restoring = snapshot;
     this.schedule.after(this.diskDelay(host) * SNAPSHOT_SLOWNESS, host, () => {
-      if (host.restoring === snapshot) host.restoring = null;
+      host.restoring = null;
       check(
         snapshot.index >= host.applied,
         'EO',
@@ -640,4 +646,9 @@ export class Cluster {
         applied === lastIndex,
     );
   }
+}
+
+/** Whether the log on this disk begins with `snapshot`. */
+function isInForce(snapshot: SnapshotMeta, disk: Disk): boolean {
+  return disk.snapshot?.index === snapshot.index && disk.snapshot.checksum === snapshot.checksum;
 }

@@ -135,6 +135,14 @@ export class Trio {
     this.settle();
   }
 
+  /** The disk finishes the write under way and stays slow. */
+  releaseOne(name: string): void {
+    const id = asNodeId(name);
+    const work = this.#held.get(id)?.shift();
+    if (work !== undefined) this.#persisted(id, work);
+    this.settle();
+  }
+
   settle(): void {
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       const node = this.nodes.get(next.to)!;
