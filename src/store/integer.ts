@@ -41,7 +41,8 @@ export function addIntegers(left: Integer, right: Integer): Integer | undefined 
 export function multiplyIntegers(left: Integer, right: Integer): Integer | undefined {
   if (typeof left === 'number' && typeof right === 'number') {
     const product = left * right;
-    if (Number.isSafeInteger(product)) return product;
+    // `+ 0` turns -0, which 0 × -1 yields, into 0.
+    if (Number.isSafeInteger(product)) return product + 0;
   }
   return narrowed(BigInt(left) * BigInt(right));
 }

@@ -38,7 +38,7 @@ const TIMES: ReadonlyMap<string, { readonly unitMs: number; readonly absolute: b
   ['expiretime', { unitMs: 1000, absolute: true }],
   ['pexpiretime', { unitMs: 1, absolute: true }],
 ]);
-const TOLERANCE_MS = 5000;
+const TOLERANCE_MS = 30_000;
 
 /**
  * Whether `actual` is what Redis said. Equal bytes, except for the order of keys, the choice of RANDOMKEY and times.

@@ -1,0 +1,116 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { BatchEncoder, decodeBatch, type Operation } from './batch.ts';
+import { FormatError } from './bytes.ts';
+import { call } from './testing/harness.ts';
+
+const TIME = 1_700_000_000_123;
+const byteString = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
+const args = fc.array(byteString, { minLength: 1, maxLength: 5 });
+const version = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 127, 128, 2 ** 31, 2 ** 32, 2 ** 53 - 1));
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  fc.record({ kind: fc.constant('command' as const), args }),
+  fc.record({
+    kind: fc.constant('transaction' as const),
+    watches: fc.array(fc.record({ key: byteString, version }), { maxLength: 3 }),
+    calls: fc.array(args, { maxLength: 3 }),
+  }),
+  fc.record({ kind: fc.constant('expire' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
+);
+
+function add(encoder: BatchEncoder, one: Operation): void {
+  if (one.kind === 'command') encoder.addCommand(one.args);
+  else if (one.kind === 'expire') encoder.addExpire(one.keys);
+  else {
+    const { command } = call('SET', 'k', 'v');
+    encoder.addTransaction(
+      one.calls.map((each) => ({ command, args: each })),
+      one.watches,
+    );
+  }
+}
+
+function encode(operations: readonly Operation[], encoder = new BatchEncoder()): Uint8Array {
+  for (const one of operations) add(encoder, one);
+  return encoder.finish(TIME);
+}
+
+test('what was put in comes out, from one encoder used again and again', () => {
+  const encoder = new BatchEncoder();
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 6 }), (operations) => {
+      expect(decodeBatch(encode(operations, encoder))).toEqual({ time: TIME, operations });
+      expect(encoder.operations).toBe(0);
+    }),
+  );
+});
+
+test('the encoder tells its size before the payload is made', () => {
+  const encoder = new BatchEncoder();
+  const empty = encoder.bytes;
+  encoder.addCommand(['SET', 'key', 'value']);
+  expect(encoder.operations).toBe(1);
+  const { bytes } = encoder;
+  expect(bytes).toBe(empty + 1 + 1 + 4 + 4 + 6);
+  expect(encoder.finish(TIME).length).toBe(bytes);
+});
+
+test('a payload keeps its bytes while the encoder goes on', () => {
+  const encoder = new BatchEncoder();
+  const first = encode([{ kind: 'command', args: ['SET', 'a', 'first'] }], encoder);
+  encode([{ kind: 'command', args: ['SET', 'b', 'other'] }], encoder);
+  expect(decodeBatch(first).operations).toEqual([{ kind: 'command', args: ['SET', 'a', 'first'] }]);
+});
+
+test('a batch larger than the buffer grows it', () => {
+  const large = 'x'.repeat(5 * 1024 * 1024);
+  const operations: Operation[] = [{ kind: 'command', args: ['SET', 'k', large] }];
+  const encoder = new BatchEncoder();
+  expect(decodeBatch(encode(operations, encoder)).operations).toEqual(operations);
+  expect(decodeBatch(encode(operations, encoder)).operations).toEqual(operations);
+});
+
+test('reads of a transaction stay at home', () => {
+  const encoder = new BatchEncoder();
+  encoder.addTransaction([call('GET', 'a'), call('SET', 'a', '1'), call('TTL', 'a')], []);
+  expect(decodeBatch(encoder.finish(TIME)).operations).toEqual([
+    { kind: 'transaction', watches: [], calls: [['SET', 'a', '1']] },
+  ]);
+});
+
+test('a payload cut off anywhere, or with a byte too many, is refused with an offset', () => {
+  const whole = encode([
+    { kind: 'command', args: ['SET', 'key', 'value'] },
+    { kind: 'transaction', watches: [{ key: 'w', version: 300 }], calls: [['DEL', 'a', 'b']] },
+    { kind: 'expire', keys: ['gone', 'too'] },
+  ]);
+  for (let length = 0; length < whole.length; length++)
+    expect(() => decodeBatch(whole.subarray(0, length)), `cut at ${length}`).toThrow(FormatError);
+  expect(() => decodeBatch(Buffer.concat([whole, Buffer.from([0])]))).toThrow(/bytes too many at offset/);
+});
+
+test('damaged payloads give a FormatError or another batch, never anything else', () => {
+  const damage = fc.array(fc.record({ at: fc.nat(), byte: fc.nat(255) }), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 4 }), damage, (operations, bytes) => {
+      const payload = Buffer.from(encode(operations));
+      for (const { at, byte } of bytes) payload[at % payload.length] = byte;
+      try {
+        expect(decodeBatch(payload).operations.length).toBeLessThanOrEqual(payload.length);
+      } catch (error) {
+        expect(error).toBeInstanceOf(FormatError);
+        expect((error as FormatError).offset).toBeLessThanOrEqual(payload.length);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('random bytes are refused', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+      bytes[0] = 2;
+      expect(() => decodeBatch(bytes)).toThrow(FormatError);
+    }),
+  );
+});
