@@ -1,0 +1,133 @@
+/**
+ * The error replies that say something about the cluster or the port rather than about a command's arguments, in one
+ * table. `retryable` is the promise behind the code: the request was not and will not be applied, so sending it again
+ * can't apply it twice. Only `UNKNOWN` can't promise that.
+ */
+import type { NodeAddress } from './engine.ts';
+
+export interface ErrorReply {
+  readonly code: string;
+  /** Words in braces are filled in. */
+  readonly message: string;
+  /** Safe to send again: nothing was applied or ever will be. */
+  readonly retryable: boolean;
+  /** What a person can do. */
+  readonly hint: string;
+}
+
+/** The names in the table. */
+export type ErrorName =
+  | 'moved'
+  | 'clusterDown'
+  | 'busy'
+  | 'outcomeUnknown'
+  | 'unblocked'
+  | 'noAuth'
+  | 'maxClients'
+  | 'notInTransaction'
+  | 'transactionTooLarge'
+  | 'execAbort';
+
+export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
+  moved: {
+    code: 'MOVED',
+    message: '{slot} {host}:{port}',
+    retryable: true,
+    hint: 'send it to the named node, the leader; cluster clients do so by themselves',
+  },
+  clusterDown: {
+    code: 'CLUSTERDOWN',
+    message: 'The cluster is down: no leader known',
+    retryable: true,
+    hint: 'retry in a moment; if it stays so, less than a majority of the nodes is up',
+  },
+  busy: {
+    code: 'BUSY',
+    message: '{bytes} bytes of requests wait for an answer, which is all this node holds; retry later',
+    retryable: true,
+    hint: 'send less at once, or find out why the log is slow',
+  },
+  outcomeUnknown: {
+    code: 'UNKNOWN',
+    message:
+      'outcome: this node lost leadership after it had appended the write; it may or may not be applied',
+    retryable: false,
+    hint: 'read the key from the new leader before writing again',
+  },
+  unblocked: {
+    code: 'UNBLOCKED',
+    message: 'force unblock from blocking operation, instance state changed (master -> replica?)',
+    retryable: true,
+    hint: 'ask the new leader',
+  },
+  noAuth: {
+    code: 'NOAUTH',
+    message: 'Authentication required.',
+    retryable: true,
+    hint: 'send AUTH with the password of the node first',
+  },
+  maxClients: {
+    code: 'ERR',
+    message: 'max number of clients reached',
+    retryable: true,
+    hint: 'close idle connections or raise --max-clients',
+  },
+  notInTransaction: {
+    code: 'ERR',
+    message: "'{command}' is not allowed inside a transaction; send it before MULTI or after EXEC",
+    retryable: true,
+    hint: 'only commands over keys and PING, ECHO, TIME, SELECT, UNWATCH can be queued',
+  },
+  transactionTooLarge: {
+    code: 'ERR',
+    message: 'transaction longer than {bytes} bytes; split it',
+    retryable: true,
+    hint: 'a transaction is bounded like a single request, see --max-request-bytes',
+  },
+  execAbort: {
+    code: 'EXECABORT',
+    message: 'Transaction discarded because of previous errors.',
+    retryable: true,
+    hint: 'look at the errors between MULTI and EXEC',
+  },
+};
+
+/** The text of an error with its blanks filled in. */
+export function errorText(error: ErrorReply, values: Readonly<Record<string, string | number>> = {}): string {
+  return `${error.code} ${error.message.replaceAll(/\{(\w+)\}/g, (blank, name: string) => String(values[name] ?? blank))}`;
+}
+
+/** `slot` of the request's first key; 0 for a request without keys. */
+export function moved(slot: number, leader: NodeAddress): string {
+  return errorText(ERRORS.moved, { slot, host: leader.host, port: leader.port });
+}
+
+export function clusterDown(): string {
+  return errorText(ERRORS.clusterDown);
+}
+
+/** `pendingBytes`: what the node holds already. */
+export function busy(pendingBytes: number): string {
+  return errorText(ERRORS.busy, { bytes: pendingBytes });
+}
+
+export function outcomeUnknown(): string {
+  return errorText(ERRORS.outcomeUnknown);
+}
+
+/** Bytes of a client's words that an error repeats, as in Redis. */
+const QUOTED_BYTES_MAX = 128;
+
+export function unknownCommand(args: readonly string[]): string {
+  let quoted = '';
+  for (let at = 1; at < args.length && quoted.length < QUOTED_BYTES_MAX; at += 1) {
+    quoted += `'${(args[at] ?? '').slice(0, QUOTED_BYTES_MAX - quoted.length)}' `;
+  }
+  const name = (args[0] ?? '').slice(0, QUOTED_BYTES_MAX);
+  return `ERR unknown command '${name}', with args beginning with: ${quoted}`;
+}
+
+export function unknownSubcommand(container: string, name: string): string {
+  const quoted = name.slice(0, QUOTED_BYTES_MAX);
+  return `ERR unknown subcommand '${quoted}'. Try ${container.toUpperCase()} HELP.`;
+}
