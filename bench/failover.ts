@@ -11,7 +11,7 @@
 import { type Socket, connect } from 'node:net';
 import { parseArgs } from 'node:util';
 
-import { HOST, type KvorumNode, freshFolder, startKvorum, stop, until } from './processes.ts';
+import { HOST, type KvorumNode, freshFolder, signal, startKvorum, stop, until } from './processes.ts';
 import { encode } from './resp-load.ts';
 
 const { values: options } = parseArgs({
@@ -155,7 +155,7 @@ async function lose(how: How, nodes: readonly KvorumNode[], writers: number): Pr
     throw new Error('a writer made no progress before the loss');
 
   lostAt = performance.now();
-  const gone = how === 'kill' ? stop(leader.process) : void leader.process.kill('SIGSTOP');
+  const gone = how === 'kill' ? stop(leader.process) : signal(leader.process, 'SIGSTOP');
   const patience = setTimeout(
     () => reject(new Error(`no write acknowledged ${FAILOVER_MS_MAX} ms after the loss`)),
     FAILOVER_MS_MAX,
@@ -168,7 +168,7 @@ async function lose(how: How, nodes: readonly KvorumNode[], writers: number): Pr
     nodes.filter((node) => node !== leader),
   );
   if (how === 'kill') leader.restart();
-  else leader.process.kill('SIGCONT');
+  else signal(leader.process, 'SIGCONT');
   return ms;
 }
 

@@ -61,6 +61,11 @@ export function stop(child: ChildProcess): Promise<void> {
   });
 }
 
+/** Sends a signal that does not end the process: unlike `child.kill`, this doesn't mark it as killed. */
+export function signal(child: ChildProcess, name: 'SIGSTOP' | 'SIGCONT'): void {
+  if (child.pid !== undefined) process.kill(child.pid, name);
+}
+
 /** Ports that were free a moment ago, all different. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
