@@ -98,12 +98,13 @@ export class Requests {
   }
 
   submit(lane: Lane, request: Request): void {
-    const bytes = sizeOf(request);
+    const size = sizeOf(request);
     const full =
-      request.kind !== 'text' && this.#pendingBytes + bytes > PENDING_BYTES_MAX && this.#pendingBytes > 0;
+      this.#pendingBytes > 0 && this.#pendingBytes + size > PENDING_BYTES_MAX && request.kind !== 'text';
     const taken: Request = full
       ? { kind: 'text', client: request.client, write: (reply) => reply.error(busy(this.#pendingBytes)) }
       : request;
+    const bytes = full ? REQUEST_OVERHEAD_BYTES : size;
     const batch = lane === 'log' ? this.#batchForWrite(bytes) : (this.#gatheringReads ??= emptyBatch());
     batch.requests.push(taken);
     batch.bytes += bytes;

@@ -1,0 +1,259 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { asIndex, asTerm, type Entry, EntryType } from '../raft/types.ts';
+import { noReply, type ReplyWriter } from '../store/reply.ts';
+import { Store } from '../store/store.ts';
+import { dataCommands } from '../store/table.ts';
+import type { Client, NodeAddress, Request } from './engine.ts';
+import { PENDING_BYTES_MAX, Requests } from './requests.ts';
+
+/** A client that writes down what it is told. */
+class Listener implements Client {
+  readonly replies: string[] = [];
+  readonly settledCounts: number[] = [];
+  watches: readonly { key: string; version: number }[] = [];
+  readonly reply: ReplyWriter = {
+    ...noReply,
+    ok: () => this.replies.push('OK'),
+    simple: (text) => this.replies.push(text),
+    error: (text) => this.replies.push(`-${text.split(' ')[0]}`),
+    integer: (value) => this.replies.push(`:${value}`),
+    bulk: (value) => this.replies.push(value ?? 'nil'),
+    nullArray: () => this.replies.push('nil array'),
+    array: (length) => this.replies.push(`*${length}`),
+  };
+  settled(count: number): void {
+    this.settledCounts.push(count);
+  }
+  watched(watches: readonly { key: string; version: number }[]): void {
+    this.watches = watches;
+  }
+}
+
+let store: Store;
+let wall: number;
+let leading: boolean;
+let diskBusy: boolean;
+let leader: NodeAddress | null;
+let proposals: { id: number; payload: Uint8Array }[];
+let reads: number[];
+let requests: Requests;
+let client: Listener;
+let index: number;
+
+beforeEach(() => {
+  store = new Store();
+  wall = 1_000_000;
+  leading = true;
+  diskBusy = false;
+  leader = null;
+  proposals = [];
+  reads = [];
+  index = 0;
+  client = new Listener();
+  const proposer = {
+    isLeading: () => leading,
+    isDiskBusy: () => diskBusy,
+    otherLeader: () => leader,
+    propose: (id: number, payload: Uint8Array) => {
+      proposals.push({ id, payload });
+      if (leading) requests.proposed(id, index + proposals.length, 1);
+      else requests.rejected(id, 'notLeader');
+    },
+    read: (id: number) => reads.push(id),
+  };
+  requests = new Requests({ store, clock: { monotonic: () => 0, wall: () => wall }, proposer });
+});
+
+function command(line: string, from: Client = client): Request {
+  const args = line.split(' ');
+  return { kind: 'command', client: from, command: dataCommands.get(args[0]!.toLowerCase())!, args };
+}
+
+/** Commits what was proposed. */
+function commit(): void {
+  for (const { payload } of proposals.splice(0)) {
+    index += 1;
+    requests.apply({
+      index: asIndex(index),
+      term: asTerm(1),
+      type: EntryType.batch,
+      payload,
+    } satisfies Entry);
+  }
+}
+
+function confirmReads(): void {
+  requests.readsReady(reads.splice(0));
+}
+
+describe('the log lane', () => {
+  test('requests of one turn share one entry and are answered in order when it is applied', () => {
+    for (const line of ['SET a 1', 'GET a', 'INCR a', 'GET a']) requests.submit('log', command(line));
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+    expect(client.replies).toEqual([]);
+    commit();
+    expect(client.replies).toEqual(['OK', '1', ':2', '2']);
+    expect(client.settledCounts).toEqual([4]);
+  });
+
+  test('what is replayed elsewhere gives the same state', () => {
+    for (const line of ['SET a 1', 'GET a', 'INCR a', 'SET b 2 PX 50', 'DEL nothing'])
+      requests.submit('log', command(line));
+    requests.flush();
+    const other = new Store();
+    other.applyBatch(1, proposals[0]!.payload);
+    commit();
+    expect(other.digest()).toBe(store.digest());
+  });
+
+  test('while the disk is busy the next batch gathers', () => {
+    diskBusy = true;
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    requests.submit('log', command('SET a 2'));
+    requests.flush();
+    expect(proposals).toEqual([]);
+    diskBusy = false;
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+  });
+
+  test('leadership lost after the proposal leaves the outcome of a write unknown, and no read answered', () => {
+    requests.submit('log', command('SET a 1'));
+    requests.submit('log', command('GET a'));
+    requests.flush();
+    leading = false;
+    requests.leadershipLost();
+    expect(client.replies).toEqual(['-UNKNOWN', '-CLUSTERDOWN']);
+    expect(requests.pendingBytes).toBe(0);
+  });
+
+  test('an entry whose outcome was reported as unknown is still applied when it is committed', () => {
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    requests.leadershipLost();
+    commit();
+    expect(client.replies).toEqual(['-UNKNOWN']);
+    expect(store.size).toBe(1);
+  });
+
+  test('what was never proposed is redirected, not unknown', () => {
+    leading = false;
+    leader = { id: 'n2', host: 'h', port: 1 } as NodeAddress;
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    expect(client.replies).toEqual(['-MOVED']);
+  });
+
+  test('beyond the bound on pending bytes requests are turned away in their place', () => {
+    const big = 'x'.repeat(PENDING_BYTES_MAX / 2);
+    for (let count = 0; count < 3; count += 1) requests.submit('log', command(`SET a ${big}`));
+    requests.submit('log', command('GET nothing'));
+    requests.flush();
+    commit();
+    expect(client.replies).toEqual(['OK', '-BUSY', '-BUSY', 'nil']);
+    expect(requests.pendingBytes).toBe(0);
+  });
+});
+
+describe('the read lane', () => {
+  test('reads of one turn share a round', () => {
+    requests.submit('read', command('GET a'));
+    requests.submit('read', command('GET b'));
+    requests.flush();
+    expect(reads).toHaveLength(1);
+    expect(client.replies).toEqual([]);
+    confirmReads();
+    expect(client.replies).toEqual(['nil', 'nil']);
+  });
+
+  test('a failed round redirects', () => {
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    requests.readsFailed(reads.splice(0), 'notLeader');
+    expect(client.replies).toEqual(['-CLUSTERDOWN']);
+  });
+
+  test('WATCH learns the version, and EXEC sees a change in between', () => {
+    requests.submit('read', { kind: 'watch', client, keys: ['a'] });
+    requests.flush();
+    confirmReads();
+    requests.submit('log', command('SET a 1', new Listener()));
+    const calls = [{ command: dataCommands.get('set')!, args: ['SET', 'a', '2'] }];
+    requests.submit('log', { kind: 'transaction', client, calls, watches: client.watches });
+    requests.flush();
+    commit();
+    expect(client.replies).toEqual(['OK', 'nil array']);
+  });
+});
+
+describe('expiry', () => {
+  beforeEach(() => {
+    requests.submit('log', command('SET a 1 PX 10', new Listener()));
+    requests.submit('log', command('SET b 1', new Listener()));
+    requests.flush();
+    commit();
+    wall += 11;
+  });
+
+  test('a read that meets a passed deadline waits until the log says so', () => {
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual([]);
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+    commit();
+    expect(client.replies).toEqual(['nil']);
+    expect(store.size).toBe(1);
+  });
+
+  test('later reads queue behind it, reads of other keys before it do not', () => {
+    requests.submit('read', command('GET b'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual(['1']);
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    requests.submit('read', command('GET b'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual(['1']);
+    requests.flush();
+    commit();
+    expect(client.replies).toEqual(['1', 'nil', '1']);
+  });
+
+  test('once seen as gone, a key stays gone although the clock steps back', () => {
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    confirmReads();
+    requests.flush();
+    commit();
+    wall -= 1000;
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual(['nil', 'nil']);
+  });
+
+  test('without traffic the leader removes what is due', () => {
+    requests.expire();
+    requests.flush();
+    commit();
+    expect(store.size).toBe(1);
+    requests.expire();
+    requests.flush();
+    expect(proposals).toEqual([]);
+  });
+
+  test('losing leadership answers reads that wait for a deadline', () => {
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    confirmReads();
+    leading = false;
+    requests.leadershipLost();
+    expect(client.replies).toEqual(['-CLUSTERDOWN']);
+  });
+});
