@@ -57,6 +57,10 @@ test('a deadline that moves on costs no timer', () => {
   const deadlines = new Deadlines();
   const entry = new Entry('', 0);
   for (let at = 1; at <= 1000; at++) deadlines.set('session', entry, at);
+  deadlines.set('session', entry, 1);
+  deadlines.set('session', entry, 1);
+  expect(deadlines.timers, 'the same deadline again').toBe(1);
+  deadlines.set('session', entry, 1000);
   expect(deadlines.timers).toBe(1);
   expect(deadlines.earliest()).toBe(1000);
 });

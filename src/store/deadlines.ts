@@ -84,7 +84,6 @@ export class Deadlines {
   #dropStaleWhenMany(): void {
     if (this.#heap.length <= 2 * this.#live + STALE_TIMERS_MIN) return;
     this.#heap = this.#heap.filter((timer) => timer.entry.timer === timer);
-    for (const timer of this.#heap) timer.at = timer.entry.expiresAt;
     for (let at = (this.#heap.length >> 1) - 1; at >= 0; at--) this.#siftDown(at);
   }
 

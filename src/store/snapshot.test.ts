@@ -129,6 +129,40 @@ test('a snapshot taken in slices under writes shows the moment at which it began
   );
 });
 
+test('a store that is emptied and filled again during a snapshot leaves the snapshot as it was', () => {
+  const harness = filled();
+  const state = stateOf(harness.store);
+  const snapshot = harness.store.startSnapshot();
+  const blocks = [snapshot.next(FRAME_BYTES_MIN)!];
+  harness.run('SET', 'key:7', 'changed before');
+  harness.run('FLUSHALL');
+  for (let at = 0; at < 300; at++) harness.run('SET', `key:${at}`, 'changed after');
+  for (let block = snapshot.next(1024); block !== null; block = snapshot.next(1024)) blocks.push(block);
+  expect(stateOf(restored(blocks))).toEqual(state);
+});
+
+test('what a snapshot keeps of changed keys is let go when it has passed them', () => {
+  const harness = filled();
+  const snapshot = harness.store.startSnapshot();
+  const change = () => {
+    for (let at = 0; at < 300; at++) harness.run('SET', `key:${at}`, 'changed');
+  };
+  change();
+  change();
+  expect(snapshot.images, 'one image per key, however often it changes').toBe(300);
+  let held = snapshot.images;
+  const seen = new Set<number>();
+  while (snapshot.next(1024) !== null) {
+    expect(snapshot.images).toBeLessThanOrEqual(held);
+    held = snapshot.images;
+    seen.add(held);
+    change();
+    expect(snapshot.images, 'nothing is kept of keys that were passed').toBe(held);
+  }
+  expect(snapshot.images).toBe(0);
+  expect(seen.size, 'let go step by step').toBeGreaterThan(5);
+});
+
 test('one snapshot at a time; a cancelled one gives way', () => {
   const { store } = filled();
   const first = store.startSnapshot();

@@ -64,6 +64,7 @@ export class SnapshotEncoder implements View {
   /** What is left of the header or of a record too long for one frame. */
   #rest: string[];
   #count = 0;
+  #imageCount = 0;
   #state: 'open' | 'ended' = 'open';
 
   constructor(keyspace: Keyspace, { time, appliedIndex }: SnapshotPosition) {
@@ -78,6 +79,11 @@ export class SnapshotEncoder implements View {
     header.varint(appliedIndex);
     header.varint(keyspace.writeNumber);
     this.#rest = [header.view().toString('latin1')];
+  }
+
+  /** How many images are held of keys that changed ahead of the encoder. */
+  get images(): number {
+    return this.#imageCount;
   }
 
   /** The next piece of at most `maxBytes` bytes, at least {@link FRAME_BYTES_MIN}; null when there is no more. */
@@ -107,6 +113,7 @@ export class SnapshotEncoder implements View {
     const images = (this.#images[shard] ??= new Map());
     if (images.has(key)) return;
     images.set(key, entry === undefined ? null : imageOf(entry));
+    this.#imageCount++;
   }
 
   /** From now on the encoder's shards are its own. */
@@ -118,6 +125,7 @@ export class SnapshotEncoder implements View {
     this.#state = 'ended';
     if (this.#keyspace.view === this) this.#keyspace.view = null;
     this.#images.length = 0;
+    this.#imageCount = 0;
     this.#collected = [];
     this.#rest = [];
   }
@@ -169,6 +177,7 @@ export class SnapshotEncoder implements View {
     const shard = this.#shards[at] ?? new Map<string, Entry>();
     const images = this.#images[at];
     this.#images[at] = undefined;
+    this.#imageCount -= images?.size ?? 0;
     const found: { key: string; image: Image }[] = [];
     for (const [key, entry] of shard) {
       const image = images?.get(key);

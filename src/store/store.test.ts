@@ -156,6 +156,15 @@ describe('transactions', () => {
     expect(attempt(missing), 'it came').toBeNull();
     harness.run('SET', 'steady', '1');
     expect(attempt(steady), 'the same value, written again').toBeNull();
+    for (const args of [
+      ['PEXPIRE', 'missing', '500'],
+      ['PERSIST', 'missing'],
+      ['APPEND', 'missing', ''],
+    ]) {
+      const before = watch('missing');
+      harness.run(...args);
+      expect(attempt(before), args[0]).toBeNull();
+    }
     harness.now += 100;
     expect(attempt(k), 'it expired, nothing removed it').toBeNull();
     const gone = watch('k');
