@@ -93,6 +93,8 @@ export class Host implements Process {
   readonly proposals: Set<number> = new Set();
   /** Reads of clients connected here, with the index that they must see. */
   readonly reads: Map<number, number> = new Map();
+  /** Begins anew in every life, so that answers to a former life's questions can be mistaken. */
+  nextReadId = 1;
   transferring = false;
   wasLeader = false;
   persistSequence = 0;
@@ -130,7 +132,6 @@ export class Cluster {
   /** Called after the effects of every step; faults that take aim hook in here. */
   onStepped: ((host: Host, event: Event, effects: readonly Effect[]) => void) | null = null;
   private readonly byId = new Map<NodeId, Host>();
-  private nextReadId = 1;
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -223,6 +224,7 @@ export class Cluster {
     host.transferring = false;
     host.wasLeader = false;
     host.persistSequence = 0;
+    host.nextReadId = 1;
     host.applied = disk.snapshot?.index ?? asIndex(0);
     host.state = disk.snapshot?.checksum ?? 0;
     const { id } = host;
@@ -288,7 +290,7 @@ export class Cluster {
 
   /** A client's read from this node. Returns its number. */
   read(host: Host): number {
-    const id = this.nextReadId++;
+    const id = host.nextReadId++;
     host.reads.set(id, this.checks.readBegins());
     if (this.options.mutation === 'unconfirmed-reads' && host.leads) this.endRead(host, id);
     else this.step(host, { type: 'read', now: this.clock(host), id });

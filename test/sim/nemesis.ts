@@ -12,6 +12,7 @@ const FAULTS = [
   'crash',
   'crashAll',
   'aimedCrash',
+  'rivals',
   'pause',
   'partition',
   'weather',
@@ -20,6 +21,8 @@ const FAULTS = [
   'transfer',
 ] as const;
 type Fault = (typeof FAULTS)[number];
+
+const VOTE_AIM = 0.15;
 
 /** The character of one run. */
 export interface Profile {
@@ -86,6 +89,8 @@ export class Nemesis {
   private readonly profile: Profile;
   private readonly random: Random;
   private active = true;
+  /** Chance that a node crashes while it makes a vote durable or soon after. */
+  private voteAim = VOTE_AIM;
 
   constructor(cluster: Cluster, profile: Profile) {
     this.cluster = cluster;
@@ -94,7 +99,7 @@ export class Nemesis {
     this.repeat(profile.writeMs, () => this.write());
     this.repeat(profile.readMs, () => this.readSomewhere());
     this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
-    if (profile.faults.includes('aimedCrash')) {
+    if (profile.faults.includes('aimedCrash') || profile.faults.includes('rivals')) {
       cluster.onStepped = (host, _event, effects) => this.takeAim(host, effects);
     }
   }
@@ -180,6 +185,9 @@ export class Nemesis {
         break;
       case 'aimedCrash':
         break;
+      case 'rivals':
+        this.rouseRivals();
+        break;
       case 'pause':
         cluster.pause(this.victim(), random.spread(5, 5 * cluster.options.electionMs));
         break;
@@ -203,25 +211,42 @@ export class Nemesis {
     cluster.trace.note(cluster.now, `nemesis: ${fault}, faults every ${profile.faultMs.toFixed(0)} ms`);
   }
 
+  /**
+   * The leader dies before everybody's eyes, on a network so slow that several campaign in one term before they hear of
+   * each other, and voters crash with their vote just given: the hardest hour for the vote on disk.
+   */
+  private rouseRivals(): void {
+    const { cluster, random } = this;
+    const { network, options } = cluster;
+    network.weather = { ...FAIR_WEATHER, minDelayMs: 1, maxDelayMs: options.heartbeatMs, doubleRate: 0.2 };
+    this.voteAim = 0.5;
+    this.later(random.between(1, 3) * options.electionMs, () => {
+      network.weather = FAIR_WEATHER;
+      this.voteAim = VOTE_AIM;
+    });
+    this.crash(this.someLeader() ?? this.someHost(), this.downTime(), true);
+  }
+
   private downTime(): number {
     return this.random.spread(1, this.profile.downMs);
   }
 
-  private crash(host: Host, downMs: number): void {
+  /** With `seen`, everybody notices at once, and all who may campaign do, in the same term. */
+  private crash(host: Host, downMs: number, seen: boolean = this.random.chance(0.5)): void {
     const { cluster } = this;
     if (!host.isUp) return;
     cluster.crash(host);
-    if (this.random.chance(0.5)) cluster.reportDown(host);
+    if (seen) cluster.reportDown(host);
     this.later(downMs, () => cluster.restart(host));
   }
 
   /** Crashes in the moments that matter: around votes, disk writes, elections and snapshots; often back at once. */
   private takeAim(host: Host, effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (!this.random.chance(aimRate(effect))) continue;
+      if (!this.random.chance(this.aimRate(effect))) continue;
       const life = host.life;
       this.later(this.random.spread(0.01, 10), () => {
-        if (host.life === life) this.crash(host, this.random.spread(0.5, 100));
+        if (host.life === life) this.crash(host, this.random.spread(0.2, 50));
       });
       return;
     }
@@ -292,21 +317,21 @@ export class Nemesis {
     if (host === null || !this.isAwake(host) || host.transferring) return;
     this.cluster.transfer(host, this.random.chance(0.5) ? this.someHost().id : null);
   }
-}
 
-/** Chance that a node crashes shortly after this effect. */
-function aimRate(effect: Effect): number {
-  switch (effect.type) {
-    case 'persist':
-      if (effect.hardState !== null) return 0.15;
-      return effect.snapshot !== null ? 0.2 : 0.003;
-    case 'leadership':
-      return effect.role === 'leader' ? 0.2 : 0.02;
-    case 'fetchSnapshot':
-    case 'restoreSnapshot':
-    case 'compact':
-      return 0.05;
-    default:
-      return 0;
+  /** Chance that a node crashes shortly after this effect. */
+  private aimRate(effect: Effect): number {
+    switch (effect.type) {
+      case 'persist':
+        if (effect.hardState !== null) return this.voteAim;
+        return effect.snapshot !== null ? 0.2 : 0.003;
+      case 'leadership':
+        return effect.role === 'leader' ? 0.2 : 0.02;
+      case 'fetchSnapshot':
+      case 'restoreSnapshot':
+      case 'compact':
+        return 0.05;
+      default:
+        return 0;
+    }
   }
 }
