@@ -1,3 +1,5 @@
+import { invariant } from './invariant.ts';
+
 /**
  * What a key can hold. Strings are byte strings: one latin1 character per byte, V8's most compact form of bytes
  * (1M random SETs: 1.7 µs and 558 MB, against 2.3 µs and 767 MB with pooled Buffers).
@@ -23,3 +25,28 @@ export function isString(value: Value): value is string {
  * `proto-max-bulk-len` of 512 MiB.
  */
 export const MAX_STRING_BYTES = 536_870_888;
+
+/** Pieces from this length on are worth the node that V8 links them with. */
+const SMALL_PIECE_BYTES = 256;
+/** The least growth after which small pieces are put together. */
+const GROWTH_BYTES_MIN = 4096;
+/** Above that, the part of its length by which a value grows until then: a power of two. */
+const GROWTH_FRACTION = 64;
+
+/**
+ * `value + suffix`, without the memory that V8 would spend on small pieces: it only links them, 32 bytes each, until
+ * somebody reads the whole (2M appends of 2 bytes: a value of 4 MB in 122 MB of heap, with this in 14 MB). Reading one character makes
+ * V8 copy the pieces together; done each time the value has grown by a 64th, that costs nothing
+ * that can be measured.
+ */
+export function append(value: string, suffix: string): string {
+  const joined = value + suffix;
+  if (suffix.length >= SMALL_PIECE_BYTES) return joined;
+  const magnitude = 2 ** (31 - Math.clz32(joined.length));
+  const step = Math.max(GROWTH_BYTES_MIN, magnitude / GROWTH_FRACTION);
+  if (Math.floor(value.length / step) !== Math.floor(joined.length / step)) {
+    // The check uses what was read, or the compiler would drop the reading.
+    invariant(joined.charCodeAt(0) < 256, 'a value that is no byte string');
+  }
+  return joined;
+}

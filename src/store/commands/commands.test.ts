@@ -132,6 +132,17 @@ describe('what differs from Redis on purpose', () => {
 });
 
 describe('a string', () => {
+  test('appended to in small and large pieces is their concatenation', () => {
+    const harness = new Harness();
+    let expected = '';
+    for (let at = 0; at < 3000; at++) {
+      const piece = at % 100 === 0 ? 'L'.repeat(300) : String(at);
+      expected += piece;
+      expect(harness.run('APPEND', 'log', piece)).toBe(expected.length);
+    }
+    expect(harness.run('GET', 'log')).toBe(expected);
+  });
+
   test('may not grow beyond what a string can hold', () => {
     const harness = new Harness();
     const tooLong = new Error('ERR string exceeds maximum allowed size (proto-max-bulk-len)');

@@ -14,7 +14,7 @@ import { addIntegers, clampInteger, type Integer, negateInteger, parseInteger } 
 import type { Entry } from '../keyspace.ts';
 import { addLongDoubles, parseLongDouble } from '../long-double.ts';
 import type { ReplyWriter } from '../reply.ts';
-import { isString, MAX_STRING_BYTES } from '../value.ts';
+import { append, isString, MAX_STRING_BYTES } from '../value.ts';
 import { ALL_KEYS, KEY_VALUE_PAIRS, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -243,7 +243,7 @@ const runAppend: Run = (context, args, reply) => {
     reply.error(STRING_TOO_LONG);
     return;
   }
-  context.keyspace.replace(key, entry, entry.value + suffix);
+  context.keyspace.replace(key, entry, append(entry.value, suffix));
   reply.integer(length);
 };
 
