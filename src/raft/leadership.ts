@@ -10,10 +10,12 @@ const EMPTY = new Uint8Array(0);
 /** Follows `leader` (or nobody yet) in `term`. Ends a leadership: its reads fail, its transfer is over. */
 export function stepDown(node: Node, term: Term, leader: NodeId | null): void {
   const { role } = node;
-  if (term > node.term) setHardState(node, term, null);
+  const superseded = term > node.term;
+  if (superseded) setHardState(node, term, null);
   if (role.name === 'leader') {
     failReads(node, role);
-    if (role.transfer !== null) node.effects.push({ type: 'transferEnded', ok: true });
+    // Without a later term nobody took over: this leader lost its quorum or its disk.
+    if (role.transfer !== null) node.effects.push({ type: 'transferEnded', ok: superseded });
   }
   if (role.name !== 'follower') {
     node.role = { name: 'follower' };

@@ -161,6 +161,16 @@ test('a transfer to a node that is gone is given up, and proposals are taken aga
   expect(trio.values('a')).toEqual(['x', 'z']);
 });
 
+test('a leader that loses its quorum during a transfer has not handed over', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.isolate('a');
+  trio.feed('a', { type: 'transfer', to: asNodeId('c') });
+  trio.pass(1500);
+  expect(trio.node('a').role.name).not.toBe('leader');
+  expect(trio.reported('a', 'transferEnded')).toEqual([{ type: 'transferEnded', ok: false }]);
+});
+
 test('the followers of a leader whose process is gone do not wait for the election timeout', () => {
   const trio = new Trio();
   trio.elect('a');

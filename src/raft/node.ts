@@ -86,6 +86,10 @@ import {
   type Recovered,
 } from './types.ts';
 
+/** 2^32 places to begin at, 2^20 numbers apart; together below 2^53. */
+const FORWARDED_READ_STARTS = 0x1_0000_0000;
+const FORWARDED_READS_PER_LIFE = 0x10_0000;
+
 export type { Limits, Node, NodeOptions } from './state.ts';
 export { DEFAULT_LIMITS } from './state.ts';
 
@@ -97,6 +101,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
   const { hardState, snapshot } = recovered;
   const applied = snapshot?.index ?? asIndex(0);
   const log = new Log(recovered);
+  const random = new Random(options.seed);
   invariant(
     hardState.term >= log.lastTerm,
     () => `term ${hardState.term} on disk, last entry has term ${log.lastTerm}`,
@@ -113,7 +118,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     options,
     id: options.id,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
-    random: new Random(options.seed),
+    random,
     log,
     now,
     term: hardState.term,
@@ -142,6 +147,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     nextReadLogId: 1,
     confirmedReads: [],
     forwardedReads: new Map(),
+    nextForwardedRead: Math.floor(random.next() * FORWARDED_READ_STARTS) * FORWARDED_READS_PER_LIFE,
     reported: { role: 'follower', leader: null, term: hardState.term, configuration: log.configuration },
     effects: [],
   };

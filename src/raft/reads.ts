@@ -18,8 +18,9 @@ export function onRead(node: Node, id: number): void {
   } else if (node.leader === null || node.forwardedReads.size >= node.limits.waitingReads) {
     node.effects.push({ type: 'readFailed', ids: [id], reason: node.leader === null ? 'notLeader' : 'busy' });
   } else {
-    node.forwardedReads.set(id, node.now + node.options.electionMs);
-    send(node, node.leader, { type: 'readIndexRequest', term: node.term, id });
+    const number = node.nextForwardedRead++;
+    node.forwardedReads.set(number, { id, deadline: node.now + node.options.electionMs });
+    send(node, node.leader, { type: 'readIndexRequest', term: node.term, id: number });
   }
 }
 
@@ -29,23 +30,29 @@ export function onReadIndexRequest(node: Node, from: NodeId, id: number): void {
 }
 
 export function onReadIndexReply(node: Node, reply: ReadIndexReply): void {
-  if (!node.forwardedReads.delete(reply.id)) return;
-  if (reply.index === null) node.effects.push({ type: 'readFailed', ids: [reply.id], reason: 'notLeader' });
-  else confirm(node, reply.index, [reply.id]);
+  const read = node.forwardedReads.get(reply.id);
+  if (read === undefined) return;
+  node.forwardedReads.delete(reply.id);
+  if (reply.index === null) node.effects.push({ type: 'readFailed', ids: [read.id], reason: 'notLeader' });
+  else confirm(node, reply.index, [read.id]);
 }
 
-/** A follower whose leader changed can't wait for the old one's answer. The ids are never used again. */
+/** A follower whose leader changed can't wait for the old one's answer. The numbers are never used again. */
 export function failForwardedReads(node: Node): void {
   if (node.forwardedReads.size === 0) return;
-  node.effects.push({ type: 'readFailed', ids: [...node.forwardedReads.keys()], reason: 'notLeader' });
+  node.effects.push({
+    type: 'readFailed',
+    ids: [...node.forwardedReads.values()].map(({ id }) => id),
+    reason: 'notLeader',
+  });
   node.forwardedReads.clear();
 }
 
 /** The request or its answer was lost. */
 export function expireForwardedReads(node: Node): void {
-  for (const [id, deadline] of node.forwardedReads) {
+  for (const [number, { id, deadline }] of node.forwardedReads) {
     if (deadline > node.now) return;
-    node.forwardedReads.delete(id);
+    node.forwardedReads.delete(number);
     node.effects.push({ type: 'readFailed', ids: [id], reason: 'notLeader' });
   }
 }

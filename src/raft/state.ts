@@ -177,8 +177,13 @@ export interface Node {
   nextReadLogId: number;
   /** Reads confirmed up to an index that is not applied yet, oldest first. */
   confirmedReads: { readonly index: Index; readonly ids: number[] }[];
-  /** This follower's own reads that wait for the leader's answer, with the time at which they are given up. */
-  readonly forwardedReads: Map<number, number>;
+  /** This follower's own reads that wait for the leader's answer: their number on the wire, and when they are given up. */
+  readonly forwardedReads: Map<number, { readonly id: number; readonly deadline: number }>;
+  /**
+   * Begins at a random place: the answer to a question of this node's former life must not be taken for the answer to
+   * a new one. It would name an index from before the new read began.
+   */
+  nextForwardedRead: number;
   /** What `leadership` and `configuration` last reported. */
   reported: { role: Role['name']; leader: NodeId | null; term: Term; configuration: Configuration };
   effects: Effect[];

@@ -95,7 +95,8 @@ export class Host implements Process {
   readonly reads: Map<number, number> = new Map();
   /** Begins anew in every life, so that answers to a former life's questions can be mistaken. */
   nextReadId = 1;
-  transferring = false;
+  /** Transfers asked for and not answered. */
+  transfers = 0;
   wasLeader = false;
   persistSequence = 0;
   /** The node's own clock: `clockBase + (now − clockSince) × clockRate`. */
@@ -221,7 +222,7 @@ export class Cluster {
     host.pausedUntil = 0;
     host.restoring = null;
     host.savingSnapshot = false;
-    host.transferring = false;
+    host.transfers = 0;
     host.wasLeader = false;
     host.persistSequence = 0;
     host.nextReadId = 1;
@@ -299,7 +300,7 @@ export class Cluster {
 
   transfer(host: Host, to: NodeId | null): void {
     this.coverage.count('transfers begun');
-    host.transferring = true;
+    host.transfers += 1;
     this.step(host, { type: 'transfer', now: this.clock(host), to });
   }
 
@@ -423,8 +424,8 @@ export class Cluster {
         this.onLeadership(host, effect.role);
         break;
       case 'transferEnded':
-        check(host.transferring, 'DC', () => `${host.id} ends a transfer that nobody asked for`);
-        host.transferring = false;
+        check(host.transfers > 0, 'DC', () => `${host.id} ends a transfer that nobody asked for`);
+        host.transfers -= 1;
         if (effect.ok) this.coverage.count('transfers done');
         break;
       case 'configuration':

@@ -314,7 +314,7 @@ export class Nemesis {
 
   private askForTransfer(): void {
     const host = this.random.chance(0.9) ? this.someLeader() : this.someHost();
-    if (host === null || !this.isAwake(host) || host.transferring) return;
+    if (host === null || !this.isAwake(host)) return;
     this.cluster.transfer(host, this.random.chance(0.5) ? this.someHost().id : null);
   }
 

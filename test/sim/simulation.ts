@@ -72,8 +72,8 @@ function mustServe(cluster: Cluster): void {
   cluster.runUntil(
     'every client answered',
     () =>
-      cluster.hosts.every(({ proposals, reads, transferring }) => {
-        return proposals.size === 0 && reads.size === 0 && !transferring;
+      cluster.hosts.every(({ proposals, reads, transfers }) => {
+        return proposals.size === 0 && reads.size === 0 && transfers === 0;
       }),
     limitMs,
   );
