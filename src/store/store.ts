@@ -17,6 +17,7 @@
  * on; who removes its memory (a write that meets it, an expiry operation) is in the log, so that even the number of
  * keys is the same everywhere.
  */
+import { hasArity } from './arity.ts';
 import { decodeBatch, type Operation } from './batch.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context } from './context.ts';
@@ -27,7 +28,7 @@ import { Random } from './random.ts';
 import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
-import { dataCommands, hasArity } from './table.ts';
+import { dataCommands } from './table.ts';
 
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {

@@ -8,8 +8,3 @@ import { stringCommands } from './commands/strings.ts';
 export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
   [...stringCommands, ...keyCommands, ...expiryCommands].map((command) => [command.name, command]),
 );
-
-/** Whether `args`, the name included, are as many as the command takes. */
-export function hasArity(command: DataCommand, args: readonly string[]): boolean {
-  return command.arity >= 0 ? args.length === command.arity : args.length >= -command.arity;
-}

@@ -7,7 +7,8 @@ import { BatchEncoder } from '../../src/store/batch.ts';
 import type { Call, Watch } from '../../src/store/command.ts';
 import { wrongArity } from '../../src/store/errors.ts';
 import { Store } from '../../src/store/store.ts';
-import { dataCommands, hasArity } from '../../src/store/table.ts';
+import { hasArity } from '../../src/store/arity.ts';
+import { dataCommands } from '../../src/store/table.ts';
 import { PAUSE_MS, type Step } from './generate.ts';
 
 interface Connection {

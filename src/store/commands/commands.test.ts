@@ -2,7 +2,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keysOf } from '../command.ts';
-import { dataCommands, hasArity } from '../table.ts';
+import { hasArity } from '../arity.ts';
+import { dataCommands } from '../table.ts';
 import { call, Harness, type Reply } from '../testing/harness.ts';
 
 describe('the table', () => {
