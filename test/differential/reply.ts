@@ -79,11 +79,10 @@ export function sameReply(
       if (time === undefined || expected[0] !== ':') return false;
       const [one, other] = [Number(expected.slice(1)), Number(actual.slice(1))];
       if (one <= 0 || other <= 0) return false;
-      // A deadline may have been given as a time (then it is the same) or as a distance from now.
-      const distance = (other - one) * time.unitMs;
-      return (
-        Math.abs(distance) <= TOLERANCE_MS || (time.absolute && Math.abs(distance - shiftMs) <= TOLERANCE_MS)
-      );
+      // Run later, a deadline is still the same and nearer, or still as near and later: it depends on how it was given.
+      const difference = (other - one) * time.unitMs;
+      const moved = time.absolute ? shiftMs : -shiftMs;
+      return Math.abs(difference) <= TOLERANCE_MS || Math.abs(difference - moved) <= TOLERANCE_MS;
     }
   }
 }
