@@ -1,0 +1,195 @@
+/**
+ * The client port: where Redis clients connect. It accepts connections and gives each its end of turn; what happens
+ * in one is in `connection.ts`.
+ *
+ * All connections that did something in a turn of the event loop are looked at once, when the turn ends: the replies
+ * that came for one client from an entry with thousands of requests leave in a single write.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { NodeId } from '../raft/types.ts';
+import { KEEPALIVE_SECONDS } from './commands/config.ts';
+import { Connection, type ConnectionOwner } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { ERRORS, errorText } from './errors.ts';
+import type { CommandTable, PortSettings, PortStatistics } from './session.ts';
+import { commandTable } from './table.ts';
+
+/** Connections that may wait to be accepted. */
+const BACKLOG = 511;
+/** How often WAIT looks at the progress of the other nodes. */
+const POLL_MS = 5;
+/** How long `close` waits for replies that are still open. */
+const CLOSE_MS = 5_000;
+
+export interface ClientPortOptions {
+  readonly engine: Engine;
+  /** The address to bind. */
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  /** `null`: every client may do everything. */
+  readonly password: string | null;
+  readonly maxClients: number;
+  /** Bytes of all arguments of one request, and of one transaction. */
+  readonly maxRequestBytes: number;
+  readonly logger: Logger;
+}
+
+export class ClientPort implements ConnectionOwner {
+  readonly engine: Engine;
+  readonly nodeId: NodeId;
+  readonly commands: CommandTable = commandTable;
+  readonly statistics: PortStatistics;
+
+  readonly #options: ClientPortOptions;
+  readonly #server: Server;
+  readonly #passwordHash: Buffer | null;
+  readonly #connections = new Map<number, Connection>();
+  #settings: PortSettings;
+  #nextId = 1;
+  #touched: Connection[] = [];
+  #polled = new Set<Connection>();
+  #poller: NodeJS.Timeout | null = null;
+  #closing = false;
+  #onEmpty: (() => void) | null = null;
+
+  constructor(options: ClientPortOptions) {
+    const { engine, host, port, password, maxClients, maxRequestBytes } = options;
+    this.#options = options;
+    this.engine = engine;
+    this.nodeId = engine.status().id;
+    this.#passwordHash = password === null ? null : hash(password);
+    this.#settings = { host, port, passwordSet: password !== null, maxClients, maxRequestBytes };
+    this.statistics = {
+      startedAt: this.monotonic(),
+      connections: 0,
+      rejectedConnections: 0,
+      commands: 0,
+      inputBytes: 0,
+      outputBytes: 0,
+    };
+    // Half-open, because `printf … | nc` closes its side before it reads the replies.
+    this.#server = createServer(
+      {
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: KEEPALIVE_SECONDS * 1000,
+      },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Binds the port. Rejects with the system's error when it can't. */
+  listen(): Promise<{ host: string; port: number }> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (error) => this.#options.logger.error({ error }, 'client port'));
+        const address = this.#server.address();
+        const bound = typeof address === 'object' && address !== null ? address.port : port;
+        this.#settings = { ...this.#settings, port: bound };
+        resolve({ host, port: bound });
+      });
+    });
+  }
+
+  /**
+   * Accepts nobody and parses nothing more, and closes each connection when its open requests are answered; those
+   * that are not answered in time are closed all the same.
+   */
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#server.listening) this.#server.close();
+    for (const connection of this.#connections.values()) connection.quit();
+    if (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+        setTimeout(resolve, CLOSE_MS).unref();
+      });
+    }
+    for (const connection of this.#connections.values()) connection.destroy();
+    if (this.#poller !== null) clearInterval(this.#poller);
+  }
+
+  get sessions(): ReadonlyMap<number, Connection> {
+    return this.#connections;
+  }
+
+  get settings(): PortSettings {
+    return this.#settings;
+  }
+
+  monotonic(): number {
+    return performance.now();
+  }
+
+  touch(connection: Connection): void {
+    if (connection.touched) return;
+    connection.touched = true;
+    if (this.#touched.length === 0) process.nextTick(this.#turn);
+    this.#touched.push(connection);
+  }
+
+  poll(connection: Connection): void {
+    this.#polled.add(connection);
+    this.#poller ??= setInterval(() => this.#pollAll(), POLL_MS);
+  }
+
+  passwordMatches(user: string, password: string): boolean {
+    if (user !== 'default') return false;
+    // Hashes are of one length, so that the comparison takes as long for every guess.
+    return this.#passwordHash === null || timingSafeEqual(this.#passwordHash, hash(password));
+  }
+
+  warn(connection: Connection, what: string): void {
+    const { id, remoteAddress, name } = connection;
+    this.#options.logger.warn({ client: id, address: remoteAddress, name }, what);
+  }
+
+  readonly #turn = (): void => {
+    const connections = this.#touched;
+    this.#touched = [];
+    for (const connection of connections) {
+      connection.touched = false;
+      connection.turn();
+    }
+  };
+
+  #pollAll(): void {
+    for (const connection of this.#polled) if (!connection.poll()) this.#polled.delete(connection);
+    if (this.#polled.size > 0 || this.#poller === null) return;
+    clearInterval(this.#poller);
+    this.#poller = null;
+  }
+
+  #accept(socket: Socket): void {
+    this.statistics.connections += 1;
+    if (this.#closing) {
+      socket.destroy();
+      return;
+    }
+    if (this.#connections.size >= this.#settings.maxClients) {
+      this.statistics.rejectedConnections += 1;
+      // Nothing of it is read: whoever is turned away must not cost anything more.
+      socket.on('error', () => {});
+      socket.end(`-${errorText(ERRORS.maxClients)}\r\n`, () => socket.destroy());
+      return;
+    }
+    const connection = new Connection(this, socket, this.#nextId);
+    this.#nextId += 1;
+    this.#connections.set(connection.id, connection);
+    socket.on('close', () => {
+      this.#connections.delete(connection.id);
+      if (this.#connections.size === 0) this.#onEmpty?.();
+    });
+  }
+}
+
+function hash(password: string): Buffer {
+  return createHash('sha256').update(password, 'latin1').digest();
+}

@@ -1,0 +1,205 @@
+/**
+ * CLUSTER: one shard that holds all slots, led by the leader, as cluster clients want it told. It is answered without
+ * a leader too, or clients could not even begin: the node asked then stands at the head, and says CLUSTERDOWN to
+ * whatever comes next.
+ */
+import { createHash } from 'node:crypto';
+import type { ReplyWriter } from '../../store/reply.ts';
+import type { MemberStatus, NodeStatus } from '../engine.ts';
+import type { LocalCommand, PortContext, Session } from '../session.ts';
+import { keySlot, SLOTS } from '../slot.ts';
+import { container } from './container.ts';
+
+const shared = {
+  flags: ['stale'],
+  categories: ['slow'],
+  complexity: 'O(n) in the nodes',
+  since: '3.0.0',
+} as const;
+
+export const clusterCommands: readonly LocalCommand[] = [
+  container(
+    'cluster',
+    {
+      name: 'cluster',
+      arity: -2,
+      flags: [],
+      categories: ['slow'],
+      summary: 'A container for Redis Cluster commands',
+      since: '3.0.0',
+      complexity: 'that of the subcommand',
+    },
+    [
+      {
+        ...shared,
+        name: 'slots',
+        arity: 2,
+        summary: 'Which nodes serve which slots.',
+        run: slots,
+      },
+      {
+        ...shared,
+        name: 'shards',
+        arity: 2,
+        summary: 'The shards with their slots and nodes.',
+        since: '7.0.0',
+        run: shards,
+      },
+      {
+        ...shared,
+        name: 'nodes',
+        arity: 2,
+        summary: 'One line per node.',
+        run: (session, _args, reply) => reply.verbatim('txt', nodes(session.port)),
+      },
+      {
+        ...shared,
+        name: 'info',
+        arity: 2,
+        summary: 'The state of the cluster as this node sees it.',
+        run: (session, _args, reply) => reply.verbatim('txt', info(session.port)),
+      },
+      {
+        ...shared,
+        name: 'myid',
+        arity: 2,
+        summary: 'The id of this node.',
+        complexity: 'O(1)',
+        run: (session, _args, reply) => reply.bulk(nodeName(session.port.engine.status().id)),
+      },
+      {
+        ...shared,
+        name: 'keyslot',
+        usage: '<key>',
+        arity: 3,
+        summary: 'The slot of a key.',
+        complexity: 'O(n) in the length of the key',
+        run: (_session, args, reply) => reply.integer(keySlot(args[2] ?? '')),
+      },
+    ],
+  ),
+];
+
+/** A node id in the form of Redis's: 40 hexadecimal digits. */
+export function nodeName(id: string): string {
+  return createHash('sha1').update(id).digest('hex');
+}
+
+/** A node as clients can reach it. */
+interface Reachable {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly head: boolean;
+  readonly member: MemberStatus;
+}
+
+/** The nodes whose client address is known, the one that stands for the leader first. */
+function reachable({ engine }: PortContext, status: NodeStatus): Reachable[] {
+  const leader = engine.leaderAddress()?.id ?? null;
+  const head = status.members.find(({ id, self }) => (leader === null ? self : id === leader));
+  return status.members
+    .flatMap((member): Reachable[] =>
+      member.client === null
+        ? []
+        : [{ name: nodeName(member.id), ...member.client, head: member === head, member }],
+    )
+    .sort((a, b) => Number(b.head) - Number(a.head));
+}
+
+function slots(session: Session, _args: readonly string[], reply: ReplyWriter): void {
+  const nodes = reachable(session.port, session.port.engine.status());
+  reply.array(1);
+  reply.array(2 + nodes.length);
+  reply.integer(0);
+  reply.integer(SLOTS - 1);
+  for (const { name, host, port } of nodes) {
+    reply.array(4);
+    reply.bulk(host);
+    reply.integer(port);
+    reply.bulk(name);
+    reply.array(0);
+  }
+}
+
+function shards(session: Session, _args: readonly string[], reply: ReplyWriter): void {
+  const status = session.port.engine.status();
+  const nodes = reachable(session.port, status);
+  reply.array(1);
+  reply.map(2);
+  reply.bulk('slots');
+  reply.array(2);
+  reply.integer(0);
+  reply.integer(SLOTS - 1);
+  reply.bulk('nodes');
+  reply.array(nodes.length);
+  for (const { name, host, port, head, member } of nodes) {
+    reply.map(7);
+    writeText(reply, 'id', name);
+    writeNumber(reply, 'port', port);
+    writeText(reply, 'ip', host);
+    writeText(reply, 'endpoint', host);
+    writeText(reply, 'role', head ? 'master' : 'replica');
+    writeNumber(reply, 'replication-offset', member.self ? status.appliedIndex : (member.match ?? 0));
+    writeText(reply, 'health', member.connected ? 'online' : 'failed');
+  }
+}
+
+/**
+ * `<id> <host:port@peer port> <flags> <master> <ping> <pong> <epoch> <link> <slots>`. There are no pings; the epoch
+ * is the term.
+ */
+function nodes(port: PortContext): string {
+  const status = port.engine.status();
+  const all = reachable(port, status);
+  const head = all.find((node) => node.head);
+  return all
+    .map((node) => {
+      const { member } = node;
+      const peerPort = new URL(member.url).port || '80';
+      const role = node.head ? 'master' : 'slave';
+      return [
+        node.name,
+        `${node.host}:${node.port}@${peerPort}`,
+        member.self ? `myself,${role}` : member.connected ? role : `${role},fail?`,
+        node.head ? '-' : (head?.name ?? '-'),
+        0,
+        0,
+        status.term,
+        member.connected ? 'connected' : 'disconnected',
+        ...(node.head ? [`0-${SLOTS - 1}`] : []),
+      ].join(' ');
+    })
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function info({ engine }: PortContext): string {
+  const status = engine.status();
+  const up = engine.leaderAddress() !== null;
+  const fields: [string, string | number][] = [
+    ['cluster_state', up ? 'ok' : 'fail'],
+    ['cluster_slots_assigned', SLOTS],
+    ['cluster_slots_ok', up ? SLOTS : 0],
+    ['cluster_slots_pfail', 0],
+    ['cluster_slots_fail', up ? 0 : SLOTS],
+    ['cluster_known_nodes', status.members.length],
+    ['cluster_size', 1],
+    ['cluster_current_epoch', status.term],
+    ['cluster_my_epoch', status.term],
+    ['cluster_stats_messages_sent', 0],
+    ['cluster_stats_messages_received', 0],
+    ['total_cluster_links_buffer_limit_exceeded', 0],
+  ];
+  return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
+}
+
+function writeText(reply: ReplyWriter, name: string, value: string): void {
+  reply.bulk(name);
+  reply.bulk(value);
+}
+
+function writeNumber(reply: ReplyWriter, name: string, value: number): void {
+  reply.bulk(name);
+  reply.integer(value);
+}

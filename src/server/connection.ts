@@ -1,0 +1,511 @@
+/**
+ * One client connection: bytes in, requests on their way, bytes out, in the order of the requests.
+ *
+ * ```
+ *  chunk ─▶ parser ─▶ dispatch ─┬─▶ gathered ──one lane per chunk──▶ engine ─▶ writer ─┐
+ *                               └─▶ answered at once, when nothing is open ──▶ writer ─┴─ one write per turn ─▶
+ * ```
+ *
+ * Order is kept by three rules. A reply that is known at once while others are still open rides with them through the
+ * engine. A command that acts on this node waits until nothing is open. And a connection has requests open in one
+ * lane at a time: reads of a chunk that also writes ride in the log with the writes, and a chunk that begins to write
+ * waits for the reads before it.
+ *
+ * Whatever it waits for, it stops parsing, then stops reading the socket: TCP makes the client wait. So what one
+ * client can make the node hold is bounded by the constants below.
+ */
+import type { Socket } from 'node:net';
+import type { NodeId } from '../raft/types.ts';
+import { type Call, type DataCommand, keysOf, type Watch } from '../store/command.ts';
+import type { ReplyWriter } from '../store/reply.ts';
+import { queuedUnwatch } from './commands/transaction.ts';
+import type { Client, Lane, Request } from './engine.ts';
+import { clusterDown, ERRORS, errorText, moved } from './errors.ts';
+import { RequestParser } from './resp/parser.ts';
+import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
+import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
+import { keySlot } from './slot.ts';
+import { resolve } from './table.ts';
+import { Transaction } from './transaction.ts';
+
+/** Requests of one connection that may be open before it stops parsing. */
+const OPEN_REQUESTS_MAX = 8_192;
+/** Bytes that may arrive while requests are open before it lets them all finish. */
+const OPEN_BYTES_MAX: number = 8 * 1024 * 1024;
+/** Bytes that may arrive while it can't parse before it stops reading. */
+const UNPARSED_BYTES_MAX: number = 64 * 1024;
+/** Bytes of replies the client has not fetched: beyond it, nothing more is parsed until it has fetched all. */
+const UNSENT_BYTES_SOFT: number = 1024 * 1024;
+/** How long a closing connection goes on discarding input, so that the client still gets the last reply. */
+const LINGER_MS = 1_000;
+
+const OK = (reply: ReplyWriter): void => reply.ok();
+const QUEUED = (reply: ReplyWriter): void => reply.simple('QUEUED');
+const NO_CALLS = (reply: ReplyWriter): void => reply.array(0);
+
+/** What a connection needs of the client port that owns it. */
+export interface ConnectionOwner extends PortContext {
+  readonly nodeId: NodeId;
+  /** Calls `turn` of the connection at the end of this event-loop turn. */
+  touch(connection: Connection): void;
+  /** Calls `poll` of the connection every few milliseconds until it returns false. */
+  poll(connection: Connection): void;
+  passwordMatches(user: string, password: string): boolean;
+  /** A client did what no client should; worth a line in the log. */
+  warn(connection: Connection, what: string): void;
+}
+
+/** A WAIT under way. */
+interface ReplicaWait {
+  readonly count: number;
+  readonly index: number;
+  /** Milliseconds of the port's clock. */
+  readonly deadline: number;
+}
+
+export class Connection implements Client, Session {
+  readonly id: number;
+  readonly port: ConnectionOwner;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly connectedAt: number;
+  activeAt: number;
+  name = '';
+  libraryName = '';
+  libraryVersion = '';
+  lastCommand = 'NULL';
+  /** In the port's list for the end of this turn. */
+  touched = false;
+
+  readonly #socket: Socket;
+  readonly #writer = new RespWriter(OUTPUT_BYTES_MAX);
+  readonly #parser: RequestParser;
+  readonly #transaction: Transaction;
+  #authenticated = false;
+
+  /** Parsed and not yet handed to the engine. */
+  #gathered: Request[] = [];
+  #gatheredWrites = false;
+  /** A request that waits for its turn: everything before it must be answered first. */
+  #held: { readonly command: LocalCommand; readonly args: readonly string[] } | null = null;
+  /** Handed to the engine and not yet answered, and where they are. */
+  #open = 0;
+  #lane: Lane = 'read';
+  #openBytes = 0;
+  /** Nothing is parsed until no request is open… */
+  #waiting = false;
+  /** …until the client has fetched its replies… */
+  #draining = false;
+  /** …until enough replicas have this connection's writes. */
+  #replicaWait: ReplicaWait | null = null;
+  /** Nothing is parsed ever again. */
+  #leaving = false;
+  /** The client sends nothing more. */
+  #inputEnded = false;
+  #finished = false;
+  #closed = false;
+  /** The newest log index when the last write of this connection was answered. */
+  #lastWriteIndex = 0;
+
+  constructor(port: ConnectionOwner, socket: Socket, id: number) {
+    this.port = port;
+    this.#socket = socket;
+    this.id = id;
+    this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    this.localAddress = `${socket.localAddress ?? '?'}:${socket.localPort ?? 0}`;
+    this.connectedAt = port.monotonic();
+    this.activeAt = this.connectedAt;
+    this.#parser = new RequestParser(port.settings.maxRequestBytes);
+    this.#transaction = new Transaction(port.settings.maxRequestBytes);
+    this.#setAuthenticated(!port.settings.passwordSet);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('end', () => this.#onEnd());
+    socket.on('drain', () => this.#onDrain());
+    socket.on('close', () => {
+      this.#closed = true;
+    });
+    // A broken connection is closed by the socket itself; there is nobody to tell.
+    socket.on('error', () => {});
+  }
+
+  /* ---- what the engine sees ------------------------------------------------------------------------------------ */
+
+  get reply(): ReplyWriter {
+    return this.#writer;
+  }
+
+  settled(count: number): void {
+    this.#open -= count;
+    if (this.#open === 0) {
+      this.#openBytes = 0;
+      if (this.#lane === 'log') this.#lastWriteIndex = this.port.engine.lastProposedIndex;
+    }
+    this.port.touch(this);
+  }
+
+  watched(watches: readonly Watch[]): void {
+    this.#transaction.watch(watches);
+  }
+
+  /* ---- what commands see --------------------------------------------------------------------------------------- */
+
+  get protocol(): 2 | 3 {
+    return this.#writer.protocol;
+  }
+
+  set protocol(version: 2 | 3) {
+    this.#writer.protocol = version;
+  }
+
+  get authenticated(): boolean {
+    return this.#authenticated;
+  }
+
+  get queuedCommands(): number {
+    return this.#transaction.length;
+  }
+
+  get inputBytes(): number {
+    return this.#parser.buffered;
+  }
+
+  get outputBytes(): number {
+    return this.#writer.length + this.#socket.writableLength;
+  }
+
+  authenticate(user: string, password: string): boolean {
+    const right = this.port.passwordMatches(user, password);
+    if (right) this.#setAuthenticated(true);
+    return right;
+  }
+
+  reset(): void {
+    this.#transaction.end();
+    this.#writer.protocol = 2;
+    this.name = '';
+    this.#setAuthenticated(!this.port.settings.passwordSet);
+  }
+
+  quit(): void {
+    this.#leaving = true;
+    this.port.touch(this);
+  }
+
+  waitForReplicas(count: number, timeoutMs: number, reply: ReplyWriter): void {
+    const { engine } = this.port;
+    const have = engine.replicasAt(this.#lastWriteIndex);
+    if (!engine.leading) {
+      reply.error(this.#redirection(0));
+    } else if (have >= count) {
+      reply.integer(have);
+    } else {
+      const deadline = timeoutMs === 0 ? Infinity : this.port.monotonic() + timeoutMs;
+      this.#replicaWait = { count, index: this.#lastWriteIndex, deadline };
+      this.port.poll(this);
+    }
+  }
+
+  /* ---- what the port sees -------------------------------------------------------------------------------------- */
+
+  /** Goes on with a WAIT; false when it is over. */
+  poll(): boolean {
+    const wait = this.#replicaWait;
+    if (wait === null || this.#closed) return false;
+    const { engine } = this.port;
+    const have = engine.replicasAt(wait.index);
+    if (engine.leading && have < wait.count && this.port.monotonic() < wait.deadline && !this.#leaving)
+      return true;
+    this.#replicaWait = null;
+    if (engine.leading) this.#writer.integer(have);
+    else this.#writer.error(errorText(ERRORS.unblocked));
+    this.port.touch(this);
+    return false;
+  }
+
+  /** The end of an event-loop turn in which something happened here: parses on if it may, and writes. */
+  turn(): void {
+    if (this.#open === 0) this.#submit();
+    if (this.#idle) this.#waiting = false;
+    this.#advance();
+    this.#flush();
+    if (this.#leaving || (this.#inputEnded && !this.#stalled)) this.#finishIfIdle();
+  }
+
+  /** Closes at once, whatever is open. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /* ---- input --------------------------------------------------------------------------------------------------- */
+
+  /** Whether parsing has to wait. */
+  get #stalled(): boolean {
+    return this.#waiting || this.#draining || this.#held !== null || this.#replicaWait !== null;
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#leaving) return;
+    this.port.statistics.inputBytes += chunk.length;
+    this.activeAt = this.port.monotonic();
+    this.#openBytes += chunk.length;
+    this.#parser.push(chunk);
+    if (this.#stalled) {
+      if (this.#parser.buffered > UNPARSED_BYTES_MAX) this.#socket.pause();
+      return;
+    }
+    this.#advance();
+    this.port.touch(this);
+  }
+
+  #onEnd(): void {
+    this.#inputEnded = true;
+    // A client that has gone does not wait for replicas any more.
+    if (this.#replicaWait !== null) this.#socket.destroy();
+    else this.port.touch(this);
+  }
+
+  #onDrain(): void {
+    if (this.#draining) {
+      this.#draining = false;
+      this.port.touch(this);
+    }
+  }
+
+  /** Parses and dispatches until something has to be waited for, then hands over what has gathered. */
+  #advance(): void {
+    if (this.#closed) return;
+    if (this.#held !== null && this.#idle) {
+      const { command, args } = this.#held;
+      this.#held = null;
+      this.#runLocal(command, args);
+    }
+    while (!this.#stalled && !this.#leaving) {
+      const args = this.#parser.next();
+      if (args === null) break;
+      this.#dispatch(args);
+      if (this.#open + this.#gathered.length >= OPEN_REQUESTS_MAX || this.#openBytes > OPEN_BYTES_MAX)
+        this.#waiting = this.#open + this.#gathered.length > 0;
+    }
+    if (this.#parser.error !== null && !this.#leaving) {
+      this.#answerError(this.#parser.error);
+      this.#leaving = true;
+    }
+    this.#submit();
+    if (this.#socket.isPaused() && !this.#stalled) this.#socket.resume();
+  }
+
+  /** Nothing is open: a reply written now stands in its place. */
+  get #idle(): boolean {
+    return this.#open === 0 && this.#gathered.length === 0;
+  }
+
+  /* ---- requests ------------------------------------------------------------------------------------------------ */
+
+  #dispatch(args: readonly string[]): void {
+    this.port.statistics.commands += 1;
+    const command = resolve(args);
+    if (typeof command === 'string') {
+      this.#refuse(command);
+      return;
+    }
+    if (!this.#authenticated && !command.flags.includes('no_auth')) {
+      this.#refuse(errorText(ERRORS.noAuth));
+      return;
+    }
+    this.lastCommand = command.name;
+    switch (command.kind) {
+      case 'data':
+        this.#data(command, args);
+        break;
+      case 'pure':
+        this.#pure(command, args);
+        break;
+      case 'transaction':
+        this.#transactionCommand(command, args);
+        break;
+      case 'local':
+        this.#local(command, args);
+        break;
+    }
+  }
+
+  #data(command: DataCommand, args: readonly string[]): void {
+    if (!this.port.engine.leading) {
+      const { first } = command.keys;
+      this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
+    } else if (this.#transaction.open) this.#queue(command, args);
+    else {
+      this.#gathered.push({ kind: 'command', client: this, command, args });
+      if (command.write) this.#gatheredWrites = true;
+    }
+  }
+
+  #pure(command: PureCommand, args: readonly string[]): void {
+    if (this.#transaction.open) this.#queue(command.call, args);
+    else this.#answer((reply) => command.answer(args, this.port.engine.now(), reply));
+  }
+
+  #local(command: LocalCommand, args: readonly string[]): void {
+    if (this.#transaction.open && command.name !== 'quit' && command.name !== 'reset') {
+      this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
+    } else if (this.#idle) this.#runLocal(command, args);
+    else {
+      this.#held = { command, args };
+    }
+  }
+
+  #runLocal(command: LocalCommand, args: readonly string[]): void {
+    command.run(this, args, this.#writer);
+  }
+
+  #transactionCommand(command: TransactionCommand, args: readonly string[]): void {
+    const transaction = this.#transaction;
+    switch (command.name) {
+      case 'multi':
+        if (transaction.open) this.#answerError('ERR MULTI calls can not be nested');
+        else {
+          transaction.begin();
+          this.#answer(OK);
+        }
+        break;
+      case 'exec':
+        this.#exec();
+        break;
+      case 'discard':
+        if (transaction.open) {
+          transaction.end();
+          this.#answer(OK);
+        } else this.#answerError('ERR DISCARD without MULTI');
+        break;
+      case 'watch':
+        if (transaction.open) this.#answerError('ERR WATCH inside MULTI is not allowed');
+        else this.#watch(args.slice(1));
+        break;
+      case 'unwatch':
+        if (transaction.open) this.#queue(queuedUnwatch, args);
+        else {
+          transaction.unwatch();
+          this.#answer(OK);
+        }
+        break;
+    }
+  }
+
+  #queue(command: DataCommand, args: readonly string[]): void {
+    if (this.#transaction.failed || this.#transaction.queue({ command, args })) this.#answer(QUEUED);
+    else this.#refuse(errorText(ERRORS.transactionTooLarge, { bytes: this.port.settings.maxRequestBytes }));
+  }
+
+  #watch(keys: readonly string[]): void {
+    if (!this.port.engine.leading) {
+      this.#answerError(this.#redirection(keySlot(keys[0] ?? '')));
+      return;
+    }
+    this.#gathered.push({ kind: 'watch', client: this, keys });
+    // What follows may be the EXEC that needs the answer.
+    this.#waiting = true;
+  }
+
+  #exec(): void {
+    if (!this.#transaction.open) {
+      this.#answerError('ERR EXEC without MULTI');
+      return;
+    }
+    const { failed } = this.#transaction;
+    const { calls, watches } = this.#transaction.end();
+    if (failed) this.#answerError(errorText(ERRORS.execAbort));
+    else if (calls.length === 0 && watches.length === 0) this.#answer(NO_CALLS);
+    else if (!this.port.engine.leading) this.#answerError(this.#redirection(slotOf(calls)));
+    else {
+      this.#gathered.push({ kind: 'transaction', client: this, calls, watches });
+      if (calls.some(({ command }) => command.write)) this.#gatheredWrites = true;
+    }
+  }
+
+  /** Where to go with a request for `slot`, from a node that does not lead. */
+  #redirection(slot: number): string {
+    const { engine } = this.port;
+    const leader = engine.leaderAddress();
+    // A node that is stopping may still be known as the leader, to itself.
+    const elsewhere = leader !== null && leader.id !== this.port.nodeId;
+    return elsewhere ? moved(slot, leader) : clusterDown();
+  }
+
+  /* ---- answers ------------------------------------------------------------------------------------------------- */
+
+  /** An error that also makes an open transaction fail, as every request that could not be queued does. */
+  #refuse(text: string): void {
+    this.#transaction.fail();
+    this.#answerError(text);
+  }
+
+  #answerError(text: string): void {
+    this.#answer((reply) => reply.error(text));
+  }
+
+  /** A reply that is known: written at once, or in its place behind those that are open. */
+  #answer(write: (reply: ReplyWriter) => void): void {
+    if (this.#idle) write(this.#writer);
+    else this.#gathered.push({ kind: 'text', client: this, write });
+  }
+
+  /** Hands over what has gathered, all in one lane, or waits until the other lane is empty. */
+  #submit(): void {
+    if (this.#gathered.length === 0) return;
+    if (this.#open === 0) this.#lane = this.#gatheredWrites ? 'log' : 'read';
+    else if (this.#lane === 'read' && this.#gatheredWrites) {
+      this.#waiting = true;
+      return;
+    }
+    const requests = this.#gathered;
+    this.#gathered = [];
+    this.#gatheredWrites = false;
+    this.#open += requests.length;
+    for (const request of requests) this.port.engine.submit(this.#lane, request);
+  }
+
+  #flush(): void {
+    const { overflowed } = this.#writer;
+    const bytes = this.#writer.take();
+    if (this.#closed || this.#finished) return;
+    if (overflowed || this.#socket.writableLength + bytes.length > OUTPUT_BYTES_MAX) {
+      this.port.warn(this, `more than ${OUTPUT_BYTES_MAX} bytes of replies wait to be fetched: closed`);
+      this.#socket.destroy();
+      return;
+    }
+    if (bytes.length === 0) return;
+    this.port.statistics.outputBytes += bytes.length;
+    this.#socket.write(bytes);
+    if (this.#socket.writableLength > UNSENT_BYTES_SOFT) this.#draining = true;
+  }
+
+  /* ---- the end ------------------------------------------------------------------------------------------------- */
+
+  /**
+   * Says goodbye once everything is answered. Input is discarded for a while: unread, it would reset the connection
+   * and could take the last reply with it.
+   */
+  #finishIfIdle(): void {
+    if (!this.#idle || this.#held !== null || this.#replicaWait !== null || this.#finished) return;
+    this.#finished = true;
+    this.#leaving = true;
+    this.#socket.resume();
+    this.#socket.end(() => {
+      if (!this.#inputEnded) setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    });
+  }
+
+  #setAuthenticated(value: boolean): void {
+    this.#authenticated = value;
+    this.#parser.restricted = !value;
+  }
+}
+
+/** The slot of the first key in a transaction; 0 when it has none. */
+function slotOf(calls: readonly Call[]): number {
+  for (const { command, args } of calls) {
+    const [key] = keysOf(command, args);
+    if (key !== undefined) return keySlot(key);
+  }
+  return 0;
+}

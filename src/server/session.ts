@@ -1,0 +1,108 @@
+/**
+ * What commands that this node answers by itself may know and do: the faces that a connection and the client port
+ * show them, and the shapes of such commands.
+ */
+import type { CommandSpec, DataCommand } from '../store/command.ts';
+import type { ReplyWriter } from '../store/reply.ts';
+import type { Engine } from './engine.ts';
+
+/** The Redis release whose behaviour the commands follow, as clients ask for it. */
+export const REDIS_VERSION = '7.0.15';
+
+/** One client connection. */
+export interface Session {
+  /** Never given to another connection while the process lives. */
+  readonly id: number;
+  readonly port: PortContext;
+  protocol: 2 | 3;
+  /** Set by CLIENT SETNAME and SETINFO; empty until then. */
+  name: string;
+  libraryName: string;
+  libraryVersion: string;
+  readonly authenticated: boolean;
+  /** `host:port` of the client, and of this end. */
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  /** Milliseconds of {@link PortContext.monotonic}. */
+  readonly connectedAt: number;
+  readonly activeAt: number;
+  /** The command that runs or ran last, as COMMAND names it. */
+  readonly lastCommand: string;
+  /** Commands queued since MULTI; -1 outside a transaction. */
+  readonly queuedCommands: number;
+  /** Bytes received and not yet parsed, and bytes of replies not yet taken by the network. */
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  /** Whether user and password are right; remembers it if so. */
+  authenticate(user: string, password: string): boolean;
+  /** Back to the state of a fresh connection, except for what was already answered. */
+  reset(): void;
+  /** No more requests; closes once the replies so far are out. */
+  quit(): void;
+  /**
+   * Answers with the number of other nodes that hold all of this connection's writes on disk: once there are `count`
+   * of them, or after `timeoutMs` (0: no limit). Nothing of this connection runs in between.
+   */
+  waitForReplicas(count: number, timeoutMs: number, reply: ReplyWriter): void;
+}
+
+/** The client port and the node behind it. */
+export interface PortContext {
+  readonly engine: Engine;
+  readonly commands: CommandTable;
+  readonly sessions: ReadonlyMap<number, Session>;
+  readonly statistics: PortStatistics;
+  readonly settings: PortSettings;
+  /** Milliseconds that never run backwards. */
+  monotonic(): number;
+}
+
+export interface PortSettings {
+  readonly host: string;
+  /** The bound port, also where 0 was asked for. */
+  readonly port: number;
+  readonly passwordSet: boolean;
+  readonly maxClients: number;
+  readonly maxRequestBytes: number;
+}
+
+/** Counters since the process started. */
+export interface PortStatistics {
+  /** Milliseconds of {@link PortContext.monotonic}. */
+  readonly startedAt: number;
+  connections: number;
+  rejectedConnections: number;
+  commands: number;
+  inputBytes: number;
+  outputBytes: number;
+}
+
+/** By name, in lower and in upper case. */
+export type CommandTable = ReadonlyMap<string, Command>;
+
+/** Runs on this node alone and at once; waits until everything before it on its connection is answered. */
+export interface LocalCommand extends CommandSpec {
+  readonly kind: 'local';
+  readonly subcommands?: readonly LocalCommand[];
+  readonly run: (session: Session, args: readonly string[], reply: ReplyWriter) => void;
+}
+
+/**
+ * A reply made of the arguments and the clock alone: right on any node, at any moment between other requests, and in
+ * a transaction, where it stands as a read that looks at no key.
+ */
+export interface PureCommand extends CommandSpec {
+  readonly kind: 'pure';
+  /** `now`: ms since 1970. */
+  readonly answer: (args: readonly string[], now: number, reply: ReplyWriter) => void;
+  /** The same as a call of a transaction. */
+  readonly call: DataCommand;
+}
+
+/** MULTI and what belongs to it: they change the connection, which knows them by name. */
+export interface TransactionCommand extends CommandSpec {
+  readonly kind: 'transaction';
+  readonly name: 'multi' | 'exec' | 'discard' | 'watch' | 'unwatch';
+}
+
+export type Command = DataCommand | LocalCommand | PureCommand | TransactionCommand;

@@ -1,0 +1,51 @@
+/**
+ * The whole command table: the commands over the keyspace (`src/store/table.ts`) and those that a node answers by
+ * itself (`commands/`). Dispatch, the arity check and COMMAND read it; a new command is an entry in one of its files.
+ */
+import { wrongArity } from '../store/errors.ts';
+import { hasArity } from '../store/arity.ts';
+import { dataCommands } from '../store/table.ts';
+import { clientCommands } from './commands/client.ts';
+import { clusterCommands } from './commands/cluster.ts';
+import { commandCommands } from './commands/command.ts';
+import { configCommands } from './commands/config.ts';
+import { connectionCommands } from './commands/connection.ts';
+import { infoCommands } from './commands/info.ts';
+import { pureCommands } from './commands/pure.ts';
+import { replicationCommands } from './commands/replication.ts';
+import { transactionCommands } from './commands/transaction.ts';
+import { unknownCommand, unknownSubcommand } from './errors.ts';
+import type { Command, CommandTable } from './session.ts';
+
+/** Every command under its name in lower and in upper case, so that both are found without making a string. */
+export const commandTable: CommandTable = new Map(
+  [
+    ...dataCommands.values(),
+    ...pureCommands,
+    ...transactionCommands,
+    ...connectionCommands,
+    ...clientCommands,
+    ...commandCommands,
+    ...configCommands,
+    ...infoCommands,
+    ...replicationCommands,
+    ...clusterCommands,
+  ].flatMap((command): [string, Command][] => [
+    [command.name, command],
+    [command.name.toUpperCase(), command],
+  ]),
+);
+
+/** The command that a request names, its arity checked; or the error that answers it. `args` is not empty. */
+export function resolve(args: readonly string[]): Command | string {
+  const name = args[0] ?? '';
+  let command = commandTable.get(name) ?? commandTable.get(name.toLowerCase());
+  if (command === undefined) return unknownCommand(args);
+  if (command.kind === 'local' && command.subcommands !== undefined && args.length > 1) {
+    const container = command.name;
+    const subcommand = `${container}|${(args[1] ?? '').toLowerCase()}`;
+    command = command.subcommands.find((candidate) => candidate.name === subcommand);
+    if (command === undefined) return unknownSubcommand(container, args[1] ?? '');
+  }
+  return hasArity(command, args) ? command : wrongArity(command.name);
+}

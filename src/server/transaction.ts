@@ -1,0 +1,75 @@
+/** What a connection remembers between MULTI and EXEC, and since WATCH. */
+import type { Call, Watch } from '../store/command.ts';
+
+/** What queueing a call costs beside its bytes. */
+const CALL_OVERHEAD_BYTES = 96;
+
+export class Transaction {
+  readonly #bytesMax: number;
+  #calls: Call[] | null = null;
+  #bytes = 0;
+  #failed = false;
+  #watches: Watch[] = [];
+
+  /** `bytesMax`: what all queued calls together may hold. */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Between MULTI and EXEC. */
+  get open(): boolean {
+    return this.#calls !== null;
+  }
+
+  /** Whether a request was refused since MULTI: EXEC will refuse as well. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Queued calls; -1 outside a transaction. */
+  get length(): number {
+    return this.#calls?.length ?? -1;
+  }
+
+  begin(): void {
+    this.#calls = [];
+  }
+
+  /** Queues a call; false when there is no room for it. */
+  queue(call: Call): boolean {
+    let bytes = CALL_OVERHEAD_BYTES;
+    for (const arg of call.args) bytes += arg.length;
+    if (this.#bytes + bytes > this.#bytesMax) return false;
+    this.#bytes += bytes;
+    this.#calls?.push(call);
+    return true;
+  }
+
+  /** A request was refused. Nothing that is queued will ever run, so it is dropped now. */
+  fail(): void {
+    if (this.#calls === null) return;
+    this.#failed = true;
+    this.#calls = [];
+  }
+
+  watch(watches: readonly Watch[]): void {
+    // The first version counts: a key that is watched twice must not have changed since the first time.
+    for (const watch of watches) {
+      if (!this.#watches.some(({ key }) => key === watch.key)) this.#watches.push(watch);
+    }
+  }
+
+  unwatch(): void {
+    this.#watches = [];
+  }
+
+  /** Ends it, watches included, and gives out what it held. */
+  end(): { calls: readonly Call[]; watches: readonly Watch[] } {
+    const ended = { calls: this.#calls ?? [], watches: this.#watches };
+    this.#calls = null;
+    this.#bytes = 0;
+    this.#failed = false;
+    this.#watches = [];
+    return ended;
+  }
+}
