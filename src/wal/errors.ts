@@ -1,0 +1,76 @@
+/**
+ * Every way in which the disk can say no, each with a code that callers and operators may rely on.
+ */
+
+/**
+ * - `WAL_CORRUPT`: bytes that were once durable are damaged or missing; the process must not serve from them.
+ * - `WAL_FOREIGN`: the directory belongs to another cluster, node or group.
+ * - `WAL_FORMAT`: written by a version whose format this one does not read.
+ * - `WAL_LOCKED`: another process has the directory open.
+ * - `WAL_FULL`: no space left on the device.
+ * - `WAL_IO`: any other error of a file operation.
+ * - `WAL_TOO_LARGE`: a batch or block above the written-down limit; nothing was written.
+ * - `WAL_TRANSFER`: a received snapshot is not what was announced; fetch it again.
+ */
+export type WalErrorCode =
+  | 'WAL_CORRUPT'
+  | 'WAL_FOREIGN'
+  | 'WAL_FORMAT'
+  | 'WAL_LOCKED'
+  | 'WAL_FULL'
+  | 'WAL_IO'
+  | 'WAL_TOO_LARGE'
+  | 'WAL_TRANSFER';
+
+/**
+ * An error of this layer. After `WAL_FULL` or `WAL_IO` from an append the log object is unusable: what the disk holds
+ * is unknown until it is opened again, so the process must end (a repeated fsync would report success for pages the
+ * kernel has given up on).
+ */
+export class WalError extends Error {
+  override readonly name = 'WalError';
+  readonly code: WalErrorCode;
+
+  constructor(code: WalErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+/** The safe ways out of a refusal; the same for every kind of damage. */
+const REMEDIES =
+  'Nothing was changed. Safe remedies: (1) copy the directory aside, then restore the damaged file from a copy of the ' +
+  'same moment, if the disk itself was at fault; (2) remove this member from the cluster, and add a new one under a ' +
+  'NEW node id with an empty data directory: it fetches everything from the leader. ' +
+  'Do not empty the directory under the same node id: votes and acknowledged writes would be forgotten.';
+
+/** Damage at a place in a file. `range` says which entries are concerned, in words. */
+export function corrupt(
+  file: string,
+  offset: number,
+  what: string,
+  range: string,
+  cause?: unknown,
+): WalError {
+  return new WalError('WAL_CORRUPT', `${file}: ${what} at offset ${offset} (${range}). ${REMEDIES}`, cause);
+}
+
+/** Wraps what a file operation threw; errors of this layer pass unchanged. */
+export function ioError(action: string, file: string, cause: unknown): WalError {
+  if (cause instanceof WalError) return cause;
+  const code = (cause as { code?: unknown } | null)?.code;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new WalError(
+      'WAL_FULL',
+      `${action} ${file}: no space left; free some and start again (${text})`,
+      cause,
+    );
+  }
+  return new WalError('WAL_IO', `${action} ${file}: ${text}`, cause);
+}
+
+/** Whether a file operation failed because the file is not there. */
+export function isMissing(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === 'ENOENT';
+}

@@ -1,0 +1,188 @@
+/**
+ * A segment file, and its head.
+ *
+ * ```
+ * 0      head page: format, identity, where the log stood when the segment began
+ * 4096   ring of identifiers, one per sector: "the log was durable up to batch n, which ends at this offset"
+ * 8192   batches, then zeros up to the end of the file
+ * ```
+ *
+ * A segment gets its final name only when its head is durable, so a crash leaves no segment without one.
+ */
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { asIndex, asTerm, type Index } from '../raft/types.ts';
+import { corrupt } from './errors.ts';
+import type { Identity } from './identity.ts';
+import { decodePage, encodePage, foreignFormat } from './page.ts';
+import { crcStart, getU64, putU64, type Position } from './record.ts';
+import { readExactly, SECTOR_BYTES, type Storage, type StorageFile } from './storage.ts';
+
+const MAGIC = 'KVSEGMNT';
+const HEAD_BYTES = 4096;
+export const RING_SLOTS = 8;
+/** Offset of the first batch. */
+export const DATA_START: number = HEAD_BYTES + RING_SLOTS * SECTOR_BYTES;
+
+/** Where the log stood when the segment began. */
+export interface SegmentHead {
+  /** Rises by one per segment. */
+  readonly sequence: number;
+  /** The entry before the segment's first. */
+  readonly after: Position;
+  /** The number of the batch before the segment's first, and the CRC of that batch's last record. */
+  readonly batch: number;
+  readonly chain: number;
+  /** The log begins here: whatever older segments are still there was replaced by a snapshot. */
+  readonly begins: boolean;
+}
+
+/** One slot of the ring. Written only after the batch it names was durable. */
+export interface Identifier {
+  readonly batch: number;
+  readonly last: Index;
+  /** Offset behind the batch. */
+  readonly end: number;
+  /** A later segment exists, durably. */
+  readonly sealed: boolean;
+}
+
+/** What the ring of a segment says. */
+export interface Ring {
+  /** The identifier of the highest batch, if any. */
+  readonly newest: Identifier | null;
+  /** Slots that are neither empty nor sound. */
+  readonly bad: readonly number[];
+  /** The slot to write next. */
+  readonly next: number;
+}
+
+/** `<sequence>-<first index>.log`, both in 16 digits so that names sort as numbers do. */
+export function segmentName(head: SegmentHead): string {
+  return `${digits(head.sequence)}-${digits(head.after.index + 1)}.log`;
+}
+
+/** The sequence number in a segment's name; `null` for other files. */
+export function sequenceOf(name: string): number | null {
+  const match = /^(\d{16})-\d{16}\.log$/.exec(name);
+  return match === null ? null : Number(match[1]);
+}
+
+/**
+ * Writes the head into a prepared file of zeros and gives it its name. Durable when this resolves.
+ */
+export async function nameSegment(
+  storage: Storage,
+  directory: string,
+  prepared: { readonly file: StorageFile; readonly name: string },
+  head: SegmentHead,
+  identity: Identity,
+): Promise<string> {
+  await prepared.file.write([encodePage(MAGIC, { ...head, identity }, HEAD_BYTES)], 0);
+  await prepared.file.sync();
+  const name = segmentName(head);
+  await storage.rename(join(directory, prepared.name), join(directory, name));
+  await storage.syncDirectory(directory);
+  return name;
+}
+
+/** Reads and checks the head of the segment `name`. */
+export async function readHead(file: StorageFile, name: string, identity: Identity): Promise<SegmentHead> {
+  const size = await file.size();
+  if (size < DATA_START)
+    throw corrupt(name, size, 'the file is too short to be a segment', 'all its entries');
+  const page = decodePage(MAGIC, await readExactly(file, 0, HEAD_BYTES));
+  if (page.state === 'foreign') throw foreignFormat(name, page.format);
+  if (page.state === 'bad') throw corrupt(name, 0, `the head is damaged: ${page.why}`, 'all its entries');
+  const { sequence, after, batch, chain, begins, identity: owner } = page.value;
+  const position = after as Position;
+  const head: SegmentHead = {
+    sequence: Number(sequence),
+    after: { index: asIndex(position.index), term: asTerm(position.term) },
+    batch: Number(batch),
+    chain: Number(chain),
+    begins: begins === true,
+  };
+  if (segmentName(head) !== name) {
+    throw corrupt(
+      name,
+      0,
+      `the head belongs to ${segmentName(head)}: the file was renamed`,
+      'all its entries',
+    );
+  }
+  if (JSON.stringify(owner) !== JSON.stringify(identity)) {
+    throw corrupt(name, 0, `the segment belongs to ${JSON.stringify(owner)}`, 'all its entries');
+  }
+  return head;
+}
+
+/** Writes an identifier; the caller syncs. */
+export async function writeIdentifier(
+  file: StorageFile,
+  sequence: number,
+  slot: number,
+  identifier: Identifier,
+): Promise<void> {
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  putU64(sector, identifier.batch, 8);
+  putU64(sector, identifier.last, 16);
+  putU64(sector, identifier.end, 24);
+  sector[32] = identifier.sealed ? 1 : 0;
+  const offset = slotOffset(slot);
+  sector.writeUInt32LE(crc32(sector.subarray(4), crcStart(sequence, offset)), 0);
+  await file.write([sector], offset);
+}
+
+/** Empties a slot; the caller syncs. */
+export async function clearSlot(file: StorageFile, slot: number): Promise<void> {
+  await file.write([Buffer.alloc(SECTOR_BYTES)], slotOffset(slot));
+}
+
+/** Reads the ring from the bytes of a whole segment. */
+export function readRing(bytes: Buffer, sequence: number): Ring {
+  let newest: Identifier | null = null;
+  let next = 0;
+  const bad: number[] = [];
+  for (let slot = 0; slot < RING_SLOTS; slot += 1) {
+    const offset = slotOffset(slot);
+    const sector = bytes.subarray(offset, offset + SECTOR_BYTES);
+    if (isZero(sector)) continue;
+    if (crc32(sector.subarray(4), crcStart(sequence, offset)) !== sector.readUInt32LE(0)) {
+      bad.push(slot);
+      continue;
+    }
+    const identifier = {
+      batch: getU64(sector, 8),
+      last: asIndex(getU64(sector, 16)),
+      end: getU64(sector, 24),
+      sealed: sector[32] === 1,
+    };
+    // Of two for the same batch the sealed one is newer.
+    const newer = newest === null || identifier.batch > newest.batch;
+    if (newer || (identifier.batch === newest?.batch && identifier.sealed)) {
+      newest = identifier;
+      next = (slot + 1) % RING_SLOTS;
+    }
+  }
+  return { newest, bad, next };
+}
+
+function slotOffset(slot: number): number {
+  return HEAD_BYTES + slot * SECTOR_BYTES;
+}
+
+const zeros = Buffer.alloc(64 * 1024);
+
+/** Whether all bytes are zero. */
+export function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (zeros.compare(part, 0, part.length, 0, part.length) !== 0) return false;
+  }
+  return true;
+}
+
+function digits(value: number): string {
+  return String(value).padStart(16, '0');
+}

@@ -1,0 +1,752 @@
+/**
+ * The durable side of a node: its log, its term and vote, its snapshots, in one directory.
+ *
+ * ```
+ * identity                                whose directory this is; written last when it is set up
+ * term-vote-a, term-vote-b                term and vote, twice                       hard-state.ts
+ * 0000000000000007-0000000000041201.log   segments: sequence and first index        segment.ts, record.ts
+ * snapshot-0000000000041000-9a1b22c3.snap index and checksum                        snapshots.ts, snapshot-file.ts
+ * torn-….copy, ….damaged                  put aside by a recovery, for whoever wants to look
+ * lock-1                                  held while a process uses the directory     lock.ts
+ * ….tmp, ….part                           unfinished; removed at the next start
+ * ```
+ *
+ * **The log only grows at its end.** An append is one write of one batch and one fdatasync into zeros that were
+ * prepared before. A batch names the entry it follows; when that is not the last one, the entries behind it are
+ * replaced. So a truncation and what replaces it are one atomic batch, nothing on disk is ever overwritten, a reader
+ * that is busy with the old entries finds them intact, and no crash can leave a truncation half done. Where the
+ * entries that count lie is known in memory (log-index.ts).
+ *
+ * **What a crash may leave** is decided in recovery.ts: torn batches that were never acknowledged are cut, anything
+ * else that is unsound is refused. The evidence is the *identifier*: after `IDENTIFIER_DELAY_MS` without an append
+ * the log notes, in the head of the segment, which batch it is known to be durable up to. A busy log needs no
+ * identifiers and pays nothing for them, because each batch says that the one before it was durable.
+ *
+ * **When a segment is full** the next one, prepared in the background, gets its head and name (synced), then the full
+ * one is marked as sealed (synced), then the batch goes into the new one. So a sealed segment is durable as a whole,
+ * and a successor that has disappeared is noticed. Compaction only ever removes whole segments from the old end, one
+ * at a time, each removal synced before the next, so that a crash leaves no gap.
+ *
+ * **Errors.** After a failed write or sync of the log the object refuses all further work: the kernel may have dropped
+ * the pages, and a repeated fdatasync would report success for them. The process must end; opening again writes the
+ * unconfirmed end of the log anew before it is believed.
+ */
+import { join } from 'node:path';
+import {
+  asIndex,
+  asTerm,
+  invariant,
+  type Entry,
+  type HardState,
+  type Index,
+  type Recovered,
+  type SnapshotMeta,
+  type Term,
+} from '../raft/types.ts';
+import { corrupt, ioError, isMissing, WalError } from './errors.ts';
+import { HardStateFiles, isHardStateFile } from './hard-state.ts';
+import {
+  beginSetup,
+  endSetup,
+  IDENTITY_FILE,
+  IDENTITY_TEMPORARY,
+  normalized,
+  readIdentity,
+  type Identity,
+} from './identity.ts';
+import type { LogIndex, SegmentEntries } from './log-index.ts';
+import { nodeStorage } from './node-storage.ts';
+import { BatchEncoder, batchBytes, decodeRecord, recordBytes, RecordKind, type Position } from './record.ts';
+import { replayLog, type LogTail } from './replay.ts';
+import {
+  clearSlot,
+  DATA_START,
+  nameSegment,
+  RING_SLOTS,
+  sequenceOf,
+  writeIdentifier,
+  type SegmentHead,
+} from './segment.ts';
+import type { SnapshotState } from './snapshot-file.ts';
+import {
+  Snapshots,
+  type SnapshotId,
+  type SnapshotReader,
+  type SnapshotReceiver,
+  type SnapshotWriter,
+} from './snapshots.ts';
+import { alignToSector, readExactly, writeZeros, type Storage, type StorageFile } from './storage.ts';
+
+export { WalError, type WalErrorCode } from './errors.ts';
+export type { Identity } from './identity.ts';
+export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
+
+const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024;
+const SEGMENT_BYTES_MIN = DATA_START + 4096;
+/** Largest batch, all entries and their heads together. A batch larger than a segment gets a segment of its own size. */
+export const BATCH_BYTES_MAX: number = 1024 * 1024 * 1024;
+/** How long the log must be idle before the durability of its last batch is noted apart from it. */
+const IDENTIFIER_DELAY_MS = 100;
+const FSYNC_INTERVAL_MS_DEFAULT = 1000;
+const PREPARED_NAME = 'segment-next.tmp';
+const LARGE_NAME = 'segment-large.tmp';
+
+/**
+ * When an append counts as durable. `always`: after fdatasync. `interval`: after the write; fdatasync follows within
+ * `fsyncIntervalMs`. `never`: after the write; the operating system decides. With the latter two a power loss may take
+ * acknowledged entries; a crash of the process alone takes none.
+ */
+export type FsyncMode = 'always' | 'interval' | 'never';
+
+export interface WalOptions {
+  readonly directory: string;
+  readonly storage?: Storage;
+  readonly fsync: FsyncMode;
+  /** Milliseconds, for `interval`. */
+  readonly fsyncIntervalMs?: number;
+  /** Size of a segment file. */
+  readonly segmentBytes?: number;
+  /** Must match a directory that is set up, but for the cluster id, which an existing directory knows itself. */
+  readonly identity: Identity;
+  /** What an empty directory begins with; `null`: term 0 and an empty log. An existing one ignores it. */
+  readonly bootstrap: { readonly hardState: HardState; readonly entries: readonly Entry[] } | null;
+  /** A sync in the background failed: the process must end. The next append would say so too. */
+  readonly onFailure?: (error: WalError) => void;
+}
+
+/** The segment that is written to. */
+interface Tail extends LogTail {
+  readonly file: StorageFile;
+  /** Ring slot of the next identifier. */
+  slot: number;
+}
+
+export class Wal {
+  /** The cluster that this directory belongs to. */
+  readonly clusterId: string;
+  readonly #storage: Storage;
+  readonly #directory: string;
+  readonly #identity: Identity;
+  readonly #fsync: FsyncMode;
+  readonly #segmentBytes: number;
+  readonly #onFailure: (error: WalError) => void;
+  readonly #hardState: HardStateFiles;
+  readonly #snapshots: Snapshots;
+  readonly #index: LogIndex;
+  readonly #encoder = new BatchEncoder();
+  readonly #unlock: () => Promise<void>;
+  readonly #stopTimer: () => void;
+  #tail: Tail;
+  /** Batches up to this one are known to be durable. */
+  #durable: number;
+  /** The batch of the newest identifier on disk. */
+  #identified: number;
+  #appending = false;
+  /** Rises whenever entries stop to count, so that a read under way notices. */
+  #truncations = 0;
+  #failure: WalError | null = null;
+  #closed = false;
+  /** The sync or identifier under way beside the appends. */
+  #settling: Promise<void> | null = null;
+  /** The tail is being exchanged: nothing else may write to it. */
+  #rotating = false;
+  /** Compactions, one after the other. */
+  #compacting: Promise<void> = Promise.resolve();
+  /** The next segment, zeroed; `null` when that failed and has to be tried again. */
+  #prepared: Promise<StorageFile | null>;
+
+  private constructor(parts: {
+    options: WalOptions;
+    storage: Storage;
+    identity: Identity;
+    hardState: HardStateFiles;
+    snapshots: Snapshots;
+    index: LogIndex;
+    tail: Tail;
+    identified: number;
+    unlock: () => Promise<void>;
+  }) {
+    const { options, storage, identity, hardState, snapshots, index, tail, identified, unlock } = parts;
+    this.clusterId = identity.clusterId;
+    this.#storage = storage;
+    this.#directory = options.directory;
+    this.#identity = identity;
+    this.#fsync = options.fsync;
+    this.#segmentBytes = segmentBytesOf(options);
+    this.#onFailure = options.onFailure ?? ((): void => undefined);
+    this.#hardState = hardState;
+    this.#snapshots = snapshots;
+    this.#index = index;
+    this.#tail = tail;
+    this.#durable = tail.batch;
+    this.#identified = identified;
+    this.#unlock = unlock;
+    this.#prepared = this.#prepare();
+    const periodMs =
+      options.fsync === 'interval'
+        ? (options.fsyncIntervalMs ?? FSYNC_INTERVAL_MS_DEFAULT)
+        : IDENTIFIER_DELAY_MS;
+    let seen = tail.batch;
+    this.#stopTimer = storage.every(periodMs, () => {
+      const idle = seen === this.#tail.batch && !this.#appending;
+      seen = this.#tail.batch;
+      if (options.fsync === 'interval' || (options.fsync === 'always' && idle)) this.#settleInBackground();
+    });
+  }
+
+  /**
+   * Opens the directory, sets it up first when it is empty, recovers what a crash left. `notes` tells in words what was
+   * repaired or cut, for the log file. Rejects with a {@link WalError}; nothing is open then.
+   */
+  static async open(
+    options: WalOptions,
+  ): Promise<{ wal: Wal; recovered: Recovered; notes: readonly string[] }> {
+    const storage = options.storage ?? nodeStorage;
+    const { directory } = options;
+    segmentBytesOf(options);
+    const undo: (() => Promise<void>)[] = [];
+    try {
+      await storage.makeDirectory(directory);
+      const unlock = await storage.lock(directory);
+      undo.push(unlock);
+      return await Wal.#openLocked(options, storage, unlock, undo);
+    } catch (error) {
+      for (const step of undo.toReversed()) await step().catch(() => undefined);
+      throw ioError('open', directory, error);
+    }
+  }
+
+  static async #openLocked(
+    options: WalOptions,
+    storage: Storage,
+    unlock: () => Promise<void>,
+    undo: (() => Promise<void>)[],
+  ): Promise<{ wal: Wal; recovered: Recovered; notes: readonly string[] }> {
+    const { directory } = options;
+    const notes: string[] = [];
+    await storage.syncDirectory(directory);
+    if (await needsSetup(storage, directory)) await setUp(storage, options);
+    const identity = await readIdentity(storage, directory, options.identity);
+    await removeUnfinished(storage, directory);
+    const hardState = await HardStateFiles.open(storage, directory, notes);
+    undo.push(() => hardState.close());
+    const log = await replayLog(storage, directory, identity, notes);
+    const { index, file, ring } = log;
+    undo.push(() => file.close());
+    const snapshots = new Snapshots(storage, directory, identity.group);
+    const snapshot = await snapshots.recover((meta) => (meta?.index ?? 0) >= index.base.index, notes);
+    const tail: Tail = { ...log.tail, file, slot: ring.next };
+    const identified = ring.newest?.batch ?? 0;
+    await confirmTail(tail, ring.newest?.end ?? DATA_START);
+    const wal = new Wal({
+      options,
+      storage,
+      identity,
+      hardState,
+      snapshots,
+      index,
+      tail,
+      identified,
+      unlock,
+    });
+    undo.length = 0;
+    try {
+      await wal.#reconcile(snapshot, log.commit, notes);
+      wal.#settleInBackground();
+      await wal.#settling;
+      if (wal.#failure !== null) throw wal.#failure;
+      if (wal.#tail.name === tail.name) for (const slot of ring.bad) await clearSlot(tail.file, slot);
+    } catch (error) {
+      await wal.close().catch(() => undefined);
+      throw error;
+    }
+    const recovered: Recovered = {
+      hardState: hardState.state,
+      snapshot,
+      firstIndex: index.first,
+      lastIndex: index.last,
+      compacted: index.base,
+      termRuns: [...index.termRuns],
+      configurations: log.configurations.filter((configuration) => configuration.index > index.base.index),
+      commit: asIndex(Math.min(index.last, Math.max(log.commit, snapshot?.index ?? 0))),
+    };
+    return { wal, recovered, notes };
+  }
+
+  /** Index of the first entry on disk; last + 1 when there is none. */
+  get firstIndex(): Index {
+    return this.#index.first;
+  }
+
+  get lastIndex(): Index {
+    return this.#index.last;
+  }
+
+  /** What was last made durable. */
+  get hardState(): HardState {
+    return this.#hardState.state;
+  }
+
+  /**
+   * Makes term and vote, then the entries durable as the fsync mode says (term and vote always are). The first entry
+   * follows the last one or replaces it and all behind it. One call at a time. Rejects with `WAL_FULL` or `WAL_IO`, and
+   * then the log can't be used any more, or with `WAL_TOO_LARGE`, and then nothing was written.
+   */
+  async append(work: {
+    readonly hardState: HardState | null;
+    readonly entries: readonly Entry[];
+    /** A hint that is stored beside the entries. */
+    readonly commit: Index;
+  }): Promise<void> {
+    this.#enter();
+    try {
+      const size = batchBytes(work.entries);
+      if (size > BATCH_BYTES_MAX) {
+        throw new WalError('WAL_TOO_LARGE', `a batch of ${size} bytes; at most ${BATCH_BYTES_MAX} fit`);
+      }
+      if (work.hardState !== null) await this.#hardState.write(work.hardState);
+      if (work.entries.length > 0) await this.#writeBatch(work.entries, work.commit, size);
+    } catch (error) {
+      throw this.#failed(error);
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  async #writeBatch(entries: readonly Entry[], commit: Index, size: number): Promise<void> {
+    const after = this.#positionBefore(entries);
+    if (this.#tail.end + size > this.#tail.fileBytes) await this.#rotate({ base: null, size });
+    const tail = this.#tail;
+    const number = tail.batch + 1;
+    const batch = { number, durable: this.#durable, after, entries, commit };
+    const { bytes, chain, offsets } = this.#encoder.encode(batch, {
+      sequence: tail.sequence,
+      offset: tail.end,
+      chain: tail.chain,
+    });
+    await tail.file.write([bytes], tail.end);
+    if (this.#fsync === 'always') await tail.file.sync();
+    tail.end += bytes.length;
+    tail.batch = number;
+    tail.chain = chain;
+    if (this.#fsync === 'always') this.#durable = number;
+    if (after.index < this.#index.last) {
+      this.#truncations += 1;
+      this.#index.truncate(after);
+    }
+    for (const [at, { index, term, payload }] of entries.entries()) {
+      this.#index.add(index, term, offsets[at] ?? 0, payload.length);
+    }
+  }
+
+  /** The entry that these follow, after a look whether they can. */
+  #positionBefore(entries: readonly Entry[]): Position {
+    const first = entries[0]?.index ?? asIndex(0);
+    const index = asIndex(first - 1);
+    const term = this.#index.termAt(index);
+    invariant(
+      term !== null,
+      () => `entry ${first} appended to a log of ${this.firstIndex} to ${this.lastIndex}`,
+    );
+    let previous: Term = term;
+    for (const [at, entry] of entries.entries()) {
+      invariant(
+        entry.index === first + at && entry.term >= previous && entry.term <= this.#hardState.state.term,
+        () => `entry ${entry.index} of term ${entry.term} at place ${at} after ${index} of term ${term}`,
+      );
+      previous = entry.term;
+    }
+    return { index, term };
+  }
+
+  /**
+   * Entries `from` to `to`, both included, as many as fit in `maxBytes` of payload but at least one. Empty when the log
+   * does not hold `from` any more or changed meanwhile. Rejects with `WAL_CORRUPT` where the disk has changed a record.
+   */
+  async read(from: Index, to: Index, maxBytes: number): Promise<Entry[]> {
+    const place = this.#index.find(from);
+    if (place === null || to < from) return [];
+    const { segment, at } = place;
+    const wanted = Math.min(to - from + 1, segment.offsets.length - at);
+    const before = this.#truncations;
+    const records: { offset: number; end: number }[] = [];
+    for (let bytes = 0; records.length < wanted; ) {
+      const offset = segment.offsets[at + records.length] ?? 0;
+      const size = segment.sizes[at + records.length] ?? 0;
+      bytes += size;
+      if (bytes > maxBytes && records.length > 0) break;
+      records.push({ offset, end: offset + recordBytes(size) });
+    }
+    const entries = await this.#readRecords(segment, records, from);
+    return this.#truncations === before ? entries : [];
+  }
+
+  async #readRecords(
+    { name, sequence }: SegmentEntries,
+    records: readonly { offset: number; end: number }[],
+    from: Index,
+  ): Promise<Entry[]> {
+    const path = join(this.#directory, name);
+    let file: StorageFile;
+    try {
+      // A descriptor of its own: it stays good when the segment is compacted away meanwhile.
+      file = await this.#storage.open(path, 'read');
+    } catch (error) {
+      if (isMissing(error) && this.#index.first > from) return [];
+      throw ioError('open', path, error);
+    }
+    try {
+      const base = records[0]?.offset ?? 0;
+      const bytes = await readExactly(file, base, records.at(-1)?.end ?? base);
+      return records.map(({ offset }, at) => {
+        const record = decodeRecord(bytes, offset - base, sequence, base);
+        if (record?.kind !== RecordKind.entry || record.index !== from + at) {
+          throw corrupt(path, offset, 'a record changed after it was written', `entry ${from + at}`);
+        }
+        return { index: record.index, term: record.term, type: record.type, payload: record.payload };
+      });
+    } catch (error) {
+      throw ioError('read', path, error);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Lets the entries up to `to` go: removes whole segments, so some of them may stay. */
+  compact(to: Index): Promise<void> {
+    invariant(to <= this.lastIndex, () => `compaction up to ${to}, the log ends at ${this.lastIndex}`);
+    const compacted = this.#compacting.then(() => this.#compact(to));
+    this.#compacting = compacted.catch(() => undefined);
+    return compacted;
+  }
+
+  async #compact(to: Index): Promise<void> {
+    while (this.#failure === null && !this.#closed) {
+      const segment = this.#index.droppable(to);
+      if (segment === null) return;
+      this.#index.dropOldest();
+      await this.#remove([segment.name]);
+    }
+  }
+
+  /** Removes files, durably. */
+  async #remove(names: readonly string[]): Promise<void> {
+    try {
+      for (const name of names) await this.#storage.remove(join(this.#directory, name));
+      await this.#storage.syncDirectory(this.#directory);
+    } catch (error) {
+      throw ioError('remove', names.join(', '), error);
+    }
+  }
+
+  /**
+   * Replaces the whole log by a snapshot whose file is durable here: the log is empty and begins after it. Term and
+   * vote must have been brought up to the snapshot's term before. Not while an append is under way.
+   */
+  async resetToSnapshot(snapshot: SnapshotMeta): Promise<void> {
+    this.#enter();
+    try {
+      invariant(
+        this.#snapshots.has(snapshot),
+        () => `reset to snapshot ${snapshot.index}, which is not here`,
+      );
+      await this.#reset({ index: snapshot.index, term: snapshot.term });
+    } catch (error) {
+      throw this.#failed(error);
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  async #reset(base: Position): Promise<void> {
+    await this.#compacting;
+    const replaced = this.#index.segments.map(({ name }) => name);
+    await this.#rotate({ base, size: 0 });
+    await this.#remove(replaced);
+  }
+
+  /** Begins a snapshot of the state as it was applied up to `state.index`. */
+  createSnapshot(state: SnapshotState): Promise<SnapshotWriter> {
+    return this.#snapshots.create(state);
+  }
+
+  /** Opens a snapshot of this directory for reading. */
+  openSnapshot(id: SnapshotId): Promise<SnapshotReader> {
+    return this.#snapshots.open(id);
+  }
+
+  /**
+   * The bytes of a snapshot's file from `offset` on, to be sent; `null` when it is not here. The file stays until the
+   * iteration ends.
+   */
+  snapshotPieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> | null {
+    return this.#snapshots.pieces(id, offset);
+  }
+
+  /** Begins to receive a snapshot's file, or goes on where a suspended transfer of the same file stood. */
+  receiveSnapshot(meta: SnapshotMeta): Promise<SnapshotReceiver> {
+    return this.#snapshots.receive(meta);
+  }
+
+  /** Removes all snapshots but the newest `keep`, at least 1, and those that are being read or sent. */
+  purgeSnapshots(keep: number): Promise<void> {
+    return this.#snapshots.purge(keep);
+  }
+
+  /** Waits for what is under way, notes what is durable, and gives the directory free. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    invariant(!this.#appending, () => 'the log is closed during an append');
+    this.#closed = true;
+    this.#stopTimer();
+    try {
+      await this.#compacting;
+      await this.#settling;
+      if (this.#failure === null) await this.#settle();
+    } finally {
+      await (await this.#prepared)?.close();
+      await this.#tail.file.close();
+      await this.#hardState.close();
+      await this.#unlock();
+    }
+  }
+
+  /* ------------------------------------------------------------------------------------------------------------- */
+
+  #enter(): void {
+    if (this.#failure !== null) throw this.#failure;
+    invariant(!this.#closed, () => 'the log is closed');
+    invariant(!this.#appending, () => 'an append began while another one was under way');
+    this.#appending = true;
+  }
+
+  /** Remembers an error after which nothing more may be written. */
+  #failed(error: unknown): unknown {
+    if (error instanceof WalError && error.code === 'WAL_TOO_LARGE') return error;
+    const failure = ioError('write', join(this.#directory, this.#tail.name), error);
+    this.#failure ??= failure;
+    return error instanceof WalError || (error as { code?: unknown }).code !== undefined ? failure : error;
+  }
+
+  #settleInBackground(): void {
+    if (this.#settling !== null || this.#rotating || this.#failure !== null || this.#closed) return;
+    this.#settling = this.#settle()
+      .catch((error: unknown) => {
+        const failure = ioError('sync', join(this.#directory, this.#tail.name), error);
+        this.#failure ??= failure;
+        this.#onFailure(failure);
+      })
+      .finally(() => {
+        this.#settling = null;
+      });
+  }
+
+  /** Makes what was written durable, and then notes so in the ring. */
+  async #settle(sealed = false): Promise<void> {
+    const tail = this.#tail;
+    const { batch, end } = tail;
+    const last = this.#index.last;
+    if (this.#identified >= batch && !sealed) return;
+    if (this.#durable < batch) {
+      await tail.file.sync();
+      this.#durable = Math.max(this.#durable, batch);
+    }
+    await writeIdentifier(tail.file, tail.sequence, tail.slot, { batch, last, end, sealed });
+    tail.slot = (tail.slot + 1) % RING_SLOTS;
+    await tail.file.sync();
+    this.#identified = Math.max(this.#identified, batch);
+  }
+
+  /**
+   * Goes on in a new segment with room for a batch of `size` bytes. With a `base` the log begins anew after it, and the
+   * old segments count no more from the moment the new one has its name.
+   */
+  async #rotate(to: { base: Position | null; size: number }): Promise<void> {
+    this.#rotating = true;
+    try {
+      await this.#settling;
+      if (this.#failure !== null) throw this.#failure;
+      await this.#nextSegment(to);
+    } finally {
+      this.#rotating = false;
+    }
+  }
+
+  async #nextSegment({ base, size }: { base: Position | null; size: number }): Promise<void> {
+    const old = this.#tail;
+    if (this.#durable < old.batch) {
+      await old.file.sync();
+      this.#durable = old.batch;
+    }
+    const head: SegmentHead = {
+      sequence: old.sequence + 1,
+      after: base ?? { index: this.#index.last, term: this.#index.lastTerm },
+      batch: old.batch,
+      chain: old.chain,
+      begins: base !== null,
+    };
+    const { file, name: temporary, fileBytes } = await this.#takeFile(DATA_START + size);
+    const name = await nameSegment(
+      this.#storage,
+      this.#directory,
+      { file, name: temporary },
+      head,
+      this.#identity,
+    );
+    if (base === null) {
+      await this.#settle(true);
+    } else {
+      this.#truncations += 1;
+      this.#index.reset(base);
+    }
+    await old.file.close();
+    this.#index.addSegment(head.sequence, name);
+    const { sequence, batch, chain } = head;
+    this.#tail = { sequence, name, fileBytes, end: DATA_START, batch, chain, file, slot: 0 };
+    if (temporary === PREPARED_NAME) this.#prepared = this.#prepare();
+  }
+
+  /** A file of zeros of at least `bytes` under a temporary name. */
+  async #takeFile(bytes: number): Promise<{ file: StorageFile; name: string; fileBytes: number }> {
+    if (bytes > this.#segmentBytes) {
+      const fileBytes = alignToSector(bytes);
+      return {
+        file: await makeZeros(this.#storage, join(this.#directory, LARGE_NAME), fileBytes),
+        name: LARGE_NAME,
+        fileBytes,
+      };
+    }
+    const path = join(this.#directory, PREPARED_NAME);
+    const file = (await this.#prepared) ?? (await makeZeros(this.#storage, path, this.#segmentBytes));
+    return { file, name: PREPARED_NAME, fileBytes: this.#segmentBytes };
+  }
+
+  /** Prepares the next segment. A failure is no harm yet: the next rotation tries again, and then it counts. */
+  #prepare(): Promise<StorageFile | null> {
+    const path = join(this.#directory, PREPARED_NAME);
+    return makeZeros(this.#storage, path, this.#segmentBytes).catch(() => null);
+  }
+
+  /**
+   * Holds log, snapshot, term and commit index against each other, and finishes a snapshot's installation that a crash
+   * interrupted between its file and the log.
+   */
+  async #reconcile(snapshot: SnapshotMeta | null, commit: Index, notes: string[]): Promise<void> {
+    const { base, last, lastTerm } = this.#index;
+    const { term } = this.#hardState.state;
+    const refuse = (what: string): WalError =>
+      corrupt(this.#directory, 0, what, `entries ${base.index + 1} to ${last}`);
+    if (lastTerm > term) throw refuse(`the log ends in term ${lastTerm}, but the stored term is ${term}`);
+    if (base.index > (snapshot?.index ?? 0)) {
+      throw refuse(
+        `the log begins after entry ${base.index}, but the newest snapshot covers ${snapshot?.index ?? 0}`,
+      );
+    }
+    if (snapshot === null || this.#index.termAt(snapshot.index) === snapshot.term) return;
+    // Entries that a snapshot contradicts were never committed: what is in a snapshot is.
+    if (snapshot.index === base.index || (snapshot.index <= last && snapshot.index <= commit)) {
+      throw refuse(
+        `entry ${snapshot.index} has term ${this.#index.termAt(snapshot.index)}, its snapshot ${snapshot.term}`,
+      );
+    }
+    // It came from a leader in whose term this node can't have voted if it had not heard of that term.
+    if (snapshot.term > term) await this.#hardState.write({ term: asTerm(snapshot.term), vote: null });
+    await this.#reset({ index: snapshot.index, term: snapshot.term });
+    notes.push(
+      `the log of ${base.index + 1} to ${last} gave way to the snapshot at ${snapshot.index}, received before`,
+    );
+  }
+}
+
+/** Checks and completes the setting. */
+function segmentBytesOf({ segmentBytes = SEGMENT_BYTES_DEFAULT }: WalOptions): number {
+  if (
+    !Number.isSafeInteger(segmentBytes) ||
+    segmentBytes < SEGMENT_BYTES_MIN ||
+    segmentBytes > BATCH_BYTES_MAX
+  ) {
+    throw new RangeError(
+      `segmentBytes is ${segmentBytes}; it must be between ${SEGMENT_BYTES_MIN} and ${BATCH_BYTES_MAX}`,
+    );
+  }
+  return alignToSector(segmentBytes);
+}
+
+/** A file of real zeros, durable but for its name. Leaves nothing open when it fails. */
+async function makeZeros(storage: Storage, path: string, bytes: number): Promise<StorageFile> {
+  const file = await storage.open(path, 'create');
+  try {
+    await writeZeros(file, 0, bytes);
+    await file.sync();
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * Writes the end of the log once more, from the newest identifier on, and syncs: after a failed sync the kernel may
+ * show bytes as written that the disk does not have, and only a new write makes it try again. The same bytes in the
+ * same sectors, so a crash in the middle does no harm.
+ */
+async function confirmTail(tail: Tail, from: number): Promise<void> {
+  if (tail.end <= from) return;
+  await tail.file.write([await readExactly(tail.file, from, tail.end)], from);
+  await tail.file.sync();
+}
+
+/** Whether the directory is empty or its set-up was interrupted; in that case clears it. */
+async function needsSetup(storage: Storage, directory: string): Promise<boolean> {
+  const names = await storage.list(directory);
+  if (names.includes(IDENTITY_FILE)) return false;
+  const ours = names.filter((name) => sequenceOf(name) !== null || isHardStateFile(name) || isSnapshot(name));
+  if (ours.length > 0 && !names.includes(IDENTITY_TEMPORARY)) {
+    throw corrupt(
+      join(directory, IDENTITY_FILE),
+      0,
+      `the file is missing beside ${ours.join(', ')}`,
+      'all entries',
+    );
+  }
+  for (const name of ours) await storage.remove(join(directory, name));
+  if (ours.length > 0) await storage.syncDirectory(directory);
+  return true;
+}
+
+/** Sets an empty directory up; a crash at any point leaves one that `needsSetup` recognizes. */
+async function setUp(storage: Storage, options: WalOptions): Promise<void> {
+  const { directory } = options;
+  const identity = normalized(options.identity);
+  const { hardState, entries } = options.bootstrap ?? {
+    hardState: { term: asTerm(0), vote: null },
+    entries: [],
+  };
+  await beginSetup(storage, directory, identity);
+  await HardStateFiles.create(storage, directory, hardState);
+  const after = { index: asIndex(0), term: asTerm(0) };
+  const head: SegmentHead = { sequence: 1, after, batch: 0, chain: 0, begins: true };
+  const size = Math.max(segmentBytesOf(options), alignToSector(DATA_START + batchBytes(entries)));
+  const file = await makeZeros(storage, join(directory, PREPARED_NAME), size);
+  try {
+    if (entries.length > 0) {
+      const batch = { number: 1, durable: 0, after, entries, commit: asIndex(0) };
+      const { bytes } = new BatchEncoder().encode(batch, { sequence: 1, offset: DATA_START, chain: 0 });
+      await file.write([bytes], DATA_START);
+    }
+    await nameSegment(storage, directory, { file, name: PREPARED_NAME }, head, identity);
+  } finally {
+    await file.close();
+  }
+  await endSetup(storage, directory);
+}
+
+async function removeUnfinished(storage: Storage, directory: string): Promise<void> {
+  for (const name of await storage.list(directory)) {
+    if (name.endsWith('.tmp') || name.endsWith('.part')) await storage.remove(join(directory, name));
+  }
+}
+
+function isSnapshot(name: string): boolean {
+  return name.startsWith('snapshot-');
+}
