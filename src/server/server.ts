@@ -56,6 +56,7 @@ export async function startServer(
     fsyncIntervalMs: config.fsyncIntervalMs,
     identity: { clusterId: newClusterId(config.peers), nodeId: config.id, group: GROUP },
     bootstrap: bootstrap(config.peers),
+    onFailure: onFatal,
   });
   try {
     return await startNode(config, logger, wal, recovered, onFatal);
@@ -134,7 +135,9 @@ async function startNode(
     clientAddress = config.announce ?? address;
     driver.connectPeers();
     await http.listen({ host: config.host, port: config.httpPort });
-    const httpAddress = { host: config.host, port: http.addresses()[0]?.port ?? config.httpPort };
+    const bound = http.server.address();
+    const httpPort = typeof bound === 'object' && bound !== null ? bound.port : config.httpPort;
+    const httpAddress = { host: config.host, port: httpPort };
     driver.start();
     return { address, httpAddress, stop };
   } catch (error) {
