@@ -239,6 +239,42 @@ test('a stale, shorter append takes nothing away (scenario 16)', () => {
   expect(trio.node('c').log.lastIndex).toBe(3);
 });
 
+test('a follower takes for committed only what this append has compared', () => {
+  const trio = new Trio();
+  trio.isolate('c');
+  const entries = [2, 3].map((index) => ({
+    index: asIndex(index),
+    term: asTerm(2),
+    type: EntryType.batch,
+    payload: text('x'),
+  }));
+  const append = { type: 'append', prevIndex: asIndex(1), prevTerm: asTerm(1), entries } as const;
+  trio.message('a', 'c', { ...append, term: asTerm(2), commit: asIndex(1) });
+  // The leader of term 3 has entry 2 as well, but its entry 3 is another.
+  trio.message('b', 'c', { ...append, term: asTerm(3), entries: entries.slice(0, 1), commit: asIndex(3) });
+  expect(trio.node('c').commitIndex).toBe(2);
+});
+
+test('a promise of an earlier term that has not left yet does not leave', () => {
+  const trio = new Trio();
+  trio.isolate('c');
+  trio.slowDisks.add(asNodeId('c'));
+  const append = { type: 'append', prevIndex: asIndex(1), prevTerm: asTerm(1), entries: [] } as const;
+  trio.message('a', 'c', { ...append, term: asTerm(2), commit: asIndex(1) });
+  trio.message('a', 'c', { ...append, term: asTerm(2), commit: asIndex(1) });
+  trio.message('b', 'c', { ...append, term: asTerm(3), commit: asIndex(1) });
+  trio.releaseDisk('c');
+  const promises = trio
+    .reported('c', 'persist')
+    .flatMap(({ hardState, replies }) =>
+      replies.map(({ to, message }) => [hardState?.term, to, message.term]),
+    );
+  expect(promises).toEqual([
+    [2, 'a', 2],
+    [3, 'b', 3],
+  ]);
+});
+
 test('a rejected append names the last index that could agree, one term at a time', () => {
   const trio = new Trio();
   trio.isolate('c');

@@ -84,3 +84,24 @@ test('a snapshot is not restored before the log that goes on behind it is durabl
   trio.releaseOne('c');
   expect(restored(trio)).toEqual([10]);
 });
+
+test('a write of the old log that ends after a snapshot has replaced it counts for nothing', () => {
+  const trio = new Trio();
+  trio.isolate('c');
+  trio.slowDisks.add(asNodeId('c'));
+  trio.message('a', 'c', { type: 'heartbeat', term: asTerm(2), commit: asIndex(0), round: 0 });
+  trio.releaseOne('c');
+  const entries = Array.from({ length: 30 }, (_, at) => ({
+    index: asIndex(2 + at),
+    term: asTerm(2),
+    type: EntryType.batch,
+    payload: new Uint8Array(1),
+  }));
+  const [prevIndex, prevTerm, commit] = [asIndex(1), asTerm(1), asIndex(1)] as const;
+  trio.message('a', 'c', { type: 'append', term: asTerm(2), prevIndex, prevTerm, entries, commit });
+  const snapshot = snapshotAt(trio, 10, 3);
+  trio.message('b', 'c', { type: 'installSnapshot', term: asTerm(3), snapshot });
+  trio.feed('c', { type: 'snapshotFetched', from: asNodeId('b'), snapshot });
+  trio.releaseOne('c');
+  expect(trio.node('c').durableIndex).toBe(1);
+});

@@ -149,6 +149,8 @@ export class Checks {
     const other = this.leaders.get(node.term) ?? id;
     check(other === id, 'ES', () => `${other} and ${id} both lead term ${node.term}`);
     this.leaders.set(node.term, id);
+    const durable = this.subject(id).disk.hardState.term;
+    check(durable === node.term, 'MT', () => `${id} leads term ${node.term}, its disk is in term ${durable}`);
     // By log matching the last entry committed in an earlier term stands for all before it.
     let last = this.committedIndex;
     while (last > 0 && (this.committedBy[last] ?? 0) >= node.term) last -= 1;
@@ -354,8 +356,9 @@ export class Checks {
   }
 
   /** SM and EO: the next entry for a state machine. Returns the new state. */
-  applying({ id, applied, state }: Subject, entry: Entry): number {
+  applying({ id, applied, state, disk }: Subject, entry: Entry): number {
     const { index, term } = entry;
+    check(disk.holds(index, term), 'DC', () => `${id} applies ${index}@${term}, which is not on its disk`);
     check(index === applied + 1, 'EO', () => `${id} applies ${index} after ${applied}`);
     check(
       index <= this.committedIndex && term === this.committedTerm[index],

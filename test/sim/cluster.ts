@@ -77,6 +77,8 @@ export interface DiskSpeed {
 const INSPECTION_STEPS = 500;
 /** Times a snapshot takes longer than an ordinary disk write. */
 const SNAPSHOT_SLOWNESS = 10;
+/** Times a log read takes longer when nothing of it is in the page cache. */
+const COLD_READ_SLOWNESS = 20;
 
 export class Host implements Process {
   readonly id: NodeId;
@@ -482,7 +484,8 @@ export class Cluster {
     check(from <= to, 'DC', () => `${host.id} reads its log from ${from} to ${to}`);
     // A real read happens somewhere between the question and the answer, while writes and compaction go on.
     const early = this.random.chance(0.5) ? disk.read(from, to, maxBytes) : null;
-    this.schedule.after(this.diskDelay(host), host, () => {
+    const slowness = this.random.chance(0.2) ? COLD_READ_SLOWNESS : 1;
+    this.schedule.after(this.diskDelay(host) * slowness, host, () => {
       const entries = early ?? disk.read(from, to, maxBytes);
       if (entries.length === 0) this.coverage.count('log reads of gone entries');
       this.step(host, { type: 'logRead', now: this.clock(host), id, entries });

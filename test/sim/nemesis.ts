@@ -2,7 +2,7 @@
  * Trouble and load, drawn from the seed. Each run switches on its own selection of faults ("swarm testing"): a
  * cluster that suffers everything at once hardly ever gets far enough for the rare bugs.
  */
-import type { Effect, NodeId } from '../../src/raft/types.ts';
+import type { Effect, Message, NodeId } from '../../src/raft/types.ts';
 import { type Cluster, type ClusterOptions, CALM, type Host } from './cluster.ts';
 import type { Mutation } from './disk.ts';
 import { FAIR_WEATHER, type Weather } from './network.ts';
@@ -45,7 +45,8 @@ export function plan(
   print: ((line: string) => void) | null,
 ): { options: ClusterOptions; profile: Profile } {
   const random = new Random(seed ^ 0x5eed);
-  const electionMs = random.pick([200, 300, 500]);
+  const heartbeatMs = random.pick([20, 40, 80]);
+  const electionMs = heartbeatMs * random.pick([5, 8]);
   const snapshots = random.chance(0.7);
   const options: ClusterOptions = {
     ...CALM,
@@ -53,9 +54,9 @@ export function plan(
     // Mostly three and five; the odd sizes have their own corner cases.
     voters: random.pick([3, 3, 3, 3, 5, 5, 5, 1, 2, 4]),
     learners: random.chance(0.15) ? 1 : 0,
-    heartbeatMs: random.pick([20, 50]),
+    heartbeatMs,
     electionMs,
-    tickMs: 10,
+    tickMs: heartbeatMs / 2,
     limits: random.chance(0.7)
       ? {
           appendBytes: random.pick([100, 300, 2000]),
@@ -75,9 +76,9 @@ export function plan(
   const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length));
   const profile: Profile = {
     faults,
-    faultMs: electionMs * random.spread(0.5, 5),
-    writeMs: random.spread(2, 50),
-    readMs: random.spread(5, 100),
+    faultMs: electionMs * random.spread(0.3, 4),
+    writeMs: random.spread(5, 200),
+    readMs: random.spread(5, 200),
     writeBytes: random.pick([0, 50, 300]),
     downMs: electionMs * random.spread(1, 20),
   };
@@ -99,9 +100,12 @@ export class Nemesis {
     this.repeat(profile.writeMs, () => this.write());
     this.repeat(profile.readMs, () => this.readSomewhere());
     this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
-    if (profile.faults.includes('aimedCrash') || profile.faults.includes('rivals')) {
-      cluster.onStepped = (host, _event, effects) => this.takeAim(host, effects);
-    }
+    const { faults } = profile;
+    cluster.onStepped = (host, _event, effects) => {
+      if (faults.includes('aimedCrash') || faults.includes('rivals')) this.takeAim(host, effects);
+      if (faults.includes('transfer')) this.disturbTransfer(host, effects);
+    };
+    if (faults.includes('transfer')) cluster.network.intercept = (...sent) => this.delayTransfer(...sent);
   }
 
   /** All faults end, for good, and everybody is up. */
@@ -109,6 +113,7 @@ export class Nemesis {
     const { cluster } = this;
     this.active = false;
     cluster.onStepped = null;
+    cluster.network.intercept = null;
     cluster.network.heal();
     cluster.network.weather = FAIR_WEATHER;
     for (const host of cluster.hosts) {
@@ -141,8 +146,11 @@ export class Nemesis {
   private write(): void {
     const host = this.random.chance(0.95) ? this.someLeader() : this.someHost();
     if (host === null || !this.isAwake(host)) return;
-    const burst = this.random.chance(0.05) ? 10 : 1;
-    for (let count = 0; count < burst && host.isUp; count += 1) {
+    this.writeTo(host, this.random.chance(0.05) ? 10 : 1);
+  }
+
+  private writeTo(host: Host, writes: number): void {
+    for (let count = 0; count < writes && host.isUp; count += 1) {
       this.cluster.propose(host, this.random.below(this.profile.writeBytes + 1));
     }
   }
@@ -202,7 +210,9 @@ export class Nemesis {
         this.disturbDisk(this.victim());
         break;
       case 'clock':
-        cluster.setClockRate(this.someHost(), random.between(0.7, 1.4));
+        // Nothing may depend on how fast time goes.
+        for (const host of cluster.hosts)
+          if (random.chance(0.5)) cluster.setClockRate(host, random.spread(0.2, 5));
         break;
       case 'transfer':
         this.askForTransfer();
@@ -252,6 +262,27 @@ export class Nemesis {
     }
   }
 
+  /** The old leader is cut off while another takes over: for a while both lead, in different terms. */
+  private disturbTransfer(host: Host, effects: readonly Effect[]): void {
+    const signalled = effects.some(
+      (effect) => effect.type === 'send' && effect.message.type === 'timeoutNow',
+    );
+    if (!signalled || !this.random.chance(0.3)) return;
+    const { cluster, random } = this;
+    this.later(random.between(0, 3), () => {
+      const others = cluster.hosts.map(({ id }) => id).filter((id) => id !== host.id);
+      cluster.network.cutBetween([host.id], others);
+      if (this.isAwake(host)) this.writeTo(host, random.below(5));
+    });
+    this.later(random.spread(20, 5 * cluster.options.electionMs), () => cluster.network.heal());
+  }
+
+  /** Some signals to take over arrive when nobody wants it any more, at a node that may have fallen behind. */
+  private delayTransfer(_from: NodeId, _to: NodeId, message: Message): { delayMs: number } | undefined {
+    if (message.type !== 'timeoutNow' || !this.random.chance(0.3)) return undefined;
+    return { delayMs: this.random.spread(10, 5 * this.cluster.options.electionMs) };
+  }
+
   private partition(): void {
     const { cluster, random } = this;
     const { network, coverage } = cluster;
@@ -279,10 +310,12 @@ export class Nemesis {
         break;
       }
       case 'leader': {
-        const leader = (this.someLeader() ?? this.someHost()).id;
-        const others: NodeId[] = ids.filter((id) => id !== leader);
-        network.cutBetween([leader], others);
+        const leader = this.someLeader() ?? this.someHost();
+        const others: NodeId[] = ids.filter((id) => id !== leader.id);
+        // Perhaps with a companion; either way it goes on writing, and its log drifts away from the others'.
+        network.cutBetween([leader.id], others.slice(random.below(2)));
         coverage.count('partitions, symmetric');
+        if (this.isAwake(leader)) this.writeTo(leader, random.below(10));
         break;
       }
     }
@@ -297,6 +330,7 @@ export class Nemesis {
       lossRate: random.pick([0, 0.01, 0.1, 0.3]),
       doubleRate: random.pick([0, 0.1, 0.3]),
       slowRate: random.pick([0, 0.01, 0.1]),
+      appendLossRate: random.pick([0, 0, 0.5, 0.95]),
       slowMs: random.spread(100, 10 * this.cluster.options.electionMs),
     };
   }

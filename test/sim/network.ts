@@ -10,6 +10,8 @@ export interface Weather {
   maxDelayMs: number;
   lossRate: number;
   doubleRate: number;
+  /** Lost besides, of the appends alone: the leader stays, and the logs drift apart. */
+  appendLossRate: number;
   /** Share of messages that are stuck somewhere for up to `slowMs`: they arrive terms later. */
   slowRate: number;
   slowMs: number;
@@ -20,6 +22,7 @@ export const FAIR_WEATHER: Weather = {
   maxDelayMs: 2,
   lossRate: 0,
   doubleRate: 0,
+  appendLossRate: 0,
   slowRate: 0,
   slowMs: 0,
 };
@@ -85,7 +88,8 @@ export class Network {
     this.coverage.count('messages sent');
     const { weather, random } = this;
     const order = this.intercept?.(from, to, message);
-    if (order === 'drop' || this.isCut(from, to) || random.chance(weather.lossRate)) {
+    const lossRate = message.type === 'append' ? weather.lossRate + weather.appendLossRate : weather.lossRate;
+    if (order === 'drop' || this.isCut(from, to) || random.chance(lossRate)) {
       this.coverage.count('messages lost');
       this.lost(from, to);
       return;

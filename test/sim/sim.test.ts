@@ -3,8 +3,8 @@ import { Coverage } from './coverage.ts';
 import { MUTATIONS, type Mutation } from './disk.ts';
 import { run, type RunResult } from './simulation.ts';
 
-const SEEDS = 100;
-const STEPS = 5000;
+const SEEDS = 200;
+const STEPS = 10_000;
 
 function runSeed(seed: number, mutation: Mutation | null = null): RunResult {
   return run({ seed, steps: STEPS, mutation, print: null });
