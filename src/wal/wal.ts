@@ -36,6 +36,7 @@ import {
   asIndex,
   asTerm,
   invariant,
+  InvariantError,
   type Entry,
   type HardState,
   type Index,
@@ -525,7 +526,7 @@ export class Wal {
     if (error instanceof WalError && error.code === 'WAL_TOO_LARGE') return error;
     const failure = ioError('write', join(this.#directory, this.#tail.name), error);
     this.#failure ??= failure;
-    return error instanceof WalError || (error as { code?: unknown }).code !== undefined ? failure : error;
+    return error instanceof InvariantError ? error : failure;
   }
 
   #settleInBackground(): void {

@@ -1,0 +1,268 @@
+/**
+ * Damage to bytes that were durable: every file, every byte (scenarios 3, 47, 49). Opening either refuses or finds all
+ * that was acknowledged; it never comes up with less.
+ */
+import { crc32 } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { FaultyStorage } from '../../test/unit/wal/faulty-storage.ts';
+import { type Action, DIRECTORY, options, Runner } from '../../test/unit/wal/model.ts';
+import { encodePage } from './page.ts';
+import { Wal, WalError } from './wal.ts';
+
+const append = (...sizes: number[]): Action => ({ type: 'append', back: 0, sizes, newTerm: false });
+
+/** A log over several segments with a truncation and a snapshot, closed, so that all of it is known to be durable. */
+async function closedLog(): Promise<Runner> {
+  const runner = new Runner(new FaultyStorage());
+  await runner.open();
+  const script: Action[] = [
+    append(900, 900),
+    { type: 'snapshot', share: 0.6 },
+    append(1500),
+    append(1000),
+    { type: 'append', back: 1, sizes: [100], newTerm: true },
+    append(60),
+    append(200),
+  ];
+  for (const action of script) await runner.run(action);
+  await runner.wal.close();
+  return runner;
+}
+
+/** Opens a damaged copy: an error's code, or `intact` when nothing acknowledged is gone. */
+async function verdict(runner: Runner, storage: FaultyStorage): Promise<string> {
+  const again = new Runner(storage);
+  // A damaged snapshot may be given up while the log covers what it did: the entries are what counts.
+  again.state = { ...runner.state, snapshot: null };
+  const { hardState } = runner.state;
+  try {
+    await again.open();
+  } catch (error) {
+    if (error instanceof WalError) return error.code;
+    throw error;
+  }
+  expect(again.state.hardState).toEqual(hardState);
+  await again.wal.close();
+  return 'intact';
+}
+
+function pathsOf(runner: Runner): string[] {
+  return [...runner.storage.names.keys()].sort();
+}
+
+function onlyPath(runner: Runner, part: string): string {
+  const found = pathsOf(runner).filter((path) => path.includes(part));
+  expect(found.length, part).toBeGreaterThan(0);
+  return found.at(-1)!;
+}
+
+describe('one flipped bit', () => {
+  test('at any byte of any file is refused or does no harm', async () => {
+    const runner = await closedLog();
+    const verdicts = new Map<string, number>();
+    for (const path of pathsOf(runner)) {
+      const bytes = runner.storage.bytes(path);
+      for (let at = 0; at < bytes.length; at += 1) {
+        // All that is not zero, and some of the zeros, at changing places in their sectors.
+        if (bytes[at] === 0 && at % 61 !== 0) continue;
+        const storage = runner.storage.clone();
+        storage.bytes(path)[at]! ^= 1 << (at % 8);
+        const result = await verdict(runner, storage).catch((error: unknown) => {
+          throw new Error(`${path} at ${at}: ${String(error)}`, { cause: error });
+        });
+        verdicts.set(result, (verdicts.get(result) ?? 0) + 1);
+      }
+    }
+    expect(verdicts.get('WAL_CORRUPT')).toBeGreaterThan(1000);
+    expect(verdicts.get('intact')).toBeGreaterThan(100);
+  });
+
+  test('in the last batch is refused as soon as the log was idle for a moment', async () => {
+    const runner = new Runner(new FaultyStorage());
+    await runner.open();
+    await runner.run(append(300));
+    await runner.run({ type: 'idle' });
+    for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    runner.storage.killProcess();
+    const path = onlyPath(runner, '.log');
+    const bytes = runner.storage.bytes(path);
+    const last = bytes.findLastIndex((byte) => byte !== 0);
+    for (let at = last; at > last - 300; at -= 1) {
+      const storage = runner.storage.clone();
+      storage.bytes(path)[at]! ^= 4;
+      const result = await verdict(runner, storage);
+      expect(bytes[at] === 0 ? 'WAL_CORRUPT intact' : 'WAL_CORRUPT').toContain(result);
+    }
+  });
+});
+
+describe('lost and misplaced bytes', () => {
+  test('any sector of a durable log that turns to zeros is refused or was empty', async () => {
+    const runner = await closedLog();
+    for (const path of pathsOf(runner).filter((name) => name.endsWith('.log'))) {
+      for (let at = 0; at < runner.storage.bytes(path).length; at += 512) {
+        const storage = runner.storage.clone();
+        const sector = storage.bytes(path).subarray(at, at + 512);
+        if (sector.every((byte) => byte === 0)) continue;
+        sector.fill(0);
+        const result = await verdict(runner, storage);
+        // An identifier of an older batch is of no consequence while the log behind it is sound.
+        if (at < 4096 || at >= 8192) expect(result, `${path} at ${at}`).toBe('WAL_CORRUPT');
+      }
+    }
+  });
+
+  test('a sector in the place of another one is refused', async () => {
+    const runner = await closedLog();
+    const path = onlyPath(runner, '.log');
+    const storage = runner.storage.clone();
+    const bytes = storage.bytes(path);
+    const batches = bytes.subarray(8192);
+    expect(batches.subarray(0, 1024).some((byte) => byte !== 0)).toBe(true);
+    Buffer.from(batches.subarray(0, 512)).copy(batches, 512);
+    expect(await verdict(runner, storage)).toBe('WAL_CORRUPT');
+  });
+
+  test('any file that disappears is refused, but for what exists twice or is only prepared', async () => {
+    const runner = await closedLog();
+    for (const path of pathsOf(runner)) {
+      const storage = runner.storage.clone();
+      storage.lose(path);
+      const result = await verdict(runner, storage);
+      // The snapshot's entries are all still in the log.
+      const spare = path.includes('term-vote') || path.endsWith('.tmp') || path.endsWith('.snap');
+      expect(result, path).toBe(spare ? 'intact' : 'WAL_CORRUPT');
+    }
+  });
+
+  test('a segment that re-appears after it was compacted away is refused', async () => {
+    const runner = await closedLog();
+    await runner.open();
+    await runner.run({ type: 'snapshot', share: 1 });
+    const oldest = pathsOf(runner).find((path) => path.endsWith('.log'))!;
+    const stale = Buffer.from(runner.storage.bytes(oldest));
+    for (let count = 0; count < 4; count += 1) await runner.run(append(1800));
+    await runner.run({ type: 'snapshot', share: 1 });
+    await runner.run({ type: 'compact', share: 1 });
+    await runner.wal.close();
+    expect(pathsOf(runner)).not.toContain(oldest);
+    runner.storage.setBytes(oldest, stale);
+    expect(await verdict(runner, runner.storage.clone())).toBe('WAL_CORRUPT');
+  });
+});
+
+describe('term and vote', () => {
+  test('one damaged copy is repaired from the other, two are refused', async () => {
+    const runner = await closedLog();
+    for (const damaged of [['a'], ['b'], ['a', 'b']]) {
+      const storage = runner.storage.clone();
+      for (const copy of damaged) storage.bytes(`${DIRECTORY}/term-vote-${copy}`)[30]! ^= 1;
+      expect(await verdict(runner, storage)).toBe(damaged.length === 1 ? 'intact' : 'WAL_CORRUPT');
+      if (damaged.length === 1) {
+        expect(storage.bytes(`${DIRECTORY}/term-vote-a`)).toEqual(storage.bytes(`${DIRECTORY}/term-vote-b`));
+      }
+    }
+  });
+
+  test('an older second copy never comes back once the newer was believed', async () => {
+    const runner = await closedLog();
+    const storage = runner.storage.clone();
+    const older = Buffer.from(storage.bytes(`${DIRECTORY}/term-vote-b`));
+    const first = new Runner(storage);
+    first.state = runner.state;
+    await first.open();
+    await first.run({ type: 'vote' });
+    await first.wal.close();
+    // As if the crash had come between the two copies.
+    storage.setBytes(`${DIRECTORY}/term-vote-b`, older);
+    await first.open();
+    await first.wal.close();
+    storage.bytes(`${DIRECTORY}/term-vote-a`)[30]! ^= 1;
+    await first.open();
+    expect(first.wal.hardState).toEqual(first.state.hardState);
+    expect(first.wal.hardState.vote).toBe('n2');
+  });
+});
+
+describe('snapshots', () => {
+  test('a damaged one is put aside while the log covers what it did, and refused when it does not', async () => {
+    const runner = await closedLog();
+    const covered = runner.storage.clone();
+    const path = onlyPath(runner, '.snap');
+    covered.bytes(path)[700]! ^= 1;
+    const { wal, recovered, notes } = await Wal.open(options(covered));
+    expect(recovered.snapshot).toBeNull();
+    expect(recovered.firstIndex).toBe(1);
+    expect(notes.join()).toContain('damaged');
+    await wal.close();
+
+    await runner.open();
+    for (let count = 0; count < 4; count += 1) await runner.run(append(1800));
+    await runner.run({ type: 'snapshot', share: 1 });
+    await runner.run({ type: 'compact', share: 1 });
+    await runner.wal.close();
+    runner.storage.bytes(onlyPath(runner, '.snap'))[700]! ^= 1;
+    expect(await verdict(runner, runner.storage)).toBe('WAL_CORRUPT');
+  });
+
+  test('a log whose last term is above the stored term is refused', async () => {
+    const runner = await closedLog();
+    const page = encodePage('KVTRMVTE', { sequence: 99, term: 1, vote: null }, 512);
+    for (const copy of ['a', 'b']) runner.storage.setBytes(`${DIRECTORY}/term-vote-${copy}`, page);
+    await expect(Wal.open(options(runner.storage))).rejects.toMatchObject({ code: 'WAL_CORRUPT' });
+  });
+});
+
+describe('refusals', () => {
+  test('say which file, where, which entries, and what can be done', async () => {
+    const runner = await closedLog();
+    const path = onlyPath(runner, '.log');
+    runner.storage.bytes(path)[8200]! ^= 1;
+    const error = await Wal.open(options(runner.storage)).catch((thrown: unknown) => thrown as WalError);
+    expect(error).toBeInstanceOf(WalError);
+    expect((error as WalError).message).toContain(path);
+    expect((error as WalError).message).toMatch(/offset 8192 \(entries from \d+ on\)/);
+    expect((error as WalError).message).toContain('Safe remedies');
+  });
+
+  test('leave the directory as it was', async () => {
+    const runner = await closedLog();
+    runner.storage.bytes(onlyPath(runner, '.log'))[8200]! ^= 1;
+    const before = new Map(
+      [...runner.storage.names.keys()].map((path) => [path, Buffer.from(runner.storage.bytes(path))]),
+    );
+    await expect(Wal.open(options(runner.storage))).rejects.toThrow('Safe remedies');
+    for (const [path, bytes] of before)
+      if (!path.endsWith('.tmp')) expect(runner.storage.bytes(path)).toEqual(bytes);
+    // And the lock is free again: the second attempt fails for the same reason.
+    await expect(Wal.open(options(runner.storage))).rejects.toThrow('Safe remedies');
+  });
+
+  test.each(['nodeId', 'group'] as const)('a directory of another %s is foreign', async (field) => {
+    const runner = await closedLog();
+    const identity = { clusterId: 'c1', nodeId: 'n1', group: 'main', [field]: 'other' };
+    await expect(Wal.open(options(runner.storage, { identity }))).rejects.toMatchObject({
+      code: 'WAL_FOREIGN',
+      message: expect.stringContaining('--data-dir') as unknown,
+    });
+  });
+
+  test('an unknown format is named, in every kind of file (scenario 52)', async () => {
+    const runner = await closedLog();
+    for (const path of pathsOf(runner).filter((name) => !name.endsWith('.tmp') && !name.endsWith('.snap'))) {
+      const storage = runner.storage.clone();
+      const bytes = storage.bytes(path);
+      const magic = bytes.toString('latin1', 0, 8);
+      const value = JSON.parse(bytes.toString('utf8', 20, 20 + bytes.readUInt32LE(12))) as unknown;
+      bytes.set(inFormat(7, encodePage(magic, value)));
+      await expect(Wal.open(options(storage)), path).rejects.toMatchObject({ code: 'WAL_FORMAT' });
+    }
+  });
+});
+
+/** The same page as a later version might write it: only magic, format, length and checksum keep their places. */
+function inFormat(format: number, page: Buffer): Buffer {
+  page.writeUInt32LE(format, 8);
+  page.writeUInt32LE(crc32(page.subarray(20), crc32(page.subarray(0, 16))), 16);
+  return page;
+}
