@@ -46,6 +46,11 @@ function client(): Promise<RawClient> {
   return RawClient.connect(address.port);
 }
 
+/** Resolves once the port has read all that the only client sent. */
+async function arrived(redis: RawClient): Promise<void> {
+  while (port.statistics.inputBytes < redis.sent) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe('pipelining', () => {
   test('replies come in the order of the requests, whoever answers them', async () => {
     await using redis = await client();
@@ -90,24 +95,33 @@ describe('pipelining', () => {
     expect(engine.taken.slice(4).map(({ lane }) => lane)).toEqual(['read', 'read']);
   });
 
-  test('a write waits for the reads before it, a read follows the writes before it', async () => {
+  test('a write waits for the reads before it', async () => {
+    await using redis = await client();
+    engine.holding = true;
+    redis.request('GET a');
+    await engine.whenOpen(1);
+    redis.request('SET a 1', 'GET a');
+    await arrived(redis);
+    expect(engine.taken.map(({ lane }) => lane)).toEqual(['read']);
+    engine.settle();
+    await redis.expect('$-1');
+    await engine.whenOpen(2);
+    expect(engine.taken.map(({ lane }) => lane)).toEqual(['read', 'log', 'log']);
+    engine.settle();
+    await redis.expect('+OK', '$1\r\n1');
+  });
+
+  test('a local command stands in its place also when a write before it has to wait', async () => {
     await using redis = await client();
     engine.holding = true;
     redis.request('GET a');
     await engine.whenOpen(1);
     redis.request('SET a 1', 'CLIENT ID', 'SET a 2');
     redis.request('GET a');
-    engine.settle();
-    await redis.expect('$-1');
-    await engine.whenOpen(1);
-    expect(engine.taken.map(({ lane }) => lane)).toEqual(['read', 'log']);
-    engine.settle();
-    await redis.expect('+OK', ':1');
-    await engine.whenOpen(1);
-    engine.settle();
+    await arrived(redis);
     engine.holding = false;
     engine.settle();
-    await redis.expect('+OK', '$1\r\n2');
+    await redis.expect('$-1', '+OK', ':1', '+OK', '$1\r\n2');
   });
 
   test('reads join the writes that are still open', async () => {
@@ -337,12 +351,25 @@ describe('WATCH', () => {
     await redis.expect('+OK', '+QUEUED', '*1\r\n$1\r\n1');
   });
 
+  test('of too many keys is refused', async () => {
+    await restart({ maxRequestBytes: 10_000 });
+    await using redis = await client();
+    redis.request(
+      `WATCH ${'x'.repeat(9_000)}`,
+      `WATCH ${'y'.repeat(9_000)}`,
+      'UNWATCH',
+      `WATCH ${'y'.repeat(9_000)}`,
+    );
+    await redis.expect('+OK', '-ERR transaction longer than 10000 bytes; split it', '+OK', '+OK');
+  });
+
   test('is answered before what follows is even looked at, however late', async () => {
     await using redis = await client();
     engine.holding = true;
     redis.request('GET a');
     await engine.whenOpen(1);
     redis.request('SET b 1', 'WATCH a', 'MULTI', 'SET a 1', 'EXEC');
+    await arrived(redis);
     engine.settle();
     await redis.expect('$-1');
     await engine.whenOpen(2);
@@ -633,6 +660,7 @@ describe('close', () => {
     const closed = port.close();
     expect(await idle.closed()).toBe('');
     busy.request('SET a 2');
+    await new Promise((resolve) => setImmediate(resolve));
     engine.settle();
     expect(await busy.closed()).toBe('+OK\r\n');
     await closed;

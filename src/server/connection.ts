@@ -393,12 +393,20 @@ export class Connection implements Client, Session {
 
   #queue(command: DataCommand, args: readonly string[]): void {
     if (this.#transaction.failed || this.#transaction.queue({ command, args })) this.#answer(QUEUED);
-    else this.#refuse(errorText(ERRORS.transactionTooLarge, { bytes: this.port.settings.maxRequestBytes }));
+    else this.#refuse(this.#transactionTooLarge());
+  }
+
+  #transactionTooLarge(): string {
+    return errorText(ERRORS.transactionTooLarge, { bytes: this.port.settings.maxRequestBytes });
   }
 
   #watch(keys: readonly string[]): void {
     if (!this.port.engine.leading) {
       this.#answerError(this.#redirection(keySlot(keys[0] ?? '')));
+      return;
+    }
+    if (!this.#transaction.canWatch(keys)) {
+      this.#answerError(this.#transactionTooLarge());
       return;
     }
     this.#gathered.push({ kind: 'watch', client: this, keys });
@@ -449,14 +457,11 @@ export class Connection implements Client, Session {
     else this.#gathered.push({ kind: 'text', client: this, write });
   }
 
-  /** Hands over what has gathered, all in one lane, or waits until the other lane is empty. */
+  /** Hands over what has gathered, all in one lane; writes stay gathered while reads are open. */
   #submit(): void {
     if (this.#gathered.length === 0) return;
     if (this.#open === 0) this.#lane = this.#gatheredWrites ? 'log' : 'read';
-    else if (this.#lane === 'read' && this.#gatheredWrites) {
-      this.#waiting = true;
-      return;
-    }
+    else if (this.#lane === 'read' && this.#gatheredWrites) return;
     const requests = this.#gathered;
     this.#gathered = [];
     this.#gatheredWrites = false;

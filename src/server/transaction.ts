@@ -1,17 +1,18 @@
 /** What a connection remembers between MULTI and EXEC, and since WATCH. */
 import type { Call, Watch } from '../store/command.ts';
 
-/** What queueing a call costs beside its bytes. */
-const CALL_OVERHEAD_BYTES = 96;
+/** What remembering a call or a key costs beside its bytes. */
+const OVERHEAD_BYTES = 96;
 
 export class Transaction {
   readonly #bytesMax: number;
   #calls: Call[] | null = null;
   #bytes = 0;
   #failed = false;
-  #watches: Watch[] = [];
+  #watches = new Map<string, Watch>();
+  #watchedBytes = 0;
 
-  /** `bytesMax`: what all queued calls together may hold. */
+  /** `bytesMax`: what all queued calls together may hold, and all watched keys. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
@@ -37,7 +38,7 @@ export class Transaction {
 
   /** Queues a call; false when there is no room for it. */
   queue(call: Call): boolean {
-    let bytes = CALL_OVERHEAD_BYTES;
+    let bytes = OVERHEAD_BYTES;
     for (const arg of call.args) bytes += arg.length;
     if (this.#bytes + bytes > this.#bytesMax) return false;
     this.#bytes += bytes;
@@ -52,24 +53,34 @@ export class Transaction {
     this.#calls = [];
   }
 
+  /** Whether there is room to watch these keys too. */
+  canWatch(keys: readonly string[]): boolean {
+    let bytes = this.#watchedBytes;
+    for (const key of keys) bytes += key.length + OVERHEAD_BYTES;
+    return bytes <= this.#bytesMax;
+  }
+
   watch(watches: readonly Watch[]): void {
-    // The first version counts: a key that is watched twice must not have changed since the first time.
     for (const watch of watches) {
-      if (!this.#watches.some(({ key }) => key === watch.key)) this.#watches.push(watch);
+      // The first version counts: a key that is watched twice must not have changed since the first time.
+      if (this.#watches.has(watch.key)) continue;
+      this.#watches.set(watch.key, watch);
+      this.#watchedBytes += watch.key.length + OVERHEAD_BYTES;
     }
   }
 
   unwatch(): void {
-    this.#watches = [];
+    this.#watches.clear();
+    this.#watchedBytes = 0;
   }
 
   /** Ends it, watches included, and gives out what it held. */
   end(): { calls: readonly Call[]; watches: readonly Watch[] } {
-    const ended = { calls: this.#calls ?? [], watches: this.#watches };
+    const ended = { calls: this.#calls ?? [], watches: [...this.#watches.values()] };
     this.#calls = null;
     this.#bytes = 0;
     this.#failed = false;
-    this.#watches = [];
+    this.unwatch();
     return ended;
   }
 }

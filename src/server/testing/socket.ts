@@ -4,6 +4,8 @@ import { expect } from 'vitest';
 
 export class RawClient implements AsyncDisposable {
   readonly socket: Socket;
+  /** Bytes sent so far with `send` and `request`. */
+  sent = 0;
   #received = '';
   #ended = false;
   #wake: (() => void) | null = null;
@@ -34,6 +36,7 @@ export class RawClient implements AsyncDisposable {
 
   /** Sends bytes as they are. */
   send(text: string): void {
+    this.sent += text.length;
     this.socket.write(text, 'latin1');
   }
 
