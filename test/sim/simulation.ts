@@ -7,6 +7,10 @@ import { Nemesis, plan } from './nemesis.ts';
 
 /** Time for the cluster to converge once faults have stopped, and again to serve, in longest election timeouts. */
 const CONVERGENCE_ELECTIONS = 20;
+/** Time a restarted node may take to read one entry back from its disk, where it reads them one by one. */
+const REPLAY_MS_PER_ENTRY = 12;
+/** No message is under way for longer, in election timeouts. */
+const MESSAGE_LIFE_ELECTIONS = 10;
 /** Writes that must commit in the end. */
 const LAST_WRITES = 3;
 
@@ -55,7 +59,11 @@ export function run({ seed, steps, mutation, print }: RunOptions): RunResult {
 
 /** LV: with the faults gone everybody agrees, new writes commit, reads are answered, and no client waits for ever. */
 function mustServe(cluster: Cluster): void {
-  const limitMs = 2 * cluster.options.electionMs * CONVERGENCE_ELECTIONS;
+  const { electionMs } = cluster.options;
+  // A signal to take over that was under way may still cost a leader its place.
+  cluster.run(electionMs * MESSAGE_LIFE_ELECTIONS);
+  const limitMs =
+    2 * electionMs * CONVERGENCE_ELECTIONS + cluster.checks.committedIndex * REPLAY_MS_PER_ENTRY;
   cluster.runUntil('one leader, all nodes equal', () => cluster.hasConverged(), limitMs);
   const leader = cluster.leader();
   if (leader === null) throw new Failure('LV', 'no leader after convergence');
