@@ -96,6 +96,50 @@ describe('one flipped bit', () => {
   });
 });
 
+describe('the evidence, each kind alone', () => {
+  test('a later batch: a busy log was killed, a batch before the last is damaged', async () => {
+    const runner = new Runner(new FaultyStorage());
+    await runner.open();
+    await runner.run(append(300));
+    const { storage } = runner;
+    const path = onlyPath(runner, '.log');
+    const start = storage.bytes(path).findLastIndex((byte) => byte !== 0) + 1;
+    await runner.run(append(300));
+    await runner.run(append(300));
+    storage.killProcess();
+    expect(
+      storage
+        .bytes(path)
+        .subarray(4096 + 512, 8192)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+    const damaged = storage.clone();
+    damaged.bytes(path)[Math.ceil(start / 512) * 512 + 100]! ^= 1;
+    expect(await verdict(runner, damaged)).toBe('WAL_CORRUPT');
+  });
+
+  test('a successor: the damaged segment has lost its identifiers too, and stays as it is', async () => {
+    const runner = await closedLog();
+    const path = pathsOf(runner).find((name) => name.endsWith('.log'))!;
+    const bytes = runner.storage.bytes(path);
+    bytes.fill(0, 4096, 8192);
+    bytes[8300]! ^= 1;
+    const before = Buffer.from(bytes);
+    expect(await verdict(runner, runner.storage)).toBe('WAL_CORRUPT');
+    expect(runner.storage.bytes(path)).toEqual(before);
+  });
+
+  test('identifiers that can not be read leave the question open, so the damaged batch is refused', async () => {
+    const runner = await closedLog();
+    const path = onlyPath(runner, '.log');
+    const bytes = runner.storage.bytes(path);
+    const ring = bytes.subarray(4096, 8192);
+    for (let at = 0; at < ring.length; at += 512) if (ring[at] !== 0) ring[at]! ^= 1;
+    bytes[bytes.findLastIndex((byte) => byte !== 0) - 8]! ^= 1;
+    expect(await verdict(runner, runner.storage)).toBe('WAL_CORRUPT');
+  });
+});
+
 describe('lost and misplaced bytes', () => {
   test('any sector of a durable log that turns to zeros is refused or was empty', async () => {
     const runner = await closedLog();

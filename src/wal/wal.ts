@@ -675,14 +675,16 @@ function segmentBytesOf({ segmentBytes = SEGMENT_BYTES_DEFAULT }: WalOptions): n
 
 /** A file of real zeros, durable but for its name. Leaves nothing open when it fails. */
 async function makeZeros(storage: Storage, path: string, bytes: number): Promise<StorageFile> {
-  const file = await storage.open(path, 'create');
+  const file = await storage.open(path, 'create').catch((error: unknown) => {
+    throw ioError('create', path, error);
+  });
   try {
     await writeZeros(file, 0, bytes);
     await file.sync();
     return file;
   } catch (error) {
     await file.close();
-    throw error;
+    throw ioError('prepare', path, error);
   }
 }
 
