@@ -257,7 +257,8 @@ function onMessage(node: Node, from: NodeId, message: Message): void {
   }
   if (message.type === 'voteRequest' && disregardsVoteRequest(node, message)) return;
   if (message.term > node.term) stepDown(node, message.term, null);
-  if (message.term < node.term) {
+  // A pre-vote may come from a node that is terms behind: granting one does not take it into the candidate's term.
+  if (message.term < node.term && message.type !== 'preVoteReply') {
     answerEarlierTerm(node, from, message);
     return;
   }
