@@ -338,7 +338,7 @@ test('a pre-vote counts although its giver is terms behind', () => {
   const trio = new Trio();
   trio.elect('a');
   trio.isolate('b');
-  trio.pass(1500);
+  trio.pass(2100);
   const { term } = trio.node('b');
   expect(trio.node('b').role.name).toBe('preCandidate');
   const reply = { type: 'preVoteReply', granted: true, campaignTerm: asTerm(term + 1) } as const;
