@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { asIndex, asTerm, type Entry, EntryType } from '../raft/types.ts';
+import { asIndex, asTerm, type Entry, EntryType, type Rejection } from '../raft/types.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
@@ -32,6 +32,8 @@ class Listener implements Client {
 let store: Store;
 let wall: number;
 let leading: boolean;
+/** What the core says to a proposal; `null`: it takes it. */
+let rejection: Rejection | null;
 let diskBusy: boolean;
 let leader: NodeAddress | null;
 let proposals: { id: number; payload: Uint8Array }[];
@@ -44,6 +46,7 @@ beforeEach(() => {
   store = new Store();
   wall = 1_000_000;
   leading = true;
+  rejection = null;
   diskBusy = false;
   leader = null;
   proposals = [];
@@ -56,8 +59,10 @@ beforeEach(() => {
     otherLeader: () => leader,
     propose: (id: number, payload: Uint8Array) => {
       proposals.push({ id, payload });
-      if (leading) requests.proposed(id, index + proposals.length, 1);
-      else requests.rejected(id, 'notLeader');
+      const reason = leading ? rejection : 'notLeader';
+      if (reason !== null) proposals.pop();
+      if (reason === null) requests.proposed(id, index + proposals.length, 1);
+      else requests.rejected(id, reason);
     },
     read: (id: number) => reads.push(id),
   };
@@ -146,6 +151,33 @@ describe('the log lane', () => {
     expect(client.replies).toEqual(['-MOVED']);
   });
 
+  test('a refused write is answered behind the writes before it, whose outcome is still open', () => {
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    rejection = 'transferring';
+    requests.submit('log', command('SET a 2'));
+    requests.flush();
+    rejection = null;
+    requests.submit('log', command('INCR a'));
+    requests.flush();
+    expect(client.replies).toEqual([]);
+    commit();
+    expect(client.replies).toEqual(['OK', '-CLUSTERDOWN', ':2']);
+    expect(requests.pendingBytes).toBe(0);
+  });
+
+  test('a refused write is answered behind one whose outcome stays unknown', () => {
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    rejection = 'busy';
+    requests.submit('log', command('SET a 2'));
+    requests.flush();
+    leading = false;
+    requests.leadershipLost();
+    expect(client.replies).toEqual(['-UNKNOWN', '-BUSY']);
+    expect(requests.pendingBytes).toBe(0);
+  });
+
   test('beyond the bound on pending bytes requests are turned away in their place', () => {
     const big = 'x'.repeat(PENDING_BYTES_MAX / 2);
     for (let count = 0; count < 3; count += 1) requests.submit('log', command(`SET a ${big}`));
@@ -173,6 +205,18 @@ describe('the read lane', () => {
     requests.flush();
     requests.readsFailed(reads.splice(0), 'notLeader');
     expect(client.replies).toEqual(['-CLUSTERDOWN']);
+  });
+
+  test('a later read that fails first is answered last', () => {
+    requests.submit('read', command('PTTL a'));
+    requests.flush();
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    const [first, second] = reads.splice(0);
+    requests.readsFailed([second!], 'notLeader');
+    expect(client.replies).toEqual([]);
+    requests.readsReady([first!]);
+    expect(client.replies).toEqual([':-2', '-CLUSTERDOWN']);
   });
 
   test('WATCH learns the version, and EXEC sees a change in between', () => {
@@ -236,6 +280,51 @@ describe('expiry', () => {
     requests.flush();
     confirmReads();
     expect(client.replies).toEqual(['nil', 'nil']);
+  });
+
+  test('a node that does not lead sends a read that meets a deadline to the leader, and answers others', () => {
+    requests.submit('read', command('GET a'));
+    requests.flush();
+    requests.submit('read', command('GET b'));
+    requests.flush();
+    leading = false;
+    leader = { id: 'n2', host: 'h', port: 1 } as NodeAddress;
+    confirmReads();
+    expect(client.replies).toEqual(['-MOVED', '1']);
+  });
+
+  test('EXEC of reads waits when a watched key meets its deadline', () => {
+    const calls = [{ command: dataCommands.get('get')!, args: ['GET', 'b'] }];
+    const watches = [{ key: 'a', version: store.version('a') }];
+    requests.submit('read', { kind: 'transaction', client, calls, watches });
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual([]);
+    requests.flush();
+    commit();
+    expect(client.replies).toEqual(['nil array']);
+  });
+
+  test('what looks at all keys sees none as gone that the log still has', () => {
+    requests.submit('read', command('KEYS *'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual(['*2', 'b', 'a']);
+  });
+
+  test('long keys that expire together leave in several entries', () => {
+    const long = 'x'.repeat(700_000);
+    for (const name of ['c', 'd', 'e']) requests.submit('log', command(`SET ${name}${long} 1 PX 5`));
+    requests.flush();
+    commit();
+    wall += 5;
+    for (const left of [3, 2, 1]) {
+      requests.expire();
+      requests.flush();
+      expect(proposals[0]!.payload.length).toBeLessThan(1_500_000);
+      commit();
+      expect(store.size).toBe(left);
+    }
   });
 
   test('without traffic the leader removes what is due', () => {

@@ -11,6 +11,10 @@
  * they run on this node between the writes of their batch, where the client put them. That is linearizable: the entry
  * was proposed after they arrived, and its commitment proves that this node still led.
  *
+ * A client tells replies apart by their order alone. So batches of a lane are answered in the order in which they
+ * left, whatever becomes of them: one that is refused waits until those before it are answered. Otherwise the refusal
+ * of a later write would be taken for the outcome of an earlier one, and its success for that of the later.
+ *
  * Keys expire by the time in the log alone, on all nodes alike (`store.time`). A read that finds a key whose deadline
  * has passed on this node's clock but not in the log waits until an entry with the new time is applied: a key once
  * seen as gone stays gone, whoever leads next and whatever its clock says.
@@ -30,8 +34,13 @@ export const PENDING_BYTES_MAX: number = 64 * 1024 * 1024;
 export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024;
 /** What a request costs in memory beside the bytes of its arguments. */
 const REQUEST_OVERHEAD_BYTES = 96;
-/** Keys removed by one entry because their time has come; more wait for the next entry, invisible meanwhile. */
+/**
+ * Keys removed by one entry because their time has come, in number and in bytes, one of any length at least; more wait
+ * for the next entry, invisible meanwhile. Without the bound in bytes long keys could make an entry that no other node
+ * would take.
+ */
 const EXPIRED_KEYS_PER_ENTRY = 1000;
+const EXPIRED_BYTES_PER_ENTRY: number = 1024 * 1024;
 
 /** Requests that share an outcome. */
 interface Batch {
@@ -44,6 +53,10 @@ interface Batch {
   time: number;
   /** Keys that the entry removes before the first request runs. */
   expired: readonly string[];
+  /** Set when the core turned it away: it will be answered so when its turn comes. */
+  refused: Rejection | null;
+  /** Reads: the core has confirmed them. */
+  confirmed: boolean;
 }
 
 /** What this module needs from the driver that owns the consensus core. */
@@ -67,11 +80,11 @@ export class Requests {
   #gatheringWrites: Batch[] = [];
   #gatheringReads: Batch | null = null;
   readonly #proposing = new Map<number, Batch>();
-  /** Proposed and not yet applied, oldest first. */
+  /** Proposed and not yet applied, or refused behind those; oldest first. The first one is never a refused one. */
   readonly #proposed: Batch[] = [];
   readonly #reading = new Map<number, Batch>();
-  /** Confirmed reads that wait until the log's time has passed a deadline; later ones queue behind them. */
-  readonly #parked: Batch[] = [];
+  /** Reads that have left and are not answered, oldest first; the first may wait for the log's time to pass a deadline. */
+  readonly #reads: Batch[] = [];
   #nextId = 1;
   #flushScheduled = false;
   #lastTime = 0;
@@ -121,10 +134,7 @@ export class Requests {
 
   /** Proposes the removal of keys whose time has come, if there are any and nothing else carries it soon. */
   expire(): void {
-    if (!this.#proposer.isLeading() || this.#proposed.length > 0 || this.#gatheringWrites.length > 0) return;
-    if (!this.#store.hasDue(this.now())) return;
-    this.#gatheringWrites.push(emptyBatch());
-    this.#schedule();
+    if (this.#proposer.isLeading() && this.#store.hasDue(this.now())) this.#moveTimeOn();
   }
 
   proposed(id: number, index: number, term: number): void {
@@ -136,16 +146,20 @@ export class Requests {
   }
 
   rejected(id: number, reason: Rejection): void {
-    this.#refuse(this.#take(this.#proposing, id), reason);
+    const batch = this.#take(this.#proposing, id);
+    batch.refused = reason;
+    this.#proposed.push(batch);
+    this.#answerRefused();
   }
 
   readsReady(ids: readonly number[]): void {
-    for (const id of ids) this.#parked.push(this.#take(this.#reading, id));
-    this.#runParked();
+    for (const id of ids) this.#take(this.#reading, id).confirmed = true;
+    this.#answerReads();
   }
 
   readsFailed(ids: readonly number[], reason: Rejection): void {
-    for (const id of ids) this.#refuse(this.#take(this.#reading, id), reason);
+    for (const id of ids) this.#take(this.#reading, id).refused = reason;
+    this.#answerReads();
   }
 
   /** Runs a committed batch: with its clients when it is this leadership's own, for nobody otherwise. */
@@ -156,8 +170,9 @@ export class Requests {
     } else {
       this.#proposed.shift();
       this.#execute(own, entry);
+      this.#answerRefused();
     }
-    if (this.#parked.length > 0) this.#runParked();
+    if (this.#reads.length > 0) this.#answerReads();
   }
 
   /**
@@ -166,13 +181,27 @@ export class Requests {
    */
   leadershipLost(): void {
     for (const batch of this.#proposed.splice(0)) {
-      this.#answer(batch, (request) => {
-        if (isWrite(request)) request.client.reply.error(outcomeUnknown());
-        else this.#redirect(request);
-      });
+      if (batch.refused !== null) this.#refuse(batch, batch.refused);
+      else {
+        this.#answer(batch, (request) => {
+          if (isWrite(request)) request.client.reply.error(outcomeUnknown());
+          else this.#redirect(request);
+        });
+      }
     }
     for (const batch of this.#gatheringWrites.splice(0)) this.#refuse(batch, 'notLeader');
-    for (const batch of this.#parked.splice(0)) this.#refuse(batch, 'notLeader');
+    this.#answerReads();
+  }
+
+  #answerRefused(): void {
+    for (
+      let first = this.#proposed[0];
+      first !== undefined && first.refused !== null;
+      first = this.#proposed[0]
+    ) {
+      this.#proposed.shift();
+      this.#refuse(first, first.refused);
+    }
   }
 
   #schedule(): void {
@@ -202,6 +231,7 @@ export class Requests {
     this.#gatheringReads = null;
     const id = this.#nextId++;
     this.#reading.set(id, batch);
+    this.#reads.push(batch);
     this.#proposer.read(id);
   }
 
@@ -220,8 +250,9 @@ export class Requests {
     const time = this.now();
     this.#lastTime = time;
     batch.time = time;
-    if (this.#store.hasDue(time)) {
-      batch.expired = this.#store.dueKeys(time, EXPIRED_KEYS_PER_ENTRY);
+    // A batch of one huge request is as large as an entry may be.
+    if (batch.bytes <= BATCH_BYTES_MAX && this.#store.hasDue(time)) {
+      batch.expired = withinBytes(this.#store.dueKeys(time, EXPIRED_KEYS_PER_ENTRY), EXPIRED_BYTES_PER_ENTRY);
       this.#encoder.addExpire(batch.expired);
     }
     for (const request of batch.requests) {
@@ -247,22 +278,40 @@ export class Requests {
     store.endEntry();
   }
 
-  /** Runs confirmed reads in order; those that have met a deadline, and all behind them, wait for the log's time. */
-  #runParked(): void {
-    for (;;) {
-      const batch = this.#parked[0];
-      if (batch === undefined) return;
+  /**
+   * Answers reads in order, up to the first that is not confirmed yet or has met a deadline that has not passed in the
+   * log. The leader sees to it that it passes; another node can't, and sends the client to the leader.
+   */
+  #answerReads(): void {
+    for (let batch = this.#reads[0]; batch !== undefined; batch = this.#reads[0]) {
       const now = this.now();
-      if (this.#proposer.isLeading() && this.#store.hasDue(now) && this.#touchesDue(batch, now)) {
-        if (this.#proposed.length === 0 && this.#gatheringWrites.length === 0) {
-          this.#gatheringWrites.push(emptyBatch());
-          this.#schedule();
+      const due = this.#store.hasDue(now);
+      if (batch.refused === null) {
+        if (!batch.confirmed) return;
+        if (due && this.#touchesDue(batch, now)) {
+          if (this.#proposer.isLeading()) {
+            this.#moveTimeOn();
+            return;
+          }
+          batch.refused = 'notLeader';
         }
-        return;
       }
-      this.#parked.shift();
-      this.#answer(batch, (request) => this.#runRead(request, now));
+      this.#reads.shift();
+      if (batch.refused !== null) this.#refuse(batch, batch.refused);
+      else {
+        this.#answer(batch, (request) => {
+          // What looks at all keys can't wait for each of their deadlines: it sees them as the log does.
+          this.#runRead(request, due && looksAtAllKeys(request) ? this.#store.time : now);
+        });
+      }
     }
+  }
+
+  /** Sees to it that an entry with the present time is proposed. */
+  #moveTimeOn(): void {
+    if (this.#proposed.length > 0 || this.#gatheringWrites.length > 0) return;
+    this.#gatheringWrites.push(emptyBatch());
+    this.#schedule();
   }
 
   #touchesDue(batch: Batch, now: number): boolean {
@@ -320,7 +369,16 @@ export class Requests {
 }
 
 function emptyBatch(): Batch {
-  return { requests: [], bytes: 0, index: 0, term: 0, time: 0, expired: [] };
+  return {
+    requests: [],
+    bytes: 0,
+    index: 0,
+    term: 0,
+    time: 0,
+    expired: [],
+    refused: null,
+    confirmed: false,
+  };
 }
 
 /** Whether the request is part of the entry. */
@@ -334,7 +392,10 @@ function keysRead(request: Request): readonly string[] {
     case 'command':
       return keysOf(request.command, request.args);
     case 'transaction':
-      return request.calls.flatMap(({ command, args }) => keysOf(command, args));
+      return [
+        ...request.calls.flatMap(({ command, args }) => keysOf(command, args)),
+        ...request.watches.map(({ key }) => key),
+      ];
     case 'watch':
       return request.keys;
     case 'text':
@@ -342,12 +403,28 @@ function keysRead(request: Request): readonly string[] {
   }
 }
 
+/** Whether it may depend on keys that it does not name. */
+function looksAtAllKeys(request: Request): boolean {
+  if (request.kind === 'command') return request.command.keys.first === 0;
+  return request.kind === 'transaction' && request.calls.some(({ command }) => command.keys.first === 0);
+}
+
+/** The first keys that together have at most `bytes`, but at least one. */
+function withinBytes(keys: readonly string[], bytes: number): readonly string[] {
+  let sum = 0;
+  const end = keys.findIndex((key, at) => (sum += key.length) > bytes && at > 0);
+  return end === -1 ? keys : keys.slice(0, end);
+}
+
 function sizeOf(request: Request): number {
   switch (request.kind) {
     case 'command':
       return bytesOf(request.args);
     case 'transaction':
-      return request.calls.reduce((sum, { args }) => sum + bytesOf(args), REQUEST_OVERHEAD_BYTES);
+      return (
+        request.calls.reduce((sum, { args }) => sum + bytesOf(args), REQUEST_OVERHEAD_BYTES) +
+        request.watches.reduce((sum, { key }) => sum + REQUEST_OVERHEAD_BYTES + key.length, 0)
+      );
     case 'watch':
       return bytesOf(request.keys);
     case 'text':
