@@ -4,7 +4,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { coin, FaultyStorage, Stopped } from '../../test/unit/wal/faulty-storage.ts';
-import { type Action, options, Runner } from '../../test/unit/wal/model.ts';
+import { type Action, digest, options, readAll, Runner } from '../../test/unit/wal/model.ts';
 import { Wal, WalError, type WalOptions } from './wal.ts';
 
 const append = (back: number, ...sizes: number[]): Action => ({
@@ -179,6 +179,35 @@ describe('fsync at intervals', () => {
       await wal.close();
     }
   });
+
+  test.each(['interval', 'never'] as const)(
+    '%s: a power loss at any operation leaves a log that opens',
+    async (fsync) => {
+      const script = [
+        append(0, 900),
+        append(0, 1500),
+        append(0, 1900),
+        append(0, 600),
+        append(0, 2500),
+        append(0, 900),
+      ];
+      for (let at = 1, stopped = true; stopped; at += 1) {
+        const storage = new FaultyStorage();
+        storage.stopAt = at;
+        const runner = new Runner(storage, { fsync });
+        stopped = await runUntilStopped(
+          runner,
+          at % 2 === 0 ? script : script.flatMap((next) => [next, { type: 'idle' }]),
+        );
+        storage.losePower(coin(at));
+        const { wal, recovered } = await Wal.open(options(storage, { fsync }));
+        const written = (runner.next ?? runner.state).entries;
+        const found = await readAll(wal, 1, recovered.lastIndex);
+        expect(found.map(digest)).toEqual(written.slice(0, found.length).map(digest));
+        await wal.close();
+      }
+    },
+  );
 
   test('the timer makes a quiet log durable', async () => {
     const storage = new FaultyStorage();

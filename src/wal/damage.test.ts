@@ -123,7 +123,8 @@ describe('the evidence, each kind alone', () => {
     const path = pathsOf(runner).find((name) => name.endsWith('.log'))!;
     const bytes = runner.storage.bytes(path);
     bytes.fill(0, 4096, 8192);
-    bytes[8300]! ^= 1;
+    // In its last batch, which no later one in the same segment speaks for.
+    bytes[bytes.findLastIndex((byte) => byte !== 0) - 8]! ^= 1;
     const before = Buffer.from(bytes);
     expect(await verdict(runner, runner.storage)).toBe('WAL_CORRUPT');
     expect(runner.storage.bytes(path)).toEqual(before);
@@ -165,6 +166,34 @@ describe('lost and misplaced bytes', () => {
     expect(batches.subarray(0, 1024).some((byte) => byte !== 0)).toBe(true);
     Buffer.from(batches.subarray(0, 512)).copy(batches, 512);
     expect(await verdict(runner, storage)).toBe('WAL_CORRUPT');
+  });
+
+  test.each([
+    ['whole batches', 3],
+    ['one record within a batch', 1],
+  ])('a stale write in the right place breaks the chain: %s (scenario 49)', async (_what, sectors) => {
+    // Two histories that differ from batch 2 on, in batches whose second entry fills exactly their second sector.
+    const histories = [];
+    for (let count = 0; count < 2; count += 1) {
+      const runner = new Runner(new FaultyStorage());
+      await runner.open();
+      await runner.run(append(400));
+      await runner.run(append(432, 480));
+      await runner.wal.close();
+      histories.push(runner);
+    }
+    const [ours, other] = histories as [Runner, Runner];
+    const path = onlyPath(ours, '.log');
+    const bytes = ours.storage.bytes(path);
+    const batch =
+      bytes.subarray(
+        0,
+        bytes.findLastIndex((byte) => byte !== 0),
+      ).length - 1024;
+    const start = Math.floor(batch / 512) * 512;
+    const from = sectors === 1 ? start + 512 : start;
+    other.storage.bytes(path).copy(bytes, from, from, from + sectors * 512);
+    expect(await verdict(ours, ours.storage)).toBe('WAL_CORRUPT');
   });
 
   test('any file that disappears is refused, but for what exists twice or is only prepared', async () => {

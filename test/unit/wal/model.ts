@@ -251,19 +251,24 @@ export class Runner {
   }
 
   async #checkEntries(base: number, state: State, entries: readonly Entry[]): Promise<void> {
-    const last = lastOf(state).index;
-    const found: Entry[] = [];
-    while (base + found.length < last) {
-      const from = asIndex(base + found.length + 1);
-      const some = await this.wal.read(from, asIndex(last), 1500);
-      expect(some.length, `entry ${from} is there`).toBeGreaterThan(0);
-      found.push(...some);
-    }
+    const found = await readAll(this.wal, base + 1, lastOf(state).index);
     expect(found.map(digest)).toEqual(entries.map(digest));
   }
 }
 
-function digest({ index, term, type, payload: bytes }: Entry): string {
+/** The entries `from` to `last`, in pieces as a reader of a long log gets them. */
+export async function readAll(wal: Wal, from: number, last: number): Promise<Entry[]> {
+  const found: Entry[] = [];
+  while (from + found.length <= last) {
+    const some = await wal.read(asIndex(from + found.length), asIndex(last), 1500);
+    expect(some.length, `entry ${from + found.length} is there`).toBeGreaterThan(0);
+    found.push(...some);
+  }
+  return found;
+}
+
+/** An entry as one line, for a comparison that does not depend on how its bytes are held. */
+export function digest({ index, term, type, payload: bytes }: Entry): string {
   return `${index} ${term} ${type} ${Buffer.from(bytes).toString('base64')}`;
 }
 
