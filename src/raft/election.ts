@@ -16,6 +16,12 @@ import {
   type VoteRequest,
 } from './types.ts';
 
+/**
+ * A disk is stuck when it is slower than this (5 MB/s). A large entry takes its time on every disk, and on the next
+ * leader's no less: to step down for it would only make its outcome unknown.
+ */
+const DISK_BYTES_PER_MS_MIN = 5_000;
+
 /** Asks whether an election could be won, without disturbing anyone. */
 export function startPreVote(node: Node): void {
   resetElectionDeadline(node);
@@ -138,8 +144,9 @@ export function checkQuorum(node: Node): void {
   // A stuck disk must not hold the cluster: others may lead. A lone voter has nobody to make room for.
   const alone = node.log.configuration.voters.length === 1 && node.log.configuration.outgoing.length === 0;
   const { inFlight } = node.persist;
-  if (!alone && inFlight !== null && now - inFlight.since >= options.electionMs)
-    stepDown(node, node.term, null);
+  if (alone || inFlight === null) return;
+  const patience = options.electionMs + inFlight.bytes / DISK_BYTES_PER_MS_MIN;
+  if (now - inFlight.since >= patience) stepDown(node, node.term, null);
 }
 
 function forEachOtherVoter(node: Node, visit: (id: NodeId) => void): void {

@@ -101,6 +101,17 @@ test('a leader whose disk is stuck makes room for another', () => {
   expect(['b', 'c'].some((name) => trio.node(name).role.name === 'leader')).toBe(true);
 });
 
+test('a leader that writes a large entry has the time that takes, and no more', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.slowDisks.add(asNodeId('a'));
+  trio.propose('a', 'x'.repeat(10_000_000));
+  trio.pass(2500);
+  expect(trio.node('a').role.name).toBe('leader');
+  trio.pass(1000);
+  expect(trio.node('a').role.name).not.toBe('leader');
+});
+
 test('reads wait for this term’s first entry, then for a round that a majority confirms', () => {
   const trio = new Trio();
   trio.slowDisks.add(asNodeId('b')).add(asNodeId('c'));

@@ -400,11 +400,16 @@ function flushPersist(node: Node): void {
   )
     return;
   const entries: Entry[] = [];
-  for (let index = first; index <= log.lastIndex; index = asIndex(index + 1)) entries.push(log.cached(index));
+  let bytes = 0;
+  for (let index = first; index <= log.lastIndex; index = asIndex(index + 1)) {
+    const entry = log.cached(index);
+    entries.push(entry);
+    bytes += entryBytes(entry);
+  }
   const hardState = { term: node.term, vote: node.vote };
   persist.sequence += 1;
   const { sequence, snapshot } = persist;
-  persist.inFlight = { sequence, through: log.lastIndex, hardState, snapshot, since: node.now };
+  persist.inFlight = { sequence, through: log.lastIndex, hardState, snapshot, since: node.now, bytes };
   node.effects.push({
     type: 'persist',
     sequence,

@@ -47,6 +47,22 @@ test('a follower whose whole window was lost gets the snapshot when the log has 
   expect(trio.reported('c', 'fetchSnapshot')).toEqual([{ type: 'fetchSnapshot', from: 'a', snapshot }]);
 });
 
+test('a member that is away holds no log back, whatever it was offered; one that answers does', () => {
+  const trio = new Trio(['a', 'b', 'c'], { windowMessages: 1 });
+  trio.elect('a');
+  trio.isolate('c');
+  const compact = (): number => {
+    for (const value of ['1', '2']) trio.propose('a', value);
+    const snapshot = snapshotAt(trio, trio.node('a').appliedIndex, trio.node('a').term);
+    trio.feed('a', { type: 'snapshotSaved', snapshot, compactTo: snapshot.index });
+    return trio.node('a').log.compacted.index;
+  };
+  const offered = compact();
+  expect(compact()).toBe(offered);
+  trio.pass(1500);
+  expect(compact()).toBeGreaterThan(offered);
+});
+
 test('one restore at a time: a newer snapshot waits for the one being restored (scenario 41)', () => {
   const trio = new Trio();
   trio.isolate('c');

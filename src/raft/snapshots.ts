@@ -17,7 +17,10 @@ import {
   type SnapshotMeta,
 } from './types.ts';
 
-/** This node wrote a snapshot. The log goes up to `compactTo`, except for what a member being caught up still needs. */
+/**
+ * This node wrote a snapshot. The log goes up to `compactTo`, except for what a member being caught up still needs. A
+ * member that does not answer holds nothing: it may be away for good, and log and snapshots would pile up meanwhile.
+ */
 export function onSnapshotSaved(node: Node, snapshot: SnapshotMeta, compactTo: Index): void {
   if (snapshot.index <= (node.log.snapshot?.index ?? 0)) return;
   invariant(
@@ -27,8 +30,9 @@ export function onSnapshotSaved(node: Node, snapshot: SnapshotMeta, compactTo: I
   node.log.snapshot = snapshot;
   let to = Math.min(compactTo, snapshot.index, node.durableIndex);
   if (node.role.name === 'leader') {
-    for (const { state } of node.role.progress.values()) {
-      if (state.name === 'snapshot') to = Math.min(to, state.index);
+    for (const { state, lastContact } of node.role.progress.values()) {
+      const answers = node.now - lastContact < node.options.electionMs;
+      if (state.name === 'snapshot' && answers) to = Math.min(to, state.index);
     }
   }
   if (to <= node.log.compacted.index) return;

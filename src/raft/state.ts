@@ -134,6 +134,8 @@ export interface PersistState {
     readonly hardState: HardState;
     readonly snapshot: SnapshotMeta | null;
     readonly since: number;
+    /** Of the entries. */
+    readonly bytes: number;
   } | null;
   /** First entry not yet handed out. */
   unsavedFrom: Index;
