@@ -262,6 +262,18 @@ describe('transactions', () => {
     );
   });
 
+  test('EXEC with arguments ends it as well', async () => {
+    await using redis = await client();
+    redis.request('MULTI', 'SET a 1', 'EXEC a', 'EXEC', 'GET a');
+    await redis.expect(
+      '+OK',
+      '+QUEUED',
+      "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+      '-ERR EXEC without MULTI',
+      '$-1',
+    );
+  });
+
   test('an error while it runs does not stop it', async () => {
     await using redis = await client();
     redis.request('MULTI', 'SET a x', 'INCR a', 'SET a y', 'EXEC');

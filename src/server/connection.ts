@@ -305,7 +305,9 @@ export class Connection implements Client, Session {
     this.port.statistics.commands += 1;
     const command = resolve(args);
     if (typeof command === 'string') {
-      this.#refuse(command);
+      // EXEC ends the transaction even when it is itself at fault.
+      if (this.#transaction.open && args[0]?.toLowerCase() === 'exec') this.#abort(command);
+      else this.#refuse(command);
       return;
     }
     if (!this.#authenticated && !command.flags.includes('no_auth')) {
@@ -428,6 +430,13 @@ export class Connection implements Client, Session {
       this.#gathered.push({ kind: 'transaction', client: this, calls, watches });
       if (calls.some(({ command }) => command.write)) this.#gatheredWrites = true;
     }
+  }
+
+  /** Ends the transaction because of an error in EXEC. */
+  #abort(error: string): void {
+    this.#transaction.end();
+    const reason = error.replace(/^ERR /, '');
+    this.#answerError(`EXECABORT Transaction discarded because of: ${reason}`);
   }
 
   /** Where to go with a request for `slot`, from a node that does not lead. */

@@ -118,7 +118,7 @@ function slots(session: Session, _args: readonly string[], reply: ReplyWriter): 
     reply.bulk(host);
     reply.integer(port);
     reply.bulk(name);
-    reply.array(0);
+    reply.map(0);
   }
 }
 

@@ -105,7 +105,7 @@ function find(commands: CommandTable, name: string): CommandSpec | undefined {
 function writeInfos(specs: readonly (CommandSpec | undefined)[], reply: ReplyWriter): void {
   reply.array(specs.length);
   for (const spec of specs) {
-    if (spec === undefined) reply.nullArray();
+    if (spec === undefined) reply.bulk(null);
     else writeInfo(spec, reply);
   }
 }
@@ -124,19 +124,19 @@ function writeInfo(spec: CommandSpec, reply: ReplyWriter): void {
   reply.set(spec.categories.length);
   for (const category of spec.categories) reply.simple(`@${category}`);
   // Hints on how to spread a command over shards and merge the answers: there is one shard.
-  reply.array(0);
+  reply.set(0);
   writeKeySpecs(spec, reply);
-  reply.array(subcommands.length);
+  reply.set(subcommands.length);
   for (const subcommand of subcommands) writeInfo(subcommand, reply);
 }
 
 /** Where the keys are, in the words of Redis 7: at an index, then a range. */
 function writeKeySpecs({ keys, flags }: CommandSpec, reply: ReplyWriter): void {
   if (keys.first === 0) {
-    reply.array(0);
+    reply.set(0);
     return;
   }
-  reply.array(1);
+  reply.set(1);
   reply.map(3);
   reply.bulk('flags');
   reply.set(1);

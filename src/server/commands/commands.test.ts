@@ -1,0 +1,313 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pino } from 'pino';
+import { createClient } from 'redis';
+import { ClientPort } from '../client-port.ts';
+import { commandTable } from '../table.ts';
+import { FakeEngine, OTHER } from '../testing/engine.ts';
+import { RawClient } from '../testing/socket.ts';
+
+let engine: FakeEngine;
+let port: ClientPort;
+let redis: RawClient;
+/** A library that parses replies; RESP2, whose arrays are the plainest. */
+let library: ReturnType<typeof resp2Client>;
+
+beforeEach(async () => {
+  engine = new FakeEngine();
+  port = new ClientPort({
+    engine,
+    host: '127.0.0.1',
+    port: 0,
+    password: null,
+    maxClients: 100,
+    maxRequestBytes: 1_000_000,
+    logger: pino({ level: 'silent' }),
+  });
+  const address = await port.listen();
+  redis = await RawClient.connect(address.port);
+  library = resp2Client(address.port);
+  await library.connect();
+});
+
+afterEach(async () => {
+  library.destroy();
+  await redis[Symbol.asyncDispose]();
+  await port.close();
+});
+
+function resp2Client(port: number) {
+  return createClient({ url: `redis://127.0.0.1:${port}`, RESP: 2 });
+}
+
+function ask(...words: string[]): Promise<unknown> {
+  return library.sendCommand(words);
+}
+
+/** `name:value` lines as an object. */
+async function fields(...words: string[]): Promise<Record<string, string>> {
+  redis.request(words.join(' '));
+  const lines = (await redis.bulk()).split('\r\n').filter((line) => line.includes(':'));
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+  );
+}
+
+describe('the table', () => {
+  test('declares every command in full', () => {
+    for (const command of new Set(commandTable.values())) {
+      expect(command.name).toMatch(/^[a-z]+$/);
+      expect(command.arity).not.toBe(0);
+      expect(command.summary).not.toBe('');
+      expect(command.categories.some((name) => name === 'fast' || name === 'slow')).toBe(true);
+      expect(command.flags.includes('fast')).toBe(command.categories.includes('fast'));
+      for (const { name, summary } of command.subcommands ?? []) {
+        expect(name.startsWith(`${command.name}|`)).toBe(true);
+        expect(summary).not.toBe('');
+      }
+    }
+  });
+
+  test('finds names in any case, and no subcommand without its container', async () => {
+    redis.request(
+      'cLuStEr kEySlOt foo',
+      'keyslot foo',
+      'cluster',
+      'cluster foo',
+      'client setname',
+      'client id x',
+    );
+    await redis.expect(
+      ':12182',
+      "-ERR unknown command 'keyslot', with args beginning with: 'foo' ",
+      "-ERR wrong number of arguments for 'cluster' command",
+      "-ERR unknown subcommand 'foo'. Try CLUSTER HELP.",
+      "-ERR wrong number of arguments for 'client|setname' command",
+      "-ERR wrong number of arguments for 'client|id' command",
+    );
+  });
+});
+
+describe('COMMAND', () => {
+  test('tells arity, flags, keys and categories as Redis does', async () => {
+    redis.request('COMMAND INFO mset nope');
+    await redis.expect(
+      '*2\r\n*10\r\n$4\r\nmset\r\n:-3\r\n*2\r\n+write\r\n+denyoom\r\n:1\r\n:-1\r\n:2\r\n*3\r\n+@write\r\n+@string\r\n+@slow\r\n*0\r\n' +
+        '*1\r\n*6\r\n$5\r\nflags\r\n*1\r\n+RW\r\n$12\r\nbegin_search\r\n*4\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n*2\r\n$5\r\nindex\r\n:1\r\n' +
+        '$9\r\nfind_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n*6\r\n$7\r\nlastkey\r\n:-1\r\n$7\r\nkeystep\r\n:2\r\n$5\r\nlimit\r\n:0\r\n*0\r\n$-1',
+    );
+  });
+
+  test('counts, lists and filters', async () => {
+    const count = new Set(commandTable.values()).size;
+    expect(await ask('COMMAND', 'COUNT')).toBe(count);
+    expect(await ask('COMMAND')).toHaveLength(count);
+    expect(await ask('COMMAND', 'INFO')).toHaveLength(count);
+    expect(await ask('COMMAND', 'LIST')).toHaveLength(count);
+    expect(await ask('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', 'CLUSTER|KEY*')).toEqual(['cluster|keyslot']);
+    expect(await ask('COMMAND', 'LIST', 'FILTERBY', 'ACLCAT', 'transaction')).toEqual([
+      'multi',
+      'exec',
+      'discard',
+      'watch',
+      'unwatch',
+    ]);
+    expect(await ask('COMMAND', 'LIST', 'FILTERBY', 'MODULE', 'json')).toEqual([]);
+    await expect(ask('COMMAND', 'LIST', 'FILTERBY', 'NOPE', 'x')).rejects.toThrow('ERR syntax error');
+  });
+
+  test('finds the keys of a request', async () => {
+    expect(await ask('COMMAND', 'GETKEYS', 'MSET', 'a', '1', 'b', '2')).toEqual(['a', 'b']);
+    await expect(ask('COMMAND', 'GETKEYS', 'NOPE', 'a')).rejects.toThrow('ERR Invalid command specified');
+    await expect(ask('COMMAND', 'GETKEYS', 'PING', 'a')).rejects.toThrow(
+      'ERR The command has no key arguments',
+    );
+    await expect(ask('COMMAND', 'GETKEYS', 'GET', 'a', 'b')).rejects.toThrow(
+      'ERR Invalid number of arguments specified for command',
+    );
+  });
+
+  test('documents commands and their subcommands', async () => {
+    const [name, docs] = (await ask('COMMAND', 'DOCS', 'config', 'nope')) as [string, unknown[]];
+    expect(name).toBe('config');
+    expect(docs.slice(0, 4)).toEqual([
+      'summary',
+      'A container for server configuration commands',
+      'since',
+      '2.0.0',
+    ]);
+    expect((docs.at(-1) as unknown[])[0]).toBe('config|get');
+  });
+
+  test('HELP names every subcommand', async () => {
+    for (const container of ['client', 'cluster', 'command', 'config']) {
+      const lines = ((await ask(container, 'HELP')) as string[]).join('\n');
+      for (const { name } of commandTable.get(container)?.subcommands ?? [])
+        expect(lines).toContain(name.slice(container.length + 1).toUpperCase());
+    }
+  });
+});
+
+describe('CLIENT', () => {
+  test('names a connection and lists all of them', async () => {
+    redis.request(
+      'CLIENT SETNAME app',
+      'CLIENT SETINFO LIB-NAME raw',
+      'CLIENT SETINFO lib-ver 1.2',
+      'CLIENT GETNAME',
+      'CLIENT ID',
+    );
+    await redis.expect('+OK', '+OK', '+OK', '$3\r\napp', ':1');
+    redis.request(
+      'CLIENT LIST',
+      'CLIENT LIST ID 1 99',
+      'CLIENT INFO',
+      'CLIENT LIST TYPE pubsub',
+      'CLIENT SETNAME ',
+      'CLIENT GETNAME',
+    );
+    const all = await redis.bulk();
+    expect(all.split('\n')).toHaveLength(3);
+    const [line = ''] = all.split('\n');
+    expect(line).toMatch(
+      /^id=1 addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=app age=\d+ idle=\d+ flags=N db=0 /,
+    );
+    expect(line).toMatch(/ multi=-1 .* cmd=client\|list user=default resp=2 lib-name=raw lib-ver=1\.2$/);
+    expect((await redis.bulk()).split('\n')).toHaveLength(2);
+    expect(await redis.bulk()).toContain('cmd=client|info');
+    await redis.expect('$0\r\n', '+OK', '$-1');
+  });
+
+  test('refuses what it can not show or does not know', async () => {
+    redis.request(
+      'CLIENT SETNAME a\nb',
+      'CLIENT SETINFO LIB-FOO x',
+      'CLIENT SETINFO LIB-VER a\tb',
+      'CLIENT LIST ID 0',
+      'CLIENT LIST TYPE x',
+      'CLIENT LIST x',
+    );
+    await redis.expect(
+      '-ERR Client names cannot contain spaces, newlines or special characters.',
+      "-ERR Unrecognized option 'LIB-FOO'",
+      '-ERR lib-ver cannot contain spaces, newlines or special characters.',
+      '-ERR Invalid client ID',
+      "-ERR Unknown client type 'x'",
+      '-ERR syntax error',
+    );
+  });
+});
+
+describe('INFO', () => {
+  test('carries what clients parse', async () => {
+    redis.request('SET a 1', 'SET b 1 EX 100');
+    await redis.expect('+OK', '+OK');
+    expect(await fields('INFO')).toMatchObject({
+      redis_version: '7.0.15',
+      redis_mode: 'cluster',
+      loading: '0',
+      role: 'master',
+      connected_slaves: '1',
+      slave0: 'ip=127.0.0.1,port=7002,state=online,offset=8,lag=0',
+      maxmemory_policy: 'noeviction',
+      cluster_enabled: '1',
+      connected_clients: '2',
+      db0: 'keys=2,expires=1,avg_ttl=0',
+      raft_role: 'leader',
+      raft_term: '3',
+      raft_leader: 'n1',
+      raft_commit_index: '8',
+      raft_applied_index: '8',
+    });
+  });
+
+  test('by section', async () => {
+    redis.request('INFO keyspace', 'INFO nope', 'INFO cluster KEYSPACE');
+    expect(await redis.bulk()).toBe('# Keyspace\r\n');
+    expect(await redis.bulk()).toBe('');
+    expect(await redis.bulk()).toBe('# Cluster\r\ncluster_enabled:1\r\n\r\n# Keyspace\r\n');
+  });
+
+  test('of a follower points to the leader', async () => {
+    engine.depose(OTHER);
+    expect(await fields('INFO', 'replication')).toMatchObject({
+      role: 'slave',
+      master_host: '127.0.0.1',
+      master_port: '7002',
+      master_link_status: 'up',
+      connected_slaves: '0',
+    });
+    engine.depose(null);
+    expect(await fields('INFO', 'replication')).toMatchObject({ role: 'slave', master_link_status: 'down' });
+  });
+});
+
+describe('CLUSTER and ROLE', () => {
+  const N1 = '40b3eab63f3f1d4fa48e09559401c5ed4efceaa6';
+  const N2 = '40243476fcaaf8dca4d9eda7fde4232c5c18f75d';
+
+  test('show one shard, headed by the leader', async () => {
+    expect(await ask('CLUSTER', 'MYID')).toBe(N1);
+    expect(await ask('CLUSTER', 'SLOTS')).toEqual([
+      [0, 16383, ['127.0.0.1', 7001, N1, []], ['127.0.0.1', 7002, N2, []]],
+    ]);
+    engine.depose(OTHER);
+    expect(await ask('CLUSTER', 'SLOTS')).toEqual([
+      [0, 16383, ['127.0.0.1', 7002, N2, []], ['127.0.0.1', 7001, N1, []]],
+    ]);
+    expect(await ask('CLUSTER', 'NODES')).toBe(
+      `${N2} 127.0.0.1:7002@8002 master - 0 0 3 connected 0-16383\n` +
+        `${N1} 127.0.0.1:7001@8001 myself,slave ${N2} 0 0 3 connected\n`,
+    );
+    const [shard] = (await ask('CLUSTER', 'SHARDS')) as [unknown[]];
+    expect(shard[1]).toEqual([0, 16383]);
+    expect((shard[3] as unknown[][]).map((node) => [node[1], node[9]])).toEqual([
+      [N2, 'master'],
+      [N1, 'replica'],
+    ]);
+    expect(await fields('CLUSTER', 'INFO')).toMatchObject({
+      cluster_state: 'ok',
+      cluster_known_nodes: '2',
+      cluster_size: '1',
+    });
+  });
+
+  test('are answered without a leader, with this node at the head', async () => {
+    engine.depose(null);
+    expect(await ask('CLUSTER', 'SLOTS')).toMatchObject([[0, 16383, ['127.0.0.1', 7001, N1, []], {}]]);
+    expect(await fields('CLUSTER', 'INFO')).toMatchObject({ cluster_state: 'fail', cluster_slots_ok: '0' });
+    expect(await ask('ROLE')).toEqual(['slave', '', 0, 'connect', 8]);
+  });
+
+  test('ROLE says who leads', async () => {
+    expect(await ask('ROLE')).toEqual(['master', 8, [['127.0.0.1', '7002', '8']]]);
+    engine.depose(OTHER);
+    expect(await ask('ROLE')).toEqual(['slave', '127.0.0.1', 7002, 'connected', 8]);
+  });
+});
+
+test('CONFIG GET matches patterns in any case', async () => {
+  expect(await ask('CONFIG', 'GET', 'MAX*', 'port', 'nope')).toEqual([
+    'maxclients',
+    '100',
+    'maxmemory',
+    '0',
+    'maxmemory-policy',
+    'noeviction',
+    'port',
+    String(port.settings.port),
+  ]);
+});
+
+test('SELECT knows one database, and cluster clients may say what they like to say', async () => {
+  redis.request('SELECT 0', 'SELECT 1', 'SELECT x', 'READONLY', 'READWRITE', 'ASKING', 'PING a b', 'TIME');
+  await redis.expect(
+    '+OK',
+    '-ERR DB index is out of range',
+    '-ERR value is not an integer or out of range',
+    '+OK',
+    '+OK',
+    '+OK',
+    "-ERR wrong number of arguments for 'ping' command",
+    '*2\r\n$10\r\n1700000000\r\n$6\r\n123000',
+  );
+});
