@@ -6,7 +6,14 @@
 import { isVoter, quorumValue, tally } from './configuration.ts';
 import { isUpToDate } from './log.ts';
 import { becomeLeader, stepDown } from './leadership.ts';
-import { type Node, resetElectionDeadline, send, sendWhenDurable, setHardState } from './state.ts';
+import {
+  BYTES_PER_MS_MIN,
+  type Node,
+  resetElectionDeadline,
+  send,
+  sendWhenDurable,
+  setHardState,
+} from './state.ts';
 import {
   asTerm,
   type NodeId,
@@ -16,17 +23,13 @@ import {
   type VoteRequest,
 } from './types.ts';
 
-/**
- * A disk is stuck when it is slower than this (5 MB/s). A large entry takes its time on every disk, and on the next
- * leader's no less: to step down for it would only make its outcome unknown.
- */
-const DISK_BYTES_PER_MS_MIN = 5_000;
-
 /** Asks whether an election could be won, without disturbing anyone. */
 export function startPreVote(node: Node): void {
   resetElectionDeadline(node);
   if (!isVoter(node.log.configuration, node.id)) return;
   node.leader = null;
+  // Its vote for itself would not get to the disk; its rising term alone would spoil the others' elections.
+  if (isDiskStuck(node)) return;
   node.role = { name: 'preCandidate', votes: new Map([[node.id, true]]) };
   if (tally(node.log.configuration, node.role.votes) === 'won') {
     campaign(node, false);
@@ -143,10 +146,13 @@ export function checkQuorum(node: Node): void {
   }
   // A stuck disk must not hold the cluster: others may lead. A lone voter has nobody to make room for.
   const alone = node.log.configuration.voters.length === 1 && node.log.configuration.outgoing.length === 0;
-  const { inFlight } = node.persist;
-  if (alone || inFlight === null) return;
-  const patience = options.electionMs + inFlight.bytes / DISK_BYTES_PER_MS_MIN;
-  if (now - inFlight.since >= patience) stepDown(node, node.term, null);
+  if (!alone && isDiskStuck(node)) stepDown(node, node.term, null);
+}
+
+/** A large entry takes its time on the next leader's disk, too: to step down would only make its outcome unknown. */
+function isDiskStuck({ persist: { inFlight }, options, now }: Node): boolean {
+  if (inFlight === null) return false;
+  return now - inFlight.since >= options.electionMs + inFlight.bytes / BYTES_PER_MS_MIN;
 }
 
 function forEachOtherVoter(node: Node, visit: (id: NodeId) => void): void {

@@ -57,7 +57,7 @@ function freshProgress(node: Node): Progress {
     movedAt: node.now,
     round: 0,
     reading: null,
-    state: { name: 'probe', waiting: false },
+    state: { name: 'probe', waiting: false, retryAt: 0 },
   };
 }
 

@@ -99,6 +99,8 @@ test('a leader whose disk is stuck makes room for another', () => {
   expect(trio.node('a').role.name).not.toBe('leader');
   trio.pass(3000);
   expect(['b', 'c'].some((name) => trio.node(name).role.name === 'leader')).toBe(true);
+  trio.pass(10_000);
+  expect(trio.node('a').term).toBe(3);
 });
 
 test('a leader that writes a large entry has the time that takes, and no more', () => {
@@ -110,6 +112,27 @@ test('a leader that writes a large entry has the time that takes, and no more', 
   expect(trio.node('a').role.name).toBe('leader');
   trio.pass(1000);
   expect(trio.node('a').role.name).not.toBe('leader');
+});
+
+test('a large entry on its way is not sent a second time, until it is known to be lost', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.slowDisks.add(asNodeId('b'));
+  const appends = (): number =>
+    trio.reported('a', 'send').filter(({ to, message }) => to === asNodeId('b') && message.type === 'append')
+      .length;
+  const before = appends();
+  trio.propose('a', 'x'.repeat(10_000_000));
+  trio.pass(1500);
+  expect(appends()).toBe(before + 1);
+  trio.feed('a', { type: 'unreachable', peer: asNodeId('b') });
+  trio.pass(200);
+  expect(appends()).toBe(before + 2);
+  trio.pass(1500);
+  expect(appends()).toBe(before + 2);
+  trio.feed('a', { type: 'unreachable', peer: asNodeId('b') });
+  trio.pass(200);
+  expect(appends()).toBe(before + 3);
 });
 
 test('reads wait for this term’s first entry, then for a round that a majority confirms', () => {

@@ -1,7 +1,7 @@
 /** Replication (thesis 3.5 and 10.2): appends with flow control, conflict back-up by whole terms, commitment. */
 import { quorumValue } from './configuration.ts';
 import { conflictHint, entryBytes } from './log.ts';
-import { type Leader, type Node, type Progress, send, sendWhenDurable } from './state.ts';
+import { BYTES_PER_MS_MIN, type Leader, type Node, type Progress, send, sendWhenDurable } from './state.ts';
 import {
   type Append,
   type AppendReply,
@@ -76,10 +76,11 @@ function sendAppend(node: Node, to: NodeId, progress: Progress, entries: readonl
   );
   send(node, to, { type: 'append', term: node.term, prevIndex, prevTerm, entries, commit: node.commitIndex });
   const last = entries.at(-1);
+  const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
   if (progress.state.name === 'probe') {
     progress.state.waiting = true;
+    progress.state.retryAt = node.now + bytes / BYTES_PER_MS_MIN;
   } else if (progress.state.name === 'replicate' && last !== undefined) {
-    const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
     if (progress.state.inFlight.length === 0) progress.movedAt = node.now;
     progress.state.inFlight.push({ last: last.index, bytes });
     progress.state.bytes += bytes;
@@ -133,7 +134,7 @@ function offerSnapshot(node: Node, to: NodeId, progress: Progress): void {
 /** The member will not get the snapshot offered, or already has it: find out where it stands. */
 export function becomeProbe(progress: Progress, next: Index): void {
   progress.next = next;
-  progress.state = { name: 'probe', waiting: false };
+  progress.state = { name: 'probe', waiting: false, retryAt: 0 };
 }
 
 export function onAppendReply(node: Node, role: Leader, from: NodeId, reply: AppendReply): void {
@@ -203,8 +204,8 @@ export function onHeartbeatReply(node: Node, role: Leader, from: NodeId, reply: 
   const { state } = progress;
   switch (state.name) {
     case 'probe':
-      // The probe or its answer may be lost; a second one does no harm.
-      state.waiting = false;
+      // The probe or its answer may be lost; a second one does no harm, unless it is large and the first under way.
+      if (node.now >= state.retryAt) state.waiting = false;
       break;
     case 'snapshot':
       if (node.now >= state.resendAt) offerSnapshot(node, from, progress);
@@ -213,7 +214,7 @@ export function onHeartbeatReply(node: Node, role: Leader, from: NodeId, reply: 
       // Sent, alive, and yet nothing moves: an empty append finds out what was lost.
       if (
         state.inFlight.length > 0 &&
-        node.now - progress.movedAt >= node.options.heartbeatMs &&
+        node.now - progress.movedAt >= node.options.heartbeatMs + state.bytes / BYTES_PER_MS_MIN &&
         progress.next > node.log.compacted.index
       ) {
         progress.movedAt = node.now;
@@ -227,11 +228,10 @@ export function onHeartbeatReply(node: Node, role: Leader, from: NodeId, reply: 
 /** The transport dropped a message: whatever was sent ahead may be gone. */
 export function onUnreachable(role: Leader, peer: NodeId): void {
   const progress = role.progress.get(peer);
-  if (progress?.state.name === 'replicate') {
-    // Not sent on at once: the next heartbeat reply shows that the member is there again.
-    progress.next = asIndex(progress.match + 1);
-    progress.state = { name: 'probe', waiting: true };
-  }
+  if (progress === undefined || progress.state.name === 'snapshot') return;
+  // Not sent on at once: the next heartbeat reply shows that the member is there again.
+  if (progress.state.name === 'replicate') progress.next = asIndex(progress.match + 1);
+  progress.state = { name: 'probe', waiting: true, retryAt: 0 };
 }
 
 /** Commits what a quorum has on disk, if it is of this term (thesis 3.6.2); the leader counts its own disk only. */

@@ -70,9 +70,19 @@ export interface Progress {
   state: ProgressState;
 }
 
+/**
+ * What network and disk are trusted to manage, 5 MB/s: a large entry that is not done yet is not lost, and a disk that
+ * is busy with it is not stuck.
+ */
+export const BYTES_PER_MS_MIN = 5_000;
+
 export type ProgressState =
   /** The match index is unknown: one append at a time, to find it. */
-  | { readonly name: 'probe'; waiting: boolean }
+  | {
+      readonly name: 'probe';
+      waiting: boolean /** Not sent again before, unless it is known to be lost. */;
+      retryAt: number;
+    }
   /** Appends are sent ahead of their answers, within the window. */
   | {
       readonly name: 'replicate';
