@@ -43,7 +43,6 @@ async function measure(once: () => Promise<void>): Promise<Result> {
 async function bare(directory: string, size: number): Promise<Result> {
   const file = await nodeStorage.open(join(directory, 'bare'), 'create');
   await writeZeros(file, 0, FILE_BYTES);
-  await file.sync();
   const bytes = Buffer.alloc(size, 1);
   let at = 0;
   const result = await measure(async () => {

@@ -300,7 +300,6 @@ class Replay {
     }
     await this.#storage.syncDirectory(this.#directory);
     await writeZeros(file, from, to);
-    await file.sync();
     this.#notes.push(
       `${path}: cut a torn write of ${to - from} bytes at offset ${from}, after entry ${this.#index.last}; kept as ${name}`,
     );

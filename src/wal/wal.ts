@@ -680,7 +680,6 @@ async function makeZeros(storage: Storage, path: string, bytes: number): Promise
   });
   try {
     await writeZeros(file, 0, bytes);
-    await file.sync();
     return file;
   } catch (error) {
     await file.close();
