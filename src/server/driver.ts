@@ -83,7 +83,8 @@ export class Driver implements Engine {
   #stopped = false;
   #diskBusy = false;
   #timers: NodeJS.Timeout[] = [];
-  #diskIdle: (() => void) | null = null;
+  /** The newest write of the log; done when the disk is not busy. */
+  #writing: Promise<void> = Promise.resolve();
   #onTransferEnded: ((ok: boolean) => void) | null = null;
 
   /** The store must stand at `recovered.snapshot`. */
@@ -142,17 +143,13 @@ export class Driver implements Engine {
     this.#options.logger.info({ ok }, ok ? 'leadership handed over' : 'leadership could not be handed over');
   }
 
-  /** Stops taking part, once the disk write under way is done. */
+  /** Stops taking part, once the disk write under way is done. Rejects when that fails. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#snapshotter.stop();
     this.#stopped = true;
-    if (this.#diskBusy) {
-      await new Promise<void>((resolve) => {
-        this.#diskIdle = resolve;
-      });
-    }
     this.#requests.leadershipLost();
+    await this.#writing;
   }
 
   /* ---- what the transport tells ------------------------------------------------------------------------------- */
@@ -346,10 +343,10 @@ export class Driver implements Engine {
       return;
     }
     this.#diskBusy = true;
-    this.#write(work).then(
+    this.#writing = this.#write(work);
+    this.#writing.then(
       () => {
         this.#diskBusy = false;
-        this.#diskIdle?.();
         if (this.#stopped) return;
         this.#persisted(work);
         this.#requests.flush();
@@ -381,10 +378,19 @@ export class Driver implements Engine {
   }
 
   #readLog(id: number, from: Index, to: Index, maxBytes: number): void {
-    this.#options.wal.read(from, to, maxBytes).then(
+    this.#entries(from, to, maxBytes).then(
       (entries) => this.#step({ type: 'logRead', id, entries }),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /** Reads again what the log still holds but changed around while it was read; empty only where it is gone. */
+  async #entries(from: Index, to: Index, maxBytes: number): Promise<readonly Entry[]> {
+    const { wal } = this.#options;
+    for (;;) {
+      const entries = await wal.read(from, to, maxBytes);
+      if (entries.length > 0 || from < wal.firstIndex || from > wal.lastIndex) return entries;
+    }
   }
 
   async #compact(to: Index): Promise<void> {
@@ -448,6 +454,7 @@ export class Driver implements Engine {
     if (this.#stopped) return;
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#onTransferEnded?.(false);
     this.#options.onFatal(error);
   }
 }

@@ -3,7 +3,7 @@
  * ports listen, and only then does the node take part.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import fastify, { type FastifyBaseLogger } from 'fastify';
+import fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { encodeConfiguration, membersOf } from '../raft/configuration.ts';
 import {
@@ -116,7 +116,7 @@ async function startNode(
   const httpLogger: FastifyBaseLogger = logger;
   const http = fastify({
     loggerInstance: httpLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
   });
   transport.routes(http);
