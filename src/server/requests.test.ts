@@ -31,6 +31,9 @@ class Listener implements Client {
 
 let store: Store;
 let wall: number;
+let steady: number;
+/** By how many ms the steady clock moves on whenever it is read: more than any batch waits for company. */
+let pace: number;
 let leading: boolean;
 /** What the core says to a proposal; `null`: it takes it. */
 let rejection: Rejection | null;
@@ -45,6 +48,8 @@ let index: number;
 beforeEach(() => {
   store = new Store();
   wall = 1_000_000;
+  steady = 0;
+  pace = 5;
   leading = true;
   rejection = null;
   diskBusy = false;
@@ -66,7 +71,11 @@ beforeEach(() => {
     },
     read: (id: number) => reads.push(id),
   };
-  requests = new Requests({ store, clock: { monotonic: () => 0, wall: () => wall }, proposer });
+  requests = new Requests({
+    store,
+    clock: { monotonic: () => (steady += pace), wall: () => wall },
+    proposer,
+  });
 });
 
 function command(line: string, from: Client = client): Request {
@@ -122,6 +131,41 @@ describe('the log lane', () => {
     diskBusy = false;
     requests.flush();
     expect(proposals).toHaveLength(1);
+  });
+
+  test('a batch waits for the clients of the entry in flight, and for nobody else', () => {
+    pace = 0;
+    const others = [new Listener(), new Listener()];
+    requests.submit('log', command('SET a 1'));
+    requests.submit('log', command('SET a 2'));
+    requests.flush();
+    requests.submit('log', command('SET b 1', others[0]));
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+    commit();
+    requests.flush();
+    expect(proposals).toEqual([]);
+    requests.submit('log', command('SET a 3'));
+    requests.submit('log', command('SET a 4'));
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+    commit();
+    requests.submit('log', command('SET b 2', others[1]));
+    requests.flush();
+    expect(proposals).toEqual([]);
+    steady += 1;
+    requests.flush();
+    expect(proposals).toHaveLength(1);
+  });
+
+  test('an entry that takes long to commit does not hold up the next', () => {
+    pace = 0;
+    requests.submit('log', command('SET a 1'));
+    requests.flush();
+    steady += 3;
+    requests.submit('log', command('SET b 1', new Listener()));
+    requests.flush();
+    expect(proposals).toHaveLength(2);
   });
 
   test('leadership lost after the proposal leaves the outcome of a write unknown, and no read answered', () => {
