@@ -132,15 +132,16 @@ export class Driver implements Engine {
     this.#step(alone ? { type: 'campaign' } : { type: 'tick' });
   }
 
-  /** Hands leadership over if this node has it and another can take it. Resolves when that is settled. */
-  async handOver(): Promise<void> {
-    if (!this.leading || membersOf(configurationOf(this.#node)).length === 1 || this.#stopped) return;
+  /** Hands leadership over if this node has it and another can take it. Resolves to whether another takes it. */
+  async handOver(): Promise<boolean> {
+    if (!this.leading || membersOf(configurationOf(this.#node)).length === 1 || this.#stopped) return false;
     const ended = new Promise<boolean>((resolve) => {
       this.#onTransferEnded = resolve;
     });
     this.#step({ type: 'transfer', to: null });
     const ok = await ended;
     this.#options.logger.info({ ok }, ok ? 'leadership handed over' : 'leadership could not be handed over');
+    return ok;
   }
 
   /** Stops taking part, once the disk write under way is done. Rejects when that fails. */

@@ -3,6 +3,7 @@
  * ports listen, and only then does the node take part.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { encodeConfiguration, membersOf } from '../raft/configuration.ts';
@@ -29,6 +30,12 @@ import { addRoutes } from './http.ts';
 const GROUP = asGroupId('main');
 /** Link heartbeats per raft heartbeat interval are not needed: a link is dead after four of these, in ms. */
 const LINK_HEARTBEAT_MS = 500;
+
+/**
+ * How long clients are still answered after leadership was handed over: busy ones learn the new leader by a redirect.
+ * Some client libraries take seconds to find it when the connection closes instead.
+ */
+const REDIRECT_MS = 200;
 
 /** A node that is up. */
 export interface RunningServer {
@@ -146,7 +153,7 @@ async function startNode(
   }
 
   async function stop(): Promise<void> {
-    await driver.handOver();
+    if (await driver.handOver()) await sleep(REDIRECT_MS);
     await port.close();
     await driver.stop();
     await transport.close();

@@ -1,4 +1,5 @@
 import { Cluster as IoredisCluster, Redis } from 'ioredis';
+import { createCluster } from 'redis';
 import { expect, onTestFinished, test } from 'vitest';
 import { Cluster, until } from './cluster.ts';
 
@@ -122,6 +123,36 @@ test('SIGTERM hands leadership over and ends with exit code 0', async () => {
   expect(await cluster.kill(leader, 'SIGTERM')).toBe(0);
   expect(cluster.logOf(leader)).toContain('leadership handed over');
   expect(await cluster.leader()).not.toBe(leader);
+});
+
+test('busy clients are redirected before a node that handed over closes their connections', async () => {
+  const cluster = await startCluster();
+  const leader = await cluster.leader();
+  const client = createCluster({ rootNodes: [{ url: `redis://127.0.0.1:${leader.port}` }] });
+  client.on('error', () => undefined);
+  await client.connect();
+  onTestFinished(() => client.destroy());
+  let written = 0;
+  let stopped = false;
+  const refusals: string[] = [];
+  const writing = (async () => {
+    while (!stopped) {
+      try {
+        await client.incr('n');
+        written += 1;
+      } catch (error) {
+        refusals.push(String(error));
+      }
+    }
+  })();
+  await until('writes', () => written > 100);
+  await cluster.kill(leader, 'SIGTERM');
+  const before = written;
+  await until('more writes', () => written > before + 100);
+  stopped = true;
+  await writing;
+  for (const refusal of refusals) expect(refusal).toMatch(/^Error: (CLUSTERDOWN|UNKNOWN)/);
+  expect(Number(await client.get('n'))).toBeGreaterThanOrEqual(written);
 });
 
 test('without a majority a write gets a bounded answer, and the node serves again when it is back', async () => {
