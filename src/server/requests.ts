@@ -44,7 +44,7 @@ const EXPIRED_BYTES_PER_ENTRY: number = 1024 * 1024;
 
 /** A batch waits for the entry in flight, whose clients belong into it, unless that takes longer than this. */
 const IN_FLIGHT_MS = 2;
-/** How long a batch waits for clients that were just answered, in ms, and for what share of them. */
+/** How long a batch waits for the clients answered last, in ms, and for what share of them. */
 const COHORT_MS_MAX = 0.3;
 const COHORT_SHARE = 0.9;
 
@@ -97,9 +97,9 @@ export class Requests {
   #pendingBytes = 0;
   #lastProposedIndex = 0;
   #proposedAt = 0;
-  /** How many requests were answered or waiting when the last entry was answered, and when that was. */
+  /** How many requests the next batch may expect, and since when it waits for them. */
   #cohort = 0;
-  #answeredAt = 0;
+  #waitsSince: number | null = null;
 
   constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
     this.#store = options.store;
@@ -182,8 +182,7 @@ export class Requests {
       this.#proposed.shift();
       this.#execute(own, entry);
       this.#answerRefused();
-      this.#cohort = own.requests.length + this.#gathered();
-      this.#answeredAt = this.#clock.monotonic();
+      this.#cohort = Math.max(this.#cohort, own.requests.length + this.#gathered());
       if (this.#gatheringWrites.length > 0) this.#schedule();
     }
     if (this.#reads.length > 0) this.#answerReads();
@@ -269,10 +268,20 @@ export class Requests {
     if (this.#proposer.isDiskBusy()) return true;
     const now = this.#clock.monotonic();
     if (this.#proposed.length > 0 && now - this.#proposedAt < IN_FLIGHT_MS) return true;
-    if (this.#gathered() >= this.#cohort * COHORT_SHARE || now - this.#answeredAt >= COHORT_MS_MAX)
-      return false;
-    this.#schedule();
-    return true;
+    const gathered = this.#gathered();
+    // Nobody's request: reads wait for the time that the entry brings.
+    if (gathered === 0) return false;
+    if (gathered < this.#cohort * COHORT_SHARE) {
+      this.#waitsSince ??= now;
+      if (now - this.#waitsSince < COHORT_MS_MAX) {
+        this.#schedule();
+        return true;
+      }
+    }
+    // Who did not come is expected only half as much the next time.
+    this.#cohort = (this.#cohort + gathered) / 2;
+    this.#waitsSince = null;
+    return false;
   }
 
   #gathered(): number {
