@@ -133,10 +133,10 @@ test('busy clients are redirected before a node that handed over closes their co
   await client.connect();
   onTestFinished(() => client.destroy());
   let written = 0;
-  let stopped = false;
+  const stop = new AbortController();
   const refusals: string[] = [];
   const writing = (async () => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       try {
         await client.incr('n');
         written += 1;
@@ -149,7 +149,7 @@ test('busy clients are redirected before a node that handed over closes their co
   await cluster.kill(leader, 'SIGTERM');
   const before = written;
   await until('more writes', () => written > before + 100);
-  stopped = true;
+  stop.abort();
   await writing;
   for (const refusal of refusals) expect(refusal).toMatch(/^Error: (CLUSTERDOWN|UNKNOWN)/);
   expect(Number(await client.get('n'))).toBeGreaterThanOrEqual(written);
