@@ -95,7 +95,7 @@ describe('one value', () => {
     [{ fsyncIntervalMs: '0' }, '--fsync-interval: "0" is out of range; use a whole number from 1 to 60000'],
     [{ snapshotEntries: '0' }, '--snapshot-entries: "0" is out of range'],
     [{ snapshotBytes: '12' }, '--snapshot-bytes: "12" is not a usable size; use 1kb to 1024gb'],
-    [{ maxRequestBytes: '1gb' }, '--max-request-bytes: "1gb" is not a usable size; use 1kb to 512mb'],
+    [{ maxRequestBytes: '1gb' }, '--max-request-bytes: "1gb" is not a usable size; use 1kb to 128mb'],
     [{ maxRequestBytes: '1tb' }, '--max-request-bytes: "1tb" is not a usable size'],
     [{ heartbeatMs: '9' }, '--heartbeat: "9" is out of range; use a whole number from 10 to 1000'],
     [{ logLevel: 'loud' }, '--log-level: "loud" is not known; use one of trace, debug'],

@@ -43,7 +43,8 @@ export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
   },
   busy: {
     code: 'BUSY',
-    message: '{bytes} bytes of requests wait for an answer, which is all this node holds; retry later',
+    message:
+      '{bytes} bytes of requests wait for their answers, and this one has no room beside them; retry later',
     retryable: true,
     hint: 'send less at once, or find out why the log is slow',
   },

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { asIndex, asTerm, type Entry, EntryType, type Rejection } from '../raft/types.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
@@ -159,13 +159,17 @@ describe('the log lane', () => {
   });
 
   test('an entry that takes long to commit does not hold up the next', () => {
+    vi.useFakeTimers();
     pace = 0;
     requests.submit('log', command('SET a 1'));
     requests.flush();
-    steady += 3;
     requests.submit('log', command('SET b 1', new Listener()));
     requests.flush();
+    expect(proposals).toHaveLength(1);
+    steady += 3;
+    vi.advanceTimersByTime(3);
     expect(proposals).toHaveLength(2);
+    vi.useRealTimers();
   });
 
   test('leadership lost after the proposal leaves the outcome of a write unknown, and no read answered', () => {

@@ -100,6 +100,7 @@ export class Requests {
   /** How many requests the next batch may expect, and since when it waits for them. */
   #cohort = 0;
   #waitsSince: number | null = null;
+  #alarm: NodeJS.Timeout | null = null;
 
   constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
     this.#store = options.store;
@@ -267,7 +268,10 @@ export class Requests {
   #gathersOn(): boolean {
     if (this.#proposer.isDiskBusy()) return true;
     const now = this.#clock.monotonic();
-    if (this.#proposed.length > 0 && now - this.#proposedAt < IN_FLIGHT_MS) return true;
+    if (this.#proposed.length > 0 && now - this.#proposedAt < IN_FLIGHT_MS) {
+      this.#wakeLater();
+      return true;
+    }
     const gathered = this.#gathered();
     // Nobody's request: reads wait for the time that the entry brings.
     if (gathered === 0) return false;
@@ -282,6 +286,15 @@ export class Requests {
     this.#cohort = (this.#cohort + gathered) / 2;
     this.#waitsSince = null;
     return false;
+  }
+
+  /** On a slow network nothing else may happen before the entry in flight is committed. */
+  #wakeLater(): void {
+    if (this.#alarm !== null) return;
+    this.#alarm = setTimeout(() => {
+      this.#alarm = null;
+      this.flush();
+    }, IN_FLIGHT_MS).unref();
   }
 
   #gathered(): number {

@@ -57,7 +57,7 @@ export async function startServer(
   onFatal: (error: unknown) => void = endProcess,
 ): Promise<RunningServer> {
   const logger = pino({ level: config.logLevel, base: { node: config.id } });
-  const { wal, recovered } = await Wal.open({
+  const { wal, recovered, notes } = await Wal.open({
     directory: config.dataDir,
     fsync: config.fsync,
     fsyncIntervalMs: config.fsyncIntervalMs,
@@ -65,6 +65,7 @@ export async function startServer(
     bootstrap: bootstrap(config.peers),
     onFailure: onFatal,
   });
+  for (const note of notes) logger.warn(note);
   try {
     return await startNode(config, logger, wal, recovered, onFatal);
   } catch (error) {

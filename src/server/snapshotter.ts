@@ -7,7 +7,7 @@ import { asIndex, type Index, type NodeId, type SnapshotMeta, type Term } from '
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
-import type { Wal } from '../wal/wal.ts';
+import { type Wal, WalError } from '../wal/wal.ts';
 
 /** What is encoded in one go; at about 250 MB/s a slice of it holds the loop for a millisecond. */
 const SLICE_BYTES = 256 * 1024;
@@ -22,6 +22,12 @@ export interface AppliedState {
   readonly configurationIndex: Index;
 }
 
+/** A snapshot on its way to the disk. */
+interface Taking {
+  readonly encoder: SnapshotEncoder;
+  aborted: boolean;
+}
+
 export class Snapshotter {
   readonly #store: Store;
   readonly #wal: Wal;
@@ -32,7 +38,7 @@ export class Snapshotter {
   #entriesSince = 0;
   #bytesSince = 0;
   /** The snapshot being taken; restoring another one ends it. */
-  #taking: { readonly encoder: SnapshotEncoder; aborted: boolean } | null = null;
+  #taking: Taking | null = null;
   #fetching: AbortController | null = null;
 
   constructor(options: {
@@ -65,34 +71,48 @@ export class Snapshotter {
 
   /**
    * Writes a snapshot of the state as it is now, while later entries are applied. Resolves to what it covers and how
-   * far the log may be compacted, or to null when a restore made it pointless.
+   * far the log may be compacted, or to null when a restore made it pointless or the disk has no room for it.
    */
   async take(state: AppliedState): Promise<{ snapshot: SnapshotMeta; compactTo: Index } | null> {
-    const taking = { encoder: this.#store.startSnapshot(), aborted: false };
+    const taking: Taking = { encoder: this.#store.startSnapshot(), aborted: false };
     this.#taking = taking;
     const keep = Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
     const startedAt = performance.now();
     try {
-      const writer = await this.#wal.createSnapshot(state);
-      while (!taking.aborted) {
-        const block = taking.encoder.next(SLICE_BYTES);
-        if (block === null) break;
-        await writer.write(block);
-        await nextTurn();
-      }
-      if (taking.aborted) {
-        await writer.abort();
-        return null;
-      }
-      const snapshot = await writer.finish();
+      const snapshot = await this.#write(state, taking);
+      if (snapshot === null) return null;
       const ms = Math.round(performance.now() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
+    } catch (error) {
+      // The log still holds everything, and says so itself when it has no room either.
+      if (!(error instanceof WalError) || error.code !== 'WAL_FULL') throw error;
+      this.#logger.error({ index: state.index }, `no snapshot, the log grows on: ${error.message}`);
+      return null;
     } finally {
+      taking.encoder.cancel();
       if (this.#taking === taking) this.#taking = null;
     }
+  }
+
+  /** Null when it was given up. A file that is not finished is removed. */
+  async #write(state: AppliedState, taking: Taking): Promise<SnapshotMeta | null> {
+    const writer = await this.#wal.createSnapshot(state);
+    try {
+      while (!taking.aborted) {
+        const block = taking.encoder.next(SLICE_BYTES);
+        if (block === null) return await writer.finish();
+        await writer.write(block);
+        await nextTurn();
+      }
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    await writer.abort();
+    return null;
   }
 
   /** Replaces the store's content by a snapshot on this node's disk. */

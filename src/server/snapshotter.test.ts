@@ -1,0 +1,59 @@
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { asIndex, asTerm } from '../raft/types.ts';
+import { noReply } from '../store/reply.ts';
+import { Store } from '../store/store.ts';
+import { dataCommands } from '../store/table.ts';
+import { type Wal, WalError, type WalErrorCode } from '../wal/wal.ts';
+import { Snapshotter } from './snapshotter.ts';
+
+const state = {
+  index: asIndex(1),
+  term: asTerm(1),
+  configuration: { voters: [], outgoing: [], learners: [] },
+  configurationIndex: asIndex(1),
+};
+
+/** A store with a key in it and a disk that fails with `code` when a snapshot is written. */
+function onFailingDisk(code: WalErrorCode): {
+  snapshotter: Snapshotter;
+  store: Store;
+  aborted: () => boolean;
+} {
+  const store = new Store();
+  store.beginEntry(1, 1);
+  store.execute(dataCommands.get('set')!, ['SET', 'a', '1'], noReply);
+  store.endEntry();
+  let aborted = false;
+  const writer = {
+    write: () => Promise.reject(new WalError(code, 'no')),
+    abort: () => {
+      aborted = true;
+      return Promise.resolve();
+    },
+  };
+  const wal = { createSnapshot: () => Promise.resolve(writer) } as unknown as Wal;
+  const transport = { fetchSnapshot: () => Promise.resolve() };
+  const logger = pino({ level: 'silent' });
+  const snapshotter = new Snapshotter({ store, wal, transport, logger, entries: 1, bytes: 1e9 });
+  snapshotter.applied(10);
+  return { snapshotter, store, aborted: () => aborted };
+}
+
+test('without room for a snapshot the log grows on, and the next one is tried when it is due again', async () => {
+  const { snapshotter, store, aborted } = onFailingDisk('WAL_FULL');
+  expect(snapshotter.due).toBe(true);
+  expect(await snapshotter.take(state)).toBeNull();
+  expect(aborted()).toBe(true);
+  expect(snapshotter.due).toBe(false);
+  snapshotter.applied(10);
+  expect(snapshotter.due).toBe(true);
+  // The store is free for the next one.
+  store.startSnapshot().cancel();
+});
+
+test('any other failure of the disk is not survived', async () => {
+  const { snapshotter, aborted } = onFailingDisk('WAL_IO');
+  await expect(snapshotter.take(state)).rejects.toThrow('no');
+  expect(aborted()).toBe(true);
+});
