@@ -63,7 +63,10 @@ function isDefect(error: Error): boolean {
 /** The message with its causes, and the remedy where the operating system's words don't show one. */
 export function explain(error: Error): string {
   const parts = [error.message];
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) parts.push(cause.message);
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+    const { message } = cause;
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
+  }
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const remedy = REMEDIES[code];
   return remedy === undefined ? parts.join(': ') : `${parts.join(': ')}; ${remedy}`;

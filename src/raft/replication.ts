@@ -151,7 +151,10 @@ export function onAppendReply(node: Node, role: Leader, from: NodeId, reply: App
 export function acknowledge(node: Node, role: Leader, from: NodeId, progress: Progress, match: Index): void {
   invariant(
     match <= node.log.lastIndex,
-    () => `${from} acknowledged ${match}, the leader's log ends at ${node.log.lastIndex}`,
+    () =>
+      `${from} holds entries up to ${match}, but this leader's log ends at ${node.log.lastIndex}: acknowledged writes are ` +
+      'missing from a majority. Was the data directory of a member emptied or put back from an old copy? Keep the ' +
+      `directory of ${from}: it has the writes`,
   );
   const { state } = progress;
   if (match > progress.match) {

@@ -488,6 +488,13 @@ describe('protocols', () => {
     expect(await redis.closed()).toBe('+OK\r\n$3\r\n1 2\r\n');
   });
 
+  test.each(['POST / HTTP/1.1', 'host: x'])('what a web page sends runs no command: %s', async (line) => {
+    await using redis = await client();
+    redis.send(`${line}\r\nContent-Length: 9\r\n\r\nSET a 1\r\n`);
+    expect(await redis.closed()).toBe('');
+    expect(engine.taken).toEqual([]);
+  });
+
   test('a protocol error is answered in its place, then the connection closes', async () => {
     await using redis = await client();
     engine.holding = true;

@@ -434,8 +434,7 @@ function oneOf<Text extends string>(choices: readonly Text[]): (text: string) =>
 function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : -1;
-    if (value < min || value > max)
-      throw new Refusal(`is out of range; use a whole number from ${min} to ${max}`);
+    if (value < min || value > max) throw new Refusal(`is not a whole number from ${min} to ${max}`);
     return value;
   };
 }

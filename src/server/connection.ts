@@ -305,6 +305,15 @@ export class Connection implements Client, Session {
     this.port.statistics.commands += 1;
     const command = resolve(args);
     if (typeof command === 'string') {
+      if (isHttp(args)) {
+        this.port.warn(
+          this,
+          `closed: "${args[0] ?? ''}" is HTTP; what follows may be a web page's doing, not a client's`,
+        );
+        this.#leaving = true;
+        this.destroy();
+        return;
+      }
       // EXEC ends the transaction even when it is itself at fault.
       if (this.#transaction.open && args[0]?.toLowerCase() === 'exec') this.#abort(command);
       else this.#refuse(command);
@@ -513,6 +522,12 @@ export class Connection implements Client, Session {
     this.#authenticated = value;
     this.#parser.restricted = !value;
   }
+}
+
+/** The first words of an HTTP request: a browser can be made to send commands in its body to any local port. */
+function isHttp(args: readonly string[]): boolean {
+  const name = args[0]?.toLowerCase();
+  return name === 'post' || name === 'host:';
 }
 
 /** The slot of the first key in a transaction; 0 when it has none. */

@@ -125,8 +125,9 @@ export class Requests {
     const size = sizeOf(request);
     const full =
       this.#pendingBytes > 0 && this.#pendingBytes + size > PENDING_BYTES_MAX && request.kind !== 'text';
+    const held = this.#pendingBytes;
     const taken: Request = full
-      ? { kind: 'text', client: request.client, write: (reply) => reply.error(busy(this.#pendingBytes)) }
+      ? { kind: 'text', client: request.client, write: (reply) => reply.error(busy(held)) }
       : request;
     const bytes = full ? REQUEST_OVERHEAD_BYTES : size;
     const batch = lane === 'log' ? this.#batchForWrite(bytes) : (this.#gatheringReads ??= emptyBatch());

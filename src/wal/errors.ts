@@ -40,8 +40,8 @@ export class WalError extends Error {
 /** The safe ways out of a refusal; the same for every kind of damage. */
 const REMEDIES =
   'Nothing was changed. Safe remedies: (1) copy the directory aside, then restore the damaged file from a copy of the ' +
-  'same moment, if the disk itself was at fault; (2) remove this member from the cluster, and add a new one under a ' +
-  'NEW node id with an empty data directory: it fetches everything from the leader. ' +
+  'same moment, if the disk itself was at fault; (2) keep this node stopped: the others serve on while they are a ' +
+  'majority, and their data is whole. ' +
   'Do not empty the directory under the same node id: votes and acknowledged writes would be forgotten.';
 
 /** Damage at a place in a file. `range` says which entries are concerned, in words. */

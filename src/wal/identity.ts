@@ -71,7 +71,7 @@ export async function readIdentity(
     throw new WalError(
       'WAL_FOREIGN',
       `${directory} belongs to ${field} "${String(found)}", this process is ${field} "${expected[field]}"; ` +
-        `start it as ${field} "${String(found)}", or give it another --data-dir`,
+        `${field === 'nodeId' ? `start it with --id ${String(found)}` : `start it for that ${field}`}, or give it another --data-dir`,
     );
   }
   return normalized({ ...expected, clusterId: String(page.value['clusterId']) });

@@ -29,7 +29,7 @@ const ZERO = 48;
 const OK = '+OK\r\n';
 
 /** Bytes a connection may gather in one turn by default; see {@link RespWriter.overflowed}. */
-export const OUTPUT_BYTES_MAX: number = 256 * 1024 * 1024;
+export const OUTPUT_BYTES_MAX: number = 1024 * 1024 * 1024;
 
 /** Writes replies in the protocol of one connection. */
 export class RespWriter implements ReplyWriter {
