@@ -50,7 +50,7 @@ export const clusterCommands: readonly LocalCommand[] = [
         name: 'nodes',
         arity: 2,
         summary: 'One line per node.',
-        run: (session, _args, reply) => reply.verbatim('txt', nodes(session.port)),
+        run: (session, _args, reply) => reply.verbatim('txt', nodes(session)),
       },
       {
         ...shared,
@@ -95,20 +95,39 @@ interface Reachable {
 }
 
 /** The nodes whose client address is known, the one that stands for the leader first. */
-function reachable({ engine }: PortContext, status: NodeStatus): Reachable[] {
+function reachable(session: Session, status: NodeStatus): Reachable[] {
+  const { engine } = session.port;
   const leader = engine.leaderAddress()?.id ?? null;
   const head = status.members.find(({ id, self }) => (leader === null ? self : id === leader));
   return status.members
     .flatMap((member): Reachable[] =>
       member.client === null
         ? []
-        : [{ name: nodeName(member.id), ...member.client, head: member === head, member }],
+        : [
+            {
+              ...addressOf(session, member, member.client),
+              name: nodeName(member.id),
+              head: member === head,
+              member,
+            },
+          ],
     )
     .sort((a, b) => Number(b.head) - Number(a.head));
 }
 
+/** A node that listens on every address is told by the one that this client came by. */
+function addressOf(
+  { localAddress }: Session,
+  { self }: MemberStatus,
+  client: NonNullable<MemberStatus['client']>,
+): NonNullable<MemberStatus['client']> {
+  if (!self || (client.host !== '0.0.0.0' && client.host !== '::')) return client;
+  const host = localAddress.slice(0, localAddress.lastIndexOf(':'));
+  return { host: host.replace(/^::ffff:/, ''), port: client.port };
+}
+
 function slots(session: Session, _args: readonly string[], reply: ReplyWriter): void {
-  const nodes = reachable(session.port, session.port.engine.status());
+  const nodes = reachable(session, session.port.engine.status());
   reply.array(1);
   reply.array(2 + nodes.length);
   reply.integer(0);
@@ -124,7 +143,7 @@ function slots(session: Session, _args: readonly string[], reply: ReplyWriter): 
 
 function shards(session: Session, _args: readonly string[], reply: ReplyWriter): void {
   const status = session.port.engine.status();
-  const nodes = reachable(session.port, status);
+  const nodes = reachable(session, status);
   reply.array(1);
   reply.map(2);
   reply.bulk('slots');
@@ -149,9 +168,9 @@ function shards(session: Session, _args: readonly string[], reply: ReplyWriter):
  * `<id> <host:port@peer port> <flags> <master> <ping> <pong> <epoch> <link> <slots>`. There are no pings; the epoch
  * is the term.
  */
-function nodes(port: PortContext): string {
-  const status = port.engine.status();
-  const all = reachable(port, status);
+function nodes(session: Session): string {
+  const status = session.port.engine.status();
+  const all = reachable(session, status);
   const head = all.find((node) => node.head);
   return all
     .map((node) => {

@@ -278,6 +278,14 @@ describe('CLUSTER and ROLE', () => {
     expect(await ask('ROLE')).toEqual(['slave', '', 0, 'connect', 8]);
   });
 
+  test('a node that listens on every address names the one that the client came by', async () => {
+    for (const host of ['0.0.0.0', '::']) {
+      engine.host = host;
+      expect(await ask('CLUSTER', 'SLOTS')).toMatchObject([[0, 16383, ['127.0.0.1', 7001, N1, []], {}]]);
+      expect(await ask('CLUSTER', 'NODES')).toContain(`${N1} 127.0.0.1:7001@`);
+    }
+  });
+
   test('ROLE says who leads', async () => {
     expect(await ask('ROLE')).toEqual(['master', 8, [['127.0.0.1', '7002', '8']]]);
     engine.depose(OTHER);

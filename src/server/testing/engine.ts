@@ -10,6 +10,8 @@ export const OTHER: NodeAddress = { id: asNodeId('n2'), host: '127.0.0.1', port:
 
 export class FakeEngine implements Engine {
   readonly store: Store = new Store();
+  /** What this node says is its own address. */
+  host: string = SELF.host;
   leading = true;
   leader: NodeAddress | null = SELF;
   /** While true, requests are taken and nothing is answered until `settle`. */
@@ -94,9 +96,9 @@ export class FakeEngine implements Engine {
       commitIndex: 8,
       appliedIndex: 8,
       snapshotIndex: 0,
-      members: [SELF, OTHER].map(({ id, host, port }) => ({
+      members: [{ ...SELF, host: this.host }, OTHER].map(({ id, host, port }) => ({
         id,
-        url: `http://${host}:${port + 1000}`,
+        url: `http://127.0.0.1:${port + 1000}`,
         client: { host, port },
         role: id === this.leader?.id ? 'leader' : follower,
         self: id === SELF.id,
