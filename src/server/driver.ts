@@ -236,21 +236,26 @@ export class Driver implements Engine {
     };
   }
 
-  #memberStatus({ id, url }: Member): MemberStatus {
+  #memberStatus(member: Member): MemberStatus {
+    const { id } = member;
     const { role, leader, log } = this.#node;
     const self = id === this.#options.id;
-    const learner = log.configuration.learners.some((member) => member.id === id);
+    const learner = log.configuration.learners.some((other) => other.id === id);
     const progress = role.name === 'leader' ? role.progress.get(id) : undefined;
     const ownMatch = role.name === 'leader' && self ? this.#node.durableIndex : null;
     return {
       id,
-      url: this.#options.urls.get(id) ?? url,
+      url: this.#urlOf(member),
       client: this.#addressOf(id),
       role: id === leader ? 'leader' : learner ? 'learner' : leader === null ? 'unknown' : 'follower',
       self,
       connected: self || this.#transport.connected(id),
       match: progress?.match ?? ownMatch,
     };
+  }
+
+  #urlOf({ id, url }: Member): string {
+    return this.#options.urls.get(id) ?? url;
   }
 
   #addressOf(id: NodeId): { readonly host: string; readonly port: number } | null {
@@ -331,9 +336,9 @@ export class Driver implements Engine {
   }
 
   #setPeers(configuration: Configuration): void {
-    const { id, urls } = this.#options;
+    const { id } = this.#options;
     const peers = membersOf(configuration).filter((member) => member.id !== id);
-    this.#transport.setPeers(peers.map((peer) => ({ id: peer.id, url: urls.get(peer.id) ?? peer.url })));
+    this.#transport.setPeers(peers.map((peer) => ({ id: peer.id, url: this.#urlOf(peer) })));
   }
 
   /* ---- disk --------------------------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * A node, assembled: the directory is opened and recovered, the state machine stands at the newest snapshot, the
  * ports listen, and only then does the node take part.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { type Logger, pino } from 'pino';
@@ -25,6 +25,7 @@ import { systemClock } from './clock.ts';
 import { type Config, ConfigError, type HostPort } from './config.ts';
 import { Driver } from './driver.ts';
 import { addRoutes } from './http.ts';
+import { restoreStore } from './snapshotter.ts';
 
 /** The one replicated log of this release. */
 const GROUP = asGroupId('main');
@@ -36,6 +37,9 @@ const LINK_HEARTBEAT_MS = 500;
  * Some client libraries take seconds to find it when the connection closes instead.
  */
 const REDIRECT_MS = 200;
+
+/** How many different lives the core's generator can lead: 32 bits. */
+const SEEDS = 0x1_0000_0000;
 
 /** A node that is up. */
 export interface RunningServer {
@@ -83,7 +87,7 @@ async function startNode(
 ): Promise<RunningServer> {
   checkPeers(config, recovered);
   const store = new Store();
-  await restore(store, wal, recovered);
+  if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot);
 
   let clientAddress: HostPort = config.announce ?? { host: config.host, port: config.port };
   const transport = new Transport({
@@ -113,7 +117,7 @@ async function startNode(
       snapshotEntries: config.snapshotEntries,
       snapshotBytes: config.snapshotBytes,
       fsync: config.fsync,
-      seed: createHash('sha256').update(randomUUID()).digest().readInt32LE(0),
+      seed: randomInt(SEEDS),
       clientAddress: () => clientAddress,
       urls: new Map(config.peers.map(({ id, url }) => [id, url])),
       onFatal,
@@ -210,16 +214,4 @@ function checkPeers(config: Config, recovered: Recovered): void {
 
 function ids(members: readonly Member[]): NodeId[] {
   return members.map(({ id }) => id).sort();
-}
-
-async function restore(store: Store, wal: Wal, recovered: Recovered): Promise<void> {
-  if (recovered.snapshot === null) return;
-  const decoder = store.beginRestore();
-  const reader = await wal.openSnapshot(recovered.snapshot);
-  try {
-    for await (const block of reader) decoder.push(block);
-  } finally {
-    await reader.close();
-  }
-  decoder.finish();
 }

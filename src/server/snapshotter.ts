@@ -118,17 +118,7 @@ export class Snapshotter {
   /** Replaces the store's content by a snapshot on this node's disk. */
   async restore(snapshot: SnapshotMeta): Promise<void> {
     this.#abortTaking();
-    const decoder = this.#store.beginRestore();
-    const reader = await this.#wal.openSnapshot(snapshot);
-    try {
-      for await (const block of reader) {
-        decoder.push(block);
-        await nextTurn();
-      }
-    } finally {
-      await reader.close();
-    }
-    decoder.finish();
+    await restoreStore(this.#store, this.#wal, snapshot);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
     this.#logger.info(
@@ -172,6 +162,21 @@ export class Snapshotter {
     this.#taking.encoder.cancel();
     this.#taking = null;
   }
+}
+
+/** Replaces the store's content by a snapshot on this node's disk, block by block. */
+export async function restoreStore(store: Store, wal: Wal, snapshot: SnapshotMeta): Promise<void> {
+  const decoder = store.beginRestore();
+  const reader = await wal.openSnapshot(snapshot);
+  try {
+    for await (const block of reader) {
+      decoder.push(block);
+      await nextTurn();
+    }
+  } finally {
+    await reader.close();
+  }
+  decoder.finish();
 }
 
 function nextTurn(): Promise<void> {
