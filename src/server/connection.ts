@@ -20,7 +20,7 @@ import { type Call, type DataCommand, keysOf, type Watch } from '../store/comman
 import type { ReplyWriter } from '../store/reply.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
 import type { Client, Lane, Request } from './engine.ts';
-import { clusterDown, ERRORS, errorText, moved } from './errors.ts';
+import { ERRORS, errorText, redirection } from './errors.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
 import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
@@ -450,11 +450,7 @@ export class Connection implements Client, Session {
 
   /** Where to go with a request for `slot`, from a node that does not lead. */
   #redirection(slot: number): string {
-    const { engine } = this.port;
-    const leader = engine.leaderAddress();
-    // A node that is stopping may still be known as the leader, to itself.
-    const elsewhere = leader !== null && leader.id !== this.port.nodeId;
-    return elsewhere ? moved(slot, leader) : clusterDown();
+    return redirection(slot, this.port.engine.leaderAddress(), this.port.nodeId);
   }
 
   /* ---- answers ------------------------------------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Clock } from './clock.ts';
 import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
+import { redirection } from './errors.ts';
 import { Requests } from './requests.ts';
 import { Snapshotter } from './snapshotter.ts';
 
@@ -100,9 +101,9 @@ export class Driver implements Engine {
       proposer: {
         isLeading: () => this.leading,
         isDiskBusy: () => this.#diskBusy,
-        otherLeader: () => this.#otherLeader(),
-        propose: (id, payload) => this.#step({ type: 'propose', id, payload }),
-        read: (id) => this.#step({ type: 'read', id }),
+        redirection: (slot) => redirection(slot, this.leaderAddress(), id),
+        propose: (batch, payload) => this.#step({ type: 'propose', id: batch, payload }),
+        read: (batch) => this.#step({ type: 'read', id: batch }),
       },
     });
     this.#snapshotter = new Snapshotter({
@@ -198,12 +199,6 @@ export class Driver implements Engine {
     const { leader } = this.#node;
     const address = leader === null ? null : this.#addressOf(leader);
     return leader === null || address === null ? null : { id: leader, ...address };
-  }
-
-  /** Where to send a client away to: never to this node itself, which may lead but is handing over. */
-  #otherLeader(): NodeAddress | null {
-    const leader = this.leaderAddress();
-    return leader?.id === this.#options.id ? null : leader;
   }
 
   replicasAt(index: number): number {

@@ -5,10 +5,11 @@ import {
   ERRORS,
   moved,
   outcomeUnknown,
+  redirection,
   unknownCommand,
   unknownSubcommand,
 } from './errors.ts';
-import { OTHER } from './testing/engine.ts';
+import { OTHER, SELF } from './testing/engine.ts';
 
 test('every error says what to do, and only an unknown outcome must not be retried', () => {
   for (const { code, message, hint, retryable } of Object.values(ERRORS)) {
@@ -21,6 +22,9 @@ test('every error says what to do, and only an unknown outcome must not be retri
 
 test('blanks are filled in', () => {
   expect(moved(12_182, OTHER)).toBe('MOVED 12182 127.0.0.1:7002');
+  expect(redirection(7, OTHER, SELF.id)).toBe('MOVED 7 127.0.0.1:7002');
+  expect(redirection(7, SELF, SELF.id)).toBe(clusterDown());
+  expect(redirection(7, null, SELF.id)).toBe(clusterDown());
   expect(clusterDown()).toBe('CLUSTERDOWN The cluster is down: no leader known');
   expect(busy(42)).toMatch(/^BUSY 42 bytes /);
   expect(outcomeUnknown()).toMatch(/^UNKNOWN /);

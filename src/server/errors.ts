@@ -3,6 +3,7 @@
  * table. `retryable` is the promise behind the code: the request was not and will not be applied, so sending it again
  * can't apply it twice. Only `UNKNOWN` can't promise that.
  */
+import type { NodeId } from '../raft/types.ts';
 import type { NodeAddress } from './engine.ts';
 
 export interface ErrorReply {
@@ -105,6 +106,14 @@ export function moved(slot: number, leader: NodeAddress): string {
 
 export function clusterDown(): string {
   return errorText(ERRORS.clusterDown);
+}
+
+/**
+ * Where to go with a request for `slot`, from the node `self`, which does not take it. A node that is stopping or
+ * handing over may still be known as the leader, to itself: it never sends a client to itself.
+ */
+export function redirection(slot: number, leader: NodeAddress | null, self: NodeId): string {
+  return leader === null || leader.id === self ? clusterDown() : moved(slot, leader);
 }
 
 /** `pendingBytes`: what the node holds already. */

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { asIndex, asTerm, type Entry, EntryType, type Rejection } from '../raft/types.ts';
+import { asIndex, asNodeId, asTerm, type Entry, EntryType, type Rejection } from '../raft/types.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
 import type { Client, NodeAddress, Request } from './engine.ts';
+import { redirection } from './errors.ts';
 import { PENDING_BYTES_MAX, Requests } from './requests.ts';
 
 /** A client that writes down what it is told. */
@@ -61,7 +62,7 @@ beforeEach(() => {
   const proposer = {
     isLeading: () => leading,
     isDiskBusy: () => diskBusy,
-    otherLeader: () => leader,
+    redirection: (slot: number) => redirection(slot, leader, asNodeId('n1')),
     propose: (id: number, payload: Uint8Array) => {
       proposals.push({ id, payload });
       const reason = leading ? rejection : 'notLeader';

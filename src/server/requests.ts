@@ -24,8 +24,8 @@ import { BatchEncoder } from '../store/batch.ts';
 import { keysOf } from '../store/command.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
-import type { Client, Lane, NodeAddress, Request } from './engine.ts';
-import { busy, clusterDown, moved, outcomeUnknown } from './errors.ts';
+import type { Client, Lane, Request } from './engine.ts';
+import { busy, outcomeUnknown } from './errors.ts';
 import { keySlot } from './slot.ts';
 
 /** Bytes of requests taken and not answered; beyond it new ones are turned away with -BUSY. */
@@ -70,8 +70,8 @@ export interface Proposer {
   isLeading(): boolean;
   /** Whether a write of this node's log is under way; the next batch gathers until it is done. */
   isDiskBusy(): boolean;
-  /** Another node that leads, where one is known. */
-  otherLeader(): NodeAddress | null;
+  /** The error that sends a client with a request for `slot` away. */
+  redirection(slot: number): string;
   /** Answered by {@link Requests.proposed} or {@link Requests.rejected}, within this call. */
   propose(id: number, payload: Uint8Array): void;
   /** Answered by {@link Requests.readsReady} or {@link Requests.readsFailed}. */
@@ -409,10 +409,9 @@ export class Requests {
       request.write(request.client.reply);
       return;
     }
-    const leader = this.#proposer.otherLeader();
     const key = keysRead(request)[0];
     const slot = key === undefined ? 0 : keySlot(key);
-    request.client.reply.error(leader === null ? clusterDown() : moved(slot, leader));
+    request.client.reply.error(this.#proposer.redirection(slot));
   }
 
   #answer(batch: Batch, write: (request: Request) => void): void {
