@@ -22,7 +22,7 @@ import { Transport } from '../src/transport/transport.ts';
 
 const [near, far] = [asNodeId('near'), asNodeId('far')];
 const term = asTerm(1);
-const heartbeat: Message = { type: 'heartbeat', term, commit: asIndex(1), round: 1 };
+const heartbeat: Message = { type: 'heartbeat', term, commit: asIndex(1), match: asIndex(1), round: 1 };
 const WARM_UP_MS = 500;
 
 interface Running {
@@ -58,7 +58,7 @@ async function start(id: typeof near): Promise<Running> {
 /** The other process: answers heartbeats and appends, tells its address, dies when killed. */
 async function runFar(nearUrl: string): Promise<void> {
   const node = await start(far);
-  node.transport.setPeers([{ id: near, url: nearUrl }]);
+  node.transport.setPeers([{ id: near, url: nearUrl, incarnation: '1' }]);
   const round: Message = { type: 'heartbeatReply', term, round: 1 };
   const appended: Message = { type: 'appendReply', term, result: { ok: true, match: asIndex(1) } };
   node.onMessage = ({ type }) => node.transport.send(near, type === 'append' ? appended : round);
@@ -104,7 +104,7 @@ async function runNear(seconds: number): Promise<void> {
   const node = await start(near);
   const child: ChildProcess = fork(import.meta.filename, ['--far', node.url]);
   const [url] = (await once(child, 'message')) as [string];
-  node.transport.setPeers([{ id: far, url }]);
+  node.transport.setPeers([{ id: far, url, incarnation: '1' }]);
   while (!node.transport.connected(far)) await new Promise((resolve) => setTimeout(resolve, 5));
 
   const cases: readonly (readonly [string, Message])[] = [

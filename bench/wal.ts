@@ -61,7 +61,7 @@ async function log(directory: string, size: number, fsync: FsyncMode): Promise<R
     directory: join(directory, `log-${size}-${fsync}`),
     fsync,
     identity: { clusterId: 'bench', nodeId: 'n1', group: 'main' },
-    bootstrap: { hardState: { term: asTerm(1), vote: null }, entries: [] },
+    bootstrap: { hardState: { term: asTerm(1), vote: null, recovering: false }, entries: [] },
   });
   const payload = Buffer.alloc(size, 1);
   const result = await measure(() => {

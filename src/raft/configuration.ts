@@ -1,7 +1,7 @@
 /**
  * Configurations and their quorums (thesis 4.3), and their one encoding for log entries, snapshots and messages.
  */
-import { type Configuration, type Member, type NodeId, InvariantError } from './types.ts';
+import { type Configuration, type Learner, type Member, type NodeId, InvariantError } from './types.ts';
 
 const FORMAT = 1;
 const ID = /^[A-Za-z0-9_.-]{1,64}$/;
@@ -13,14 +13,20 @@ export function isValidId(id: string): boolean {
 
 /** JSON in UTF-8 with a format number: rare, small, and readable in a hex dump. */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
-  const { voters, outgoing, learners } = configuration;
-  const member = ({ id, url }: Member): Member => ({ id, url });
+  const { voters, outgoing, learners, removed } = configuration;
+  const member = ({ id, url, incarnation }: Member): Member => ({ id, url, incarnation });
+  const learner = (one: Learner): Learner => ({
+    ...member(one),
+    promote: one.promote,
+    replaces: one.replaces,
+  });
   return new TextEncoder().encode(
     JSON.stringify({
       format: FORMAT,
       voters: voters.map(member),
       outgoing: outgoing.map(member),
-      learners: learners.map(member),
+      learners: learners.map(learner),
+      removed,
     }),
   );
 }
@@ -38,19 +44,45 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   if (fields['format'] !== FORMAT) {
     throw new Error(`configuration has format ${String(fields['format'])}, this version reads ${FORMAT}`);
   }
-  const list = (name: string): Member[] => {
-    const members = fields[name];
-    if (!Array.isArray(members)) throw new Error(`configuration.${name} is not an array`);
-    return members.map((member: unknown) => {
-      const { id, url } = (member ?? {}) as Record<string, unknown>;
-      if (typeof id !== 'string' || !isValidId(id))
-        throw new Error(`configuration.${name} has a bad node id`);
-      if (typeof url !== 'string') throw new Error(`configuration.${name} has a node without url`);
-      return { id: id as NodeId, url };
-    });
+  const list = <T>(name: string, decode: (value: unknown, name: string) => T): T[] => {
+    const values = fields[name];
+    if (!Array.isArray(values)) throw new Error(`configuration.${name} is not an array`);
+    return values.map((value: unknown) => decode(value, name));
   };
-  return { voters: list('voters'), outgoing: list('outgoing'), learners: list('learners') };
+  return {
+    voters: list('voters', decodeMember),
+    outgoing: list('outgoing', decodeMember),
+    learners: list('learners', decodeLearner),
+    removed: list('removed', decodeId),
+  };
 }
+
+function decodeId(value: unknown, name: string): NodeId {
+  if (typeof value !== 'string' || !isValidId(value))
+    throw new Error(`configuration.${name} has a bad node id`);
+  return value as NodeId;
+}
+
+function decodeMember(value: unknown, name: string): Member {
+  const { id, url, incarnation } = (value ?? {}) as Record<string, unknown>;
+  if (typeof url !== 'string') throw new Error(`configuration.${name} has a node without url`);
+  if (typeof incarnation !== 'string')
+    throw new Error(`configuration.${name} has a node without incarnation`);
+  return { id: decodeId(id, name), url, incarnation };
+}
+
+function decodeLearner(value: unknown, name: string): Learner {
+  const { promote, replaces } = (value ?? {}) as Record<string, unknown>;
+  if (typeof promote !== 'boolean') throw new Error(`configuration.${name} does not say whether to promote`);
+  return {
+    ...decodeMember(value, name),
+    promote,
+    replaces: replaces === null ? null : decodeId(replaces, name),
+  };
+}
+
+/** The configuration of a node that joins, before it has heard from the leader: nobody. */
+export const NOBODY: Configuration = { voters: [], outgoing: [], learners: [], removed: [] };
 
 /** Every member once, voters first, in the order of the configuration. */
 export function membersOf(configuration: Configuration): Member[] {
@@ -67,6 +99,18 @@ export function isVoter(configuration: Configuration, id: NodeId): boolean {
 
 export function isMember(configuration: Configuration, id: NodeId): boolean {
   return isVoter(configuration, id) || has(configuration.learners, id);
+}
+
+/**
+ * What a node that calls itself `id` with the data directory `incarnation` is to this configuration. An `impostor` has a
+ * member's id and another directory: its votes and acknowledgements are forgotten, so it must not take part.
+ */
+export type Standing = 'member' | 'impostor' | 'removed' | 'stranger';
+
+export function standingOf(configuration: Configuration, id: NodeId, incarnation: string): Standing {
+  const member = membersOf(configuration).find((one) => one.id === id);
+  if (member !== undefined) return member.incarnation === incarnation ? 'member' : 'impostor';
+  return configuration.removed.includes(id) ? 'removed' : 'stranger';
 }
 
 function has(members: readonly Member[], id: NodeId): boolean {

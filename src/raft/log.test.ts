@@ -3,13 +3,21 @@ import { encodeConfiguration } from './configuration.ts';
 import { conflictHint, isUpToDate, Log } from './log.ts';
 import { asIndex, asNodeId, asTerm, type Configuration, EntryType, type SnapshotMeta } from './types.ts';
 
-const one: Configuration = { voters: [{ id: asNodeId('a'), url: 'http://a' }], outgoing: [], learners: [] };
-const two: Configuration = { ...one, learners: [{ id: asNodeId('b'), url: 'http://b' }] };
+const one: Configuration = {
+  voters: [{ id: asNodeId('a'), url: 'http://a', incarnation: '1' }],
+  outgoing: [],
+  learners: [],
+  removed: [],
+};
+const two: Configuration = {
+  ...one,
+  learners: [{ id: asNodeId('b'), url: 'http://b', incarnation: '2', promote: false, replaces: null }],
+};
 
 /** A log whose entry at place i + 1 has the i-th term. */
 function logOf(...terms: number[]): Log {
   const log = new Log({
-    hardState: { term: asTerm(9), vote: null },
+    hardState: { term: asTerm(9), vote: null, recovering: false },
     snapshot: null,
     firstIndex: asIndex(1),
     lastIndex: asIndex(0),

@@ -57,7 +57,7 @@ test('a granted vote leaves with the write that makes it durable, and only one c
   trio.isolate('c');
   trio.message('a', 'c', request);
   const persist = trio.reported('c', 'persist').at(-1);
-  expect(persist?.hardState).toEqual({ term: 2, vote: 'a' });
+  expect(persist?.hardState).toEqual({ term: 2, vote: 'a', recovering: false });
   expect(persist?.replies).toEqual([{ to: 'a', message: { type: 'voteReply', term: 2, granted: true } }]);
   trio.message('b', 'c', request);
   expect(trio.reported('c', 'send').at(-1)?.message).toEqual({ type: 'voteReply', term: 2, granted: false });

@@ -123,6 +123,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     now,
     term: hardState.term,
     vote: hardState.vote,
+    recovering: hardState.recovering,
     durableHardState: hardState,
     role: { name: 'follower' },
     leader: null,
@@ -211,6 +212,14 @@ function dispatch(node: Node, event: Event): void {
       break;
     case 'unreachable':
       if (node.role.name === 'leader') onUnreachable(node.role, event.peer);
+      break;
+    case 'changeMembership':
+      node.effects.push({
+        type: 'membershipRejected',
+        id: event.id,
+        reason: 'notLeader',
+        message: `${node.id} does not lead`,
+      });
       break;
     case 'transfer':
       startTransfer(node, event.to);
@@ -310,6 +319,9 @@ function handle(node: Node, from: NodeId, message: Exclude<Message, { type: 'pre
     case 'readIndexReply':
       onReadIndexReply(node, message);
       break;
+    case 'recoveryRequest':
+    case 'recoveryReply':
+      break;
   }
 }
 
@@ -351,6 +363,8 @@ function answerEarlierTerm(node: Node, from: NodeId, message: Message): void {
     case 'installSnapshotReply':
     case 'timeoutNow':
     case 'readIndexReply':
+    case 'recoveryRequest':
+    case 'recoveryReply':
       break;
   }
 }
@@ -406,7 +420,7 @@ function flushPersist(node: Node): void {
     entries.push(entry);
     bytes += entryBytes(entry);
   }
-  const hardState = { term: node.term, vote: node.vote };
+  const hardState = { term: node.term, vote: node.vote, recovering: node.recovering };
   persist.sequence += 1;
   const { sequence, snapshot } = persist;
   persist.inFlight = { sequence, through: log.lastIndex, hardState, snapshot, since: node.now, bytes };

@@ -36,7 +36,7 @@ export function broadcastHeartbeats(node: Node, role: Leader): void {
   const { round } = role.reads;
   for (const [id, { match }] of role.progress) {
     const commit = match < node.commitIndex ? match : node.commitIndex;
-    send(node, id, { type: 'heartbeat', term: node.term, commit, round });
+    send(node, id, { type: 'heartbeat', term: node.term, commit, match, round });
   }
 }
 

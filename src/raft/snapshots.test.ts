@@ -105,7 +105,13 @@ test('a write of the old log that ends after a snapshot has replaced it counts f
   const trio = new Trio();
   trio.isolate('c');
   trio.slowDisks.add(asNodeId('c'));
-  trio.message('a', 'c', { type: 'heartbeat', term: asTerm(2), commit: asIndex(0), round: 0 });
+  trio.message('a', 'c', {
+    type: 'heartbeat',
+    term: asTerm(2),
+    commit: asIndex(0),
+    match: asIndex(0),
+    round: 0,
+  });
   trio.releaseOne('c');
   const entries = Array.from({ length: 30 }, (_, at) => ({
     index: asIndex(2 + at),

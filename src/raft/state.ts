@@ -163,6 +163,8 @@ export interface Node {
   now: number;
   term: Term;
   vote: NodeId | null;
+  /** See {@link HardState}. */
+  recovering: boolean;
   /** Term and vote as the disk has them. */
   durableHardState: HardState;
   role: Role;

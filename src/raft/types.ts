@@ -47,29 +47,59 @@ export interface Entry {
   readonly payload: Uint8Array;
 }
 
-/** A node as the configuration names it. */
-export interface Member {
+/** A node and where its peers reach it. */
+export interface MemberAddress {
   readonly id: NodeId;
-  /** Where its peers reach it, for example `http://127.0.0.1:7001`. */
+  /** For example `http://127.0.0.1:7001`. */
   readonly url: string;
+}
+
+/** A node as the configuration names it. */
+export interface Member extends MemberAddress {
+  /** The random name of its data directory: an emptied directory under the same id is another one. 16 hex digits. */
+  readonly incarnation: string;
+}
+
+/** A member that receives the log and has no vote. */
+export interface Learner extends Member {
+  /** The leader makes it a voter as soon as it has caught up. */
+  readonly promote: boolean;
+  /** The voter that leaves in the same change in which this one becomes a voter. */
+  readonly replaces: NodeId | null;
 }
 
 /**
  * Who takes part. `outgoing` is empty except while a joint-consensus change is under way (thesis 4.3), when a
  * quorum needs a majority of `voters` and a majority of `outgoing`. A configuration is in force from the moment
- * its entry is appended.
+ * its entry is appended. A node that joins begins without any: no voters, no quorum, and it never campaigns.
  */
 export interface Configuration {
   readonly voters: readonly Member[];
   readonly outgoing: readonly Member[];
-  readonly learners: readonly Member[];
+  readonly learners: readonly Learner[];
+  /** Ids of former members, oldest first. They are never used again. */
+  readonly removed: readonly NodeId[];
 }
+
+/** A change of who takes part, as an operator asks for it. */
+export type MembershipChange =
+  /** A new node, which gets the log; with `promote` it becomes a voter by itself. Repeating it changes nothing. */
+  | { readonly type: 'addLearner'; readonly learner: Learner }
+  /** A learner becomes a voter once it has caught up; `replaces` leaves in the same change. */
+  | { readonly type: 'promote'; readonly id: NodeId; readonly replaces: NodeId | null }
+  | { readonly type: 'remove'; readonly id: NodeId }
+  | { readonly type: 'setUrl'; readonly id: NodeId; readonly url: string };
 
 /** What must be on disk before any reply that depends on it. */
 export interface HardState {
   readonly term: Term;
   /** The candidate voted for in `term`, if any. */
   readonly vote: NodeId | null;
+  /**
+   * The log may lack entries that this node once acknowledged. Until it has everything that the leader had when asked,
+   * it grants no vote and does not campaign.
+   */
+  readonly recovering: boolean;
 }
 
 /** Identifies a snapshot and says what it covers; the bytes themselves never pass through the core. */
@@ -151,6 +181,8 @@ export interface Heartbeat extends MessageBase {
   readonly type: 'heartbeat';
   /** Never beyond what the receiver is known to have. */
   readonly commit: Index;
+  /** What the leader knows to be durable on the receiver. A receiver whose log ends before it has lost entries. */
+  readonly match: Index;
   /** The newest read round; a reply with this number confirms every round up to it. */
   readonly round: number;
 }
@@ -189,6 +221,18 @@ export interface ReadIndexReply extends MessageBase {
   readonly index: Index | null;
 }
 
+/** A recovering follower asks what it has to have before it may vote again. The leader forgets what it knew of it. */
+export interface RecoveryRequest extends MessageBase {
+  readonly type: 'recoveryRequest';
+  readonly id: number;
+}
+export interface RecoveryReply extends MessageBase {
+  readonly type: 'recoveryReply';
+  readonly id: number;
+  /** The leader's last index when it was asked; `null` where the receiver does not lead. */
+  readonly index: Index | null;
+}
+
 export type Message =
   | PreVoteRequest
   | PreVoteReply
@@ -202,7 +246,9 @@ export type Message =
   | InstallSnapshotReply
   | TimeoutNow
   | ReadIndexRequest
-  | ReadIndexReply;
+  | ReadIndexReply
+  | RecoveryRequest
+  | RecoveryReply;
 
 /** A message and who is to get it. */
 export interface Outbound {
@@ -221,7 +267,8 @@ interface EventBase {
 /**
  * Everything that can happen to a node.
  *
- * - `tick`: time has passed; expected several times per heartbeat interval.
+ * - `tick`: time has passed; expected several times per heartbeat interval. `diskLow`: space is running out, so a leader
+ *   turns proposals away.
  * - `message`: a peer said something.
  * - `persisted`: the disk work of the `persist` effect with this sequence number is durable.
  * - `propose`: append this batch; answered by `proposed` or `rejected` with the same id.
@@ -232,12 +279,13 @@ interface EventBase {
  * - `snapshotRestored`: the state machine now stands at the snapshot's index.
  * - `peerDown`: the peer's streams are closed and a new connection was refused: its process is gone.
  * - `unreachable`: a message to the peer was dropped.
+ * - `changeMembership`: answered by `membershipChanged` or `membershipRejected` with the same id.
  * - `transfer`: hand leadership to `to`, or to the best follower; `transferEnded` answers it.
  * - `campaign`: start an election now (a lone node at start).
  */
 export type Event = EventBase &
   (
-    | { readonly type: 'tick' }
+    | { readonly type: 'tick'; readonly diskLow: boolean }
     | { readonly type: 'message'; readonly from: NodeId; readonly message: Message }
     | { readonly type: 'persisted'; readonly sequence: number }
     | { readonly type: 'propose'; readonly id: number; readonly payload: Uint8Array }
@@ -249,6 +297,7 @@ export type Event = EventBase &
     | { readonly type: 'snapshotRestored'; readonly index: Index }
     | { readonly type: 'peerDown'; readonly peer: NodeId }
     | { readonly type: 'unreachable'; readonly peer: NodeId }
+    | { readonly type: 'changeMembership'; readonly id: number; readonly change: MembershipChange }
     | { readonly type: 'transfer'; readonly to: NodeId | null }
     | { readonly type: 'campaign' }
   );
@@ -256,7 +305,14 @@ export type Event = EventBase &
 export type RoleName = 'follower' | 'preCandidate' | 'candidate' | 'leader';
 
 /** Why a proposal or a read was turned away; nothing was appended. */
-export type Rejection = 'notLeader' | 'transferring' | 'busy';
+export type Rejection = 'notLeader' | 'transferring' | 'busy' | 'diskFull';
+
+/**
+ * Why a change of membership was turned away. `notReady`: this term's first entry is not committed yet; `pending`: another
+ * change is under way; `unsafe`: the new voters would have no live majority; `invalid`: it can never be done. `unknown`:
+ * leadership was lost after the change was begun, and the next leader may finish it.
+ */
+export type MembershipRejection = 'notLeader' | 'notReady' | 'pending' | 'unsafe' | 'invalid' | 'unknown';
 
 /** Disk work. At most one is in flight; the next is handed out after its `persisted` event. */
 export interface Persist {
@@ -313,6 +369,15 @@ export type Effect =
   | { readonly type: 'readReady'; readonly ids: readonly number[] }
   | { readonly type: 'readFailed'; readonly ids: readonly number[]; readonly reason: Rejection }
   | { readonly type: 'configuration'; readonly configuration: Configuration }
+  /** The last configuration of the change is committed. */
+  | { readonly type: 'membershipChanged'; readonly id: number; readonly configuration: Configuration }
+  | {
+      readonly type: 'membershipRejected';
+      readonly id: number;
+      readonly reason: MembershipRejection;
+      /** What is wrong and what to do, in words. */
+      readonly message: string;
+    }
   | {
       readonly type: 'leadership';
       readonly role: RoleName;
@@ -331,7 +396,7 @@ export interface Recovered {
   /** The entry before `firstIndex`: where the log was compacted to. 0 and 0 for a fresh log. */
   readonly compacted: { readonly index: Index; readonly term: Term };
   readonly termRuns: readonly TermRun[];
-  /** All configuration entries on disk, oldest first. */
+  /** All configuration entries on disk, oldest first. None of them and no snapshot: a node that joins. */
   readonly configurations: readonly { readonly index: Index; readonly configuration: Configuration }[];
   /** The highest commit index found; a hint, at most `lastIndex`. */
   readonly commit: Index;

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 
 import { isValidId } from '../raft/configuration.ts';
-import { type Member, type NodeId, asNodeId } from '../raft/types.ts';
+import { type MemberAddress, type NodeId, asNodeId } from '../raft/types.ts';
 
 /** What a node is told before it starts. Made by {@link readConfig}, which has checked all of it. */
 export interface Config {
@@ -23,7 +23,7 @@ export interface Config {
   readonly host: string;
   readonly dataDir: string;
   /** Every voter of the cluster, this node included; a node alone is a cluster of one. */
-  readonly peers: readonly Member[];
+  readonly peers: readonly MemberAddress[];
   /** Where clients are sent when this node leads; `null`: the address that the client port is bound to. */
   readonly announce: HostPort | null;
   readonly fsync: 'always' | 'interval' | 'never';
@@ -363,7 +363,7 @@ function readHostPort(text: string): HostPort {
   return { host, port };
 }
 
-function readPeers(text: string): Member[] {
+function readPeers(text: string): MemberAddress[] {
   const peers = text.split(',').map(readPeer);
   if (peers.length > PEERS_MAX) {
     throw new Refusal(
@@ -382,7 +382,7 @@ function readPeers(text: string): Member[] {
   return peers;
 }
 
-function readPeer(text: string): Member {
+function readPeer(text: string): MemberAddress {
   const form = 'use id=url for every node, for example n1=http://10.0.0.1:7380,n2=http://10.0.0.2:7380';
   const at = text.indexOf('=');
   const id = text.slice(0, Math.max(0, at)).trim();
@@ -463,7 +463,7 @@ function sizeText(bytes: number): string {
 
 /* ------------------------------------------------------------------------------------------- settings together */
 
-function defaultHttpPort(id: NodeId, port: number, peers: readonly Member[] | null): number {
+function defaultHttpPort(id: NodeId, port: number, peers: readonly MemberAddress[] | null): number {
   const own = peers?.find((peer) => peer.id === id);
   // A URL without a port means port 80.
   if (own !== undefined) return Number(new URL(own.url).port || 80);

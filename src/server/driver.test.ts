@@ -14,6 +14,7 @@ import { BatchEncoder } from '../store/batch.ts';
 import { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
+import { systemClock } from './clock.ts';
 import { Driver } from './driver.ts';
 
 /** A log in memory whose writes are answered by hand. */
@@ -45,7 +46,12 @@ class HeldLog {
 
 const id = asNodeId('n1');
 const term = asTerm(1);
-const configuration = { voters: [{ id, url: 'http://n1' }], outgoing: [], learners: [] };
+const configuration = {
+  voters: [{ id, url: 'http://n1', incarnation: '1' }],
+  outgoing: [],
+  learners: [],
+  removed: [],
+};
 
 let log: HeldLog;
 let store: Store;
@@ -70,7 +76,7 @@ beforeEach(() => {
 /** A node alone, as it comes up from its log. */
 function open(): Driver {
   const recovered: Recovered = {
-    hardState: { term, vote: null },
+    hardState: { term, vote: null, recovering: false },
     snapshot: null,
     firstIndex: asIndex(1),
     lastIndex: asIndex(2),
@@ -87,7 +93,7 @@ function open(): Driver {
       recovered,
       wal: log as unknown as Wal,
       store,
-      clock: { monotonic: () => performance.now(), wall: () => 2000 },
+      clock: { ...systemClock, wall: () => 2000 },
       logger: pino({ level: 'silent' }),
       heartbeatMs: 100,
       snapshotEntries: 1000,

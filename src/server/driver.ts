@@ -50,6 +50,9 @@ export const ELECTION_HEARTBEATS = 10;
 
 type Plain<T> = T extends unknown ? Omit<T, 'now'> : never;
 
+/** What the driver needs of the transport; see there. */
+export type Peers = Pick<Transport, 'send' | 'setPeers' | 'connected' | 'fetchSnapshot'>;
+
 export interface DriverOptions {
   readonly id: NodeId;
   readonly group: GroupId;
@@ -70,6 +73,8 @@ export interface DriverOptions {
   readonly urls: ReadonlyMap<NodeId, string>;
   /** The process must end. Called at most once; the driver does nothing more. */
   readonly onFatal: (error: unknown) => void;
+  /** Sees every step of the core, before its effects are carried out. */
+  readonly onStepped?: (node: Node, event: Event, effects: readonly Effect[]) => void;
 }
 
 export class Driver implements Engine {
@@ -77,21 +82,22 @@ export class Driver implements Engine {
   readonly #node: Node;
   readonly #requests: Requests;
   readonly #snapshotter: Snapshotter;
-  readonly #transport: Transport;
+  readonly #peers: Peers;
   readonly #clientAddresses = new Map<NodeId, { readonly host: string; readonly port: number }>();
   readonly #events: Plain<Event>[] = [];
   #stepping = false;
   #stopped = false;
   #diskBusy = false;
-  #timers: NodeJS.Timeout[] = [];
+  /** What ends the timers. */
+  #timers: (() => void)[] = [];
   /** The newest write of the log; done when the disk is not busy. */
   #writing: Promise<void> = Promise.resolve();
   #onTransferEnded: ((ok: boolean) => void) | null = null;
 
   /** The store must stand at `recovered.snapshot`. */
-  constructor(options: DriverOptions, transport: Transport) {
+  constructor(options: DriverOptions, peers: Peers) {
     this.#options = options;
-    this.#transport = transport;
+    this.#peers = peers;
     const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
     const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
     this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());
@@ -109,7 +115,8 @@ export class Driver implements Engine {
     this.#snapshotter = new Snapshotter({
       store,
       wal,
-      transport,
+      peers,
+      clock,
       logger,
       entries: options.snapshotEntries,
       bytes: options.snapshotBytes,
@@ -123,14 +130,14 @@ export class Driver implements Engine {
 
   /** Begins to take part. A node that is the only voter has nobody to wait for. */
   start(): void {
-    const { heartbeatMs } = this.#options;
+    const { heartbeatMs, clock } = this.#options;
     this.#timers = [
-      setInterval(() => this.#step({ type: 'tick' }), heartbeatMs / TICKS_PER_HEARTBEAT),
-      setInterval(() => this.#requests.expire(), EXPIRE_EVERY_MS),
+      clock.every(heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#step({ type: 'tick', diskLow: false })),
+      clock.every(EXPIRE_EVERY_MS, () => this.#requests.expire()),
     ];
     const { voters, outgoing } = configurationOf(this.#node);
     const alone = voters.length === 1 && outgoing.length === 0 && voters[0]?.id === this.#options.id;
-    this.#step(alone ? { type: 'campaign' } : { type: 'tick' });
+    this.#step(alone ? { type: 'campaign' } : { type: 'tick', diskLow: false });
   }
 
   /** Hands leadership over if this node has it and another can take it. Resolves to whether another takes it. */
@@ -147,7 +154,7 @@ export class Driver implements Engine {
 
   /** Stops taking part, once the disk write under way is done. Rejects when that fails. */
   async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+    for (const end of this.#timers) end();
     this.#snapshotter.stop();
     this.#stopped = true;
     this.#requests.leadershipLost();
@@ -244,7 +251,7 @@ export class Driver implements Engine {
       client: this.#addressOf(id),
       role: id === leader ? 'leader' : learner ? 'learner' : leader === null ? 'unknown' : 'follower',
       self,
-      connected: self || this.#transport.connected(id),
+      connected: self || this.#peers.connected(id),
       match: progress?.match ?? ownMatch,
     };
   }
@@ -266,7 +273,9 @@ export class Driver implements Engine {
     this.#stepping = true;
     try {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        const effects = step(this.#node, { ...next, now: this.#options.clock.monotonic() });
+        const event: Event = { ...next, now: this.#options.clock.monotonic() };
+        const effects = step(this.#node, event);
+        this.#options.onStepped?.(this.#node, event, effects);
         for (const effect of effects) this.#perform(effect);
       }
     } catch (error) {
@@ -282,7 +291,7 @@ export class Driver implements Engine {
         this.#persist(effect);
         break;
       case 'send':
-        this.#transport.send(effect.to, effect.message);
+        this.#peers.send(effect.to, effect.message);
         break;
       case 'apply':
         for (const entry of effect.entries) this.#apply(entry);
@@ -315,6 +324,9 @@ export class Driver implements Engine {
       case 'configuration':
         this.#setPeers(effect.configuration);
         break;
+      case 'membershipChanged':
+      case 'membershipRejected':
+        break;
       case 'leadership':
         this.#onLeadership(effect);
         break;
@@ -333,7 +345,7 @@ export class Driver implements Engine {
   #setPeers(configuration: Configuration): void {
     const { id } = this.#options;
     const peers = membersOf(configuration).filter((member) => member.id !== id);
-    this.#transport.setPeers(peers.map((peer) => ({ id: peer.id, url: this.#urlOf(peer) })));
+    this.#peers.setPeers(peers.map((peer) => ({ ...peer, url: this.#urlOf(peer) })));
   }
 
   /* ---- disk --------------------------------------------------------------------------------------------------- */
@@ -374,7 +386,7 @@ export class Driver implements Engine {
   }
 
   #persisted(work: Persist): void {
-    for (const { to, message } of work.replies) this.#transport.send(to, message);
+    for (const { to, message } of work.replies) this.#peers.send(to, message);
     this.#step({ type: 'persisted', sequence: work.sequence });
   }
 
@@ -454,7 +466,7 @@ export class Driver implements Engine {
   #fail(error: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const timer of this.#timers) clearInterval(timer);
+    for (const end of this.#timers) end();
     this.#onTransferEnded?.(false);
     this.#options.onFatal(error);
   }

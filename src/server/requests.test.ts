@@ -3,6 +3,7 @@ import { asIndex, asNodeId, asTerm, type Entry, EntryType, type Rejection } from
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
+import { systemClock } from './clock.ts';
 import type { Client, NodeAddress, Request } from './engine.ts';
 import { redirection } from './errors.ts';
 import { PENDING_BYTES_MAX, Requests } from './requests.ts';
@@ -74,7 +75,7 @@ beforeEach(() => {
   };
   requests = new Requests({
     store,
-    clock: { monotonic: () => (steady += pace), wall: () => wall },
+    clock: { ...systemClock, monotonic: () => (steady += pace), wall: () => wall },
     proposer,
   });
 });

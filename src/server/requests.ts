@@ -100,7 +100,7 @@ export class Requests {
   /** How many requests the next batch may expect, and since when it waits for them. */
   #cohort = 0;
   #waitsSince: number | null = null;
-  #alarm: NodeJS.Timeout | null = null;
+  #alarmSet = false;
 
   constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
     this.#store = options.store;
@@ -222,7 +222,7 @@ export class Requests {
   #schedule(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(() => this.flush());
+    this.#clock.soon(() => this.flush());
   }
 
   #batchForWrite(bytes: number): Batch {
@@ -291,11 +291,12 @@ export class Requests {
 
   /** On a slow network nothing else may happen before the entry in flight is committed. */
   #wakeLater(): void {
-    if (this.#alarm !== null) return;
-    this.#alarm = setTimeout(() => {
-      this.#alarm = null;
+    if (this.#alarmSet) return;
+    this.#alarmSet = true;
+    this.#clock.after(IN_FLIGHT_MS, () => {
+      this.#alarmSet = false;
       this.flush();
-    }, IN_FLIGHT_MS).unref();
+    });
   }
 
   #gathered(): number {

@@ -13,7 +13,7 @@ import {
   asTerm,
   type Configuration,
   EntryType,
-  type Member,
+  type MemberAddress,
   type NodeId,
   type Recovered,
 } from '../raft/types.ts';
@@ -87,7 +87,7 @@ async function startNode(
 ): Promise<RunningServer> {
   checkPeers(config, recovered);
   const store = new Store();
-  if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot);
+  if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot, systemClock);
 
   let clientAddress: HostPort = config.announce ?? { host: config.host, port: config.port };
   const transport = new Transport({
@@ -176,7 +176,7 @@ function endProcess(error: unknown): void {
 }
 
 /** The same on every node of a cluster that is started with the same peers; a node alone is a cluster of its own. */
-function newClusterId(peers: readonly Member[]): string {
+function newClusterId(peers: readonly MemberAddress[]): string {
   if (peers.length === 1) return randomUUID();
   const text = peers.map(({ id, url }) => `${id}=${url}`).sort((a, b) => (a < b ? -1 : 1));
   return createHash('sha256')
@@ -186,16 +186,19 @@ function newClusterId(peers: readonly Member[]): string {
 }
 
 /** The first entry of every log, the same on all founding members: who they are. */
-function bootstrap(peers: readonly Member[]): NonNullable<Parameters<typeof Wal.open>[0]['bootstrap']> {
+function bootstrap(
+  peers: readonly MemberAddress[],
+): NonNullable<Parameters<typeof Wal.open>[0]['bootstrap']> {
   const configuration: Configuration = {
-    voters: [...peers].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    voters: [...peers].sort((a, b) => (a.id < b.id ? -1 : 1)).map((peer) => ({ ...peer, incarnation: '' })),
     outgoing: [],
     learners: [],
+    removed: [],
   };
   const term = asTerm(1);
   const payload = encodeConfiguration(configuration);
   return {
-    hardState: { term, vote: null },
+    hardState: { term, vote: null, recovering: false },
     entries: [{ index: asIndex(1), term, type: EntryType.configuration, payload }],
   };
 }
@@ -212,6 +215,6 @@ function checkPeers(config: Config, recovered: Recovered): void {
   );
 }
 
-function ids(members: readonly Member[]): NodeId[] {
+function ids(members: readonly MemberAddress[]): NodeId[] {
   return members.map(({ id }) => id).sort();
 }

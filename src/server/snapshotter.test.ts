@@ -5,12 +5,13 @@ import { noReply } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
 import { type Wal, WalError, type WalErrorCode } from '../wal/wal.ts';
+import { systemClock } from './clock.ts';
 import { Snapshotter } from './snapshotter.ts';
 
 const state = {
   index: asIndex(1),
   term: asTerm(1),
-  configuration: { voters: [], outgoing: [], learners: [] },
+  configuration: { voters: [], outgoing: [], learners: [], removed: [] },
   configurationIndex: asIndex(1),
 };
 
@@ -33,9 +34,17 @@ function onFailingDisk(code: WalErrorCode): {
     },
   };
   const wal = { createSnapshot: () => Promise.resolve(writer) } as unknown as Wal;
-  const transport = { fetchSnapshot: () => Promise.resolve() };
+  const peers = { fetchSnapshot: () => Promise.resolve() };
   const logger = pino({ level: 'silent' });
-  const snapshotter = new Snapshotter({ store, wal, transport, logger, entries: 1, bytes: 1e9 });
+  const snapshotter = new Snapshotter({
+    store,
+    wal,
+    peers,
+    clock: systemClock,
+    logger,
+    entries: 1,
+    bytes: 1e9,
+  });
   snapshotter.applied(10);
   return { snapshotter, store, aborted: () => aborted };
 }

@@ -8,6 +8,7 @@ import type { SnapshotEncoder } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
 import { type Wal, WalError } from '../wal/wal.ts';
+import type { Clock } from './clock.ts';
 
 /** What is encoded in one go; at about 250 MB/s a slice of it holds the loop for a millisecond. */
 const SLICE_BYTES = 256 * 1024;
@@ -31,7 +32,8 @@ interface Taking {
 export class Snapshotter {
   readonly #store: Store;
   readonly #wal: Wal;
-  readonly #transport: Pick<Transport, 'fetchSnapshot'>;
+  readonly #peers: Pick<Transport, 'fetchSnapshot'>;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #entriesMax: number;
   readonly #bytesMax: number;
@@ -44,14 +46,16 @@ export class Snapshotter {
   constructor(options: {
     store: Store;
     wal: Wal;
-    transport: Pick<Transport, 'fetchSnapshot'>;
+    peers: Pick<Transport, 'fetchSnapshot'>;
+    clock: Clock;
     logger: Logger;
     entries: number;
     bytes: number;
   }) {
     this.#store = options.store;
     this.#wal = options.wal;
-    this.#transport = options.transport;
+    this.#peers = options.peers;
+    this.#clock = options.clock;
     this.#logger = options.logger;
     this.#entriesMax = options.entries;
     this.#bytesMax = options.bytes;
@@ -79,11 +83,11 @@ export class Snapshotter {
     const keep = Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
-    const startedAt = performance.now();
+    const startedAt = this.#clock.monotonic();
     try {
       const snapshot = await this.#write(state, taking);
       if (snapshot === null) return null;
-      const ms = Math.round(performance.now() - startedAt);
+      const ms = Math.round(this.#clock.monotonic() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
     } catch (error) {
@@ -105,7 +109,7 @@ export class Snapshotter {
         const block = taking.encoder.next(SLICE_BYTES);
         if (block === null) return await writer.finish();
         await writer.write(block);
-        await nextTurn();
+        await nextTurn(this.#clock);
       }
     } catch (error) {
       await writer.abort();
@@ -118,7 +122,7 @@ export class Snapshotter {
   /** Replaces the store's content by a snapshot on this node's disk. */
   async restore(snapshot: SnapshotMeta): Promise<void> {
     this.#abortTaking();
-    await restoreStore(this.#store, this.#wal, snapshot);
+    await restoreStore(this.#store, this.#wal, snapshot, this.#clock);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
     this.#logger.info(
@@ -139,7 +143,7 @@ export class Snapshotter {
         'fetching snapshot',
       );
       try {
-        await this.#transport.fetchSnapshot(from, snapshot, receiver, aborted.signal);
+        await this.#peers.fetchSnapshot(from, snapshot, receiver, aborted.signal);
         await receiver.finish();
       } catch (error) {
         await receiver.suspend();
@@ -165,13 +169,18 @@ export class Snapshotter {
 }
 
 /** Replaces the store's content by a snapshot on this node's disk, block by block. */
-export async function restoreStore(store: Store, wal: Wal, snapshot: SnapshotMeta): Promise<void> {
+export async function restoreStore(
+  store: Store,
+  wal: Wal,
+  snapshot: SnapshotMeta,
+  clock: Clock,
+): Promise<void> {
   const decoder = store.beginRestore();
   const reader = await wal.openSnapshot(snapshot);
   try {
     for await (const block of reader) {
       decoder.push(block);
-      await nextTurn();
+      await nextTurn(clock);
     }
   } finally {
     await reader.close();
@@ -179,6 +188,6 @@ export async function restoreStore(store: Store, wal: Wal, snapshot: SnapshotMet
   decoder.finish();
 }
 
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+function nextTurn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.soon(resolve));
 }

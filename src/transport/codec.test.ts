@@ -5,6 +5,7 @@ import {
   type Configuration,
   type Entry,
   type Index,
+  type Learner,
   type Member,
   type Message,
   type NodeId,
@@ -179,9 +180,19 @@ const term = number.map(asTerm);
 const member = fc.record<Member>({
   id: fc.stringMatching(/^[A-Za-z0-9_.-]{1,64}$/).map<NodeId>(asNodeId),
   url: fc.string({ unit: 'binary' }),
+  incarnation: fc.string({ unit: 'binary' }),
 });
+const id = fc.stringMatching(/^[A-Za-z0-9_.-]{1,64}$/).map<NodeId>(asNodeId);
+const learner = fc
+  .tuple(member, fc.boolean(), fc.option(id))
+  .map(([one, promote, replaces]): Learner => ({ ...one, promote, replaces }));
 const members = fc.array(member, { maxLength: 5 });
-const configuration = fc.record<Configuration>({ voters: members, outgoing: members, learners: members });
+const configuration = fc.record<Configuration>({
+  voters: members,
+  outgoing: members,
+  learners: fc.array(learner, { maxLength: 5 }),
+  removed: fc.array(id, { maxLength: 5 }),
+});
 const entryType = fc.constantFrom(...Object.values(EntryType));
 
 interface Loose {
@@ -229,7 +240,7 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       fc.record({ ok: fc.constant(false as const), rejected: index, hintIndex: index, hintTerm: term }),
     ),
   }),
-  fc.record({ type: fc.constant('heartbeat' as const), term, commit: index, round: number }),
+  fc.record({ type: fc.constant('heartbeat' as const), term, commit: index, match: index, round: number }),
   fc.record({ type: fc.constant('heartbeatReply' as const), term, round: number }),
   fc.record({
     type: fc.constant('installSnapshot' as const),
@@ -252,6 +263,8 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant('timeoutNow' as const), term }),
   fc.record({ type: fc.constant('readIndexRequest' as const), term, id: number }),
   fc.record({ type: fc.constant('readIndexReply' as const), term, id: number, index: fc.option(index) }),
+  fc.record({ type: fc.constant('recoveryRequest' as const), term, id: number }),
+  fc.record({ type: fc.constant('recoveryReply' as const), term, id: number, index: fc.option(index) }),
 );
 
 /** Cuts `bytes` at the given places, in any order, some of them beyond its end. */

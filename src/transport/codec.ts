@@ -69,8 +69,10 @@ const TYPE = {
   timeoutNow: 11,
   readIndexRequest: 12,
   readIndexReply: 13,
+  recoveryRequest: 14,
+  recoveryReply: 15,
 } as const satisfies Record<Message['type'] | 'linkHeartbeat', number>;
-const TYPE_MAX = TYPE.readIndexReply;
+const TYPE_MAX = TYPE.recoveryReply;
 
 const SNAPSHOT_STATUS = ['installed', 'fetching', 'failed'] as const;
 const NO_PAYLOAD = Buffer.alloc(0);
@@ -128,6 +130,7 @@ function writeBody(writer: Writer, message: Message): void {
       return;
     case 'heartbeat':
       writer.number(message.commit);
+      writer.number(message.match);
       writer.number(message.round);
       return;
     case 'heartbeatReply':
@@ -143,9 +146,11 @@ function writeBody(writer: Writer, message: Message): void {
     case 'timeoutNow':
       return;
     case 'readIndexRequest':
+    case 'recoveryRequest':
       writer.number(message.id);
       return;
     case 'readIndexReply':
+    case 'recoveryReply':
       writer.number(message.id);
       writer.flag(message.index !== null);
       if (message.index !== null) writer.number(message.index);
@@ -390,7 +395,13 @@ function readMessage(reader: Reader, type: number, term: Term): Message {
     case TYPE.appendReply:
       return { type: 'appendReply', term, result: readAppendResult(reader) };
     case TYPE.heartbeat:
-      return { type: 'heartbeat', term, commit: reader.index(), round: reader.number() };
+      return {
+        type: 'heartbeat',
+        term,
+        commit: reader.index(),
+        match: reader.index(),
+        round: reader.number(),
+      };
     case TYPE.heartbeatReply:
       return { type: 'heartbeatReply', term, round: reader.number() };
     case TYPE.installSnapshot:
@@ -401,13 +412,19 @@ function readMessage(reader: Reader, type: number, term: Term): Message {
       return { type: 'timeoutNow', term };
     case TYPE.readIndexRequest:
       return { type: 'readIndexRequest', term, id: reader.number() };
-    case TYPE.readIndexReply: {
-      const id = reader.number();
-      return { type: 'readIndexReply', term, id, index: reader.flag() ? reader.index() : null };
-    }
+    case TYPE.readIndexReply:
+      return { type: 'readIndexReply', term, id: reader.number(), index: readOptionalIndex(reader) };
+    case TYPE.recoveryRequest:
+      return { type: 'recoveryRequest', term, id: reader.number() };
+    case TYPE.recoveryReply:
+      return { type: 'recoveryReply', term, id: reader.number(), index: readOptionalIndex(reader) };
     default:
       throw new FrameError(`frame has the unknown message type ${type}`);
   }
+}
+
+function readOptionalIndex(reader: Reader): Index | null {
+  return reader.flag() ? reader.index() : null;
 }
 
 function readAppend(reader: Reader, term: Term): Append {

@@ -21,7 +21,7 @@ for (let at = 0; at < file.length; at += 4) file.writeUInt32LE(at, at);
 const snapshot: SnapshotMeta = {
   index: asIndex(42),
   term: asTerm(3),
-  configuration: { voters: [], outgoing: [], learners: [] },
+  configuration: { voters: [], outgoing: [], learners: [], removed: [] },
   configurationIndex: asIndex(1),
   bytes: file.length,
   checksum: crc32(file),

@@ -53,6 +53,7 @@ const failures = (node: TestNode, peer: string): number =>
 
 const heartbeat = (round: number): Message => ({
   type: 'heartbeat',
+  match: asIndex(0),
   term: asTerm(1),
   commit: asIndex(0),
   round,
@@ -191,7 +192,7 @@ test('a bulk lane that is stuck does not hold back a heartbeat', async () => {
   const [n1, n2] = [await start('n1'), await start('n2', { heartbeatMs: 60_000 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
   n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url }]);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
   await connected([n1, n2]);
   proxy.hold('/raft/v1/main/stream/bulk');
   n1.transport.send(n2.id, append(8 * 1024 * 1024));
@@ -254,7 +255,7 @@ test('a network that goes silent is noticed, is not taken for a dead process, an
   const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
   n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url }]);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
   await connected([n1, n2]);
   proxy.hold('');
   await watch.until(() => n2.log.some(({ msg }) => msg.startsWith('no stream from n1')));
@@ -270,8 +271,8 @@ test('connections that all break, without a refusal, are no sign of a dead proce
   const [n1, n2] = [await start('n1'), await start('n2')];
   const to1 = await startProxy(Number(new URL(n1.url).port));
   const to2 = await startProxy(Number(new URL(n2.url).port));
-  n1.transport.setPeers([{ id: n2.id, url: to2.url }]);
-  n2.transport.setPeers([{ id: n1.id, url: to1.url }]);
+  n1.transport.setPeers([{ id: n2.id, url: to2.url, incarnation: '1' }]);
+  n2.transport.setPeers([{ id: n1.id, url: to1.url, incarnation: '1' }]);
   await connected([n1, n2]);
   const before = failures(n1, 'n2');
   to1.hangUp();
@@ -284,7 +285,7 @@ test('a stream with nothing to say keeps beating', async () => {
   const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
   n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url }]);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
   // Head and first heartbeat may be two pieces; a stream without more would not get beyond them.
   await watch.until(() => proxy.pieces() >= 6);
 });
@@ -341,10 +342,11 @@ const REFUSED: readonly (readonly [Refusal, Record<string, string>])[] = [
 
 test.each(REFUSED)('a request is refused for its %s: %o', async (refusal, changed) => {
   const n1 = await start('n1', { secret: 'open sesame' });
-  const [n2, n8] = ['n2', 'n8'].map((id) => ({ id: asNodeId(id), url: 'http://127.0.0.1:1' })) as [
-    Member,
-    Member,
-  ];
+  const [n2, n8] = ['n2', 'n8'].map((id) => ({
+    id: asNodeId(id),
+    url: 'http://127.0.0.1:1',
+    incarnation: '1',
+  })) as [Member, Member];
   n1.transport.setPeers([n2, n8]);
   n1.transport.setPeers([n2]);
   for (const path of ['stream/control', 'snapshot/1-00000000?offset=0']) {
@@ -379,7 +381,11 @@ async function startImpostor(headers: Record<string, string>, bytes: Buffer): Pr
     server.close();
   };
   running.push({ stop });
-  return { id: asNodeId('n2'), url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  return {
+    id: asNodeId('n2'),
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    incarnation: '1',
+  };
 }
 
 const [n1Id, n2Id, n3Id] = [asNodeId('n1'), asNodeId('n2'), asNodeId('n3')];
@@ -437,7 +443,7 @@ test('a group that nobody serves is a 404', async () => {
 
 test('a peer with an unusable address is a problem of that peer alone', async () => {
   const [n1, n2] = await pair();
-  n1.transport.setPeers([n2.member, { id: asNodeId('n3'), url: 'nonsense' }]);
+  n1.transport.setPeers([n2.member, { id: asNodeId('n3'), url: 'nonsense', incarnation: '1' }]);
   await watch.until(() => n1.log.some(({ msg }) => msg.startsWith('no stream from n3')));
   expect(n1.transport.connected(n2.id)).toBe(true);
 });
@@ -450,7 +456,7 @@ test('an invariant that breaks in a receiver stops the process, and not only the
     '--eval',
     `
     import { Watch, startNode } from ${module('./testing/node.ts')};
-    const peers = [{ id: 'n1', url: ${JSON.stringify(n1.url)} }];
+    const peers = [{ id: 'n1', url: ${JSON.stringify(n1.url)}, incarnation: '1' }];
     const node = await startNode(new Watch(), 'n2', { peers });
     node.messages.push = () => { throw new Error('evidence of a broken invariant'); };
     console.log(node.url);
@@ -460,7 +466,7 @@ test('an invariant that breaks in a receiver stops the process, and not only the
   let errors = '';
   child.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()));
   child.stdout.once('data', (bytes: Buffer) => {
-    n1.transport.setPeers([{ id: asNodeId('n2'), url: bytes.toString().trim() }]);
+    n1.transport.setPeers([{ id: asNodeId('n2'), url: bytes.toString().trim(), incarnation: '1' }]);
   });
   await watch.until(() => n1.transport.connected(asNodeId('n2')) || child.exitCode !== null);
   n1.transport.send(asNodeId('n2'), heartbeat(1));

@@ -108,7 +108,7 @@ export class HardStateFiles {
   }
 
   async #writeCopies({ sequence, state }: Stored, order: readonly number[]): Promise<void> {
-    const page = encodePage(MAGIC, { sequence, term: state.term, vote: state.vote }, SECTOR_BYTES);
+    const page = encodePage(MAGIC, { sequence, ...state }, SECTOR_BYTES);
     for (const at of order) {
       const file = this.#files[at];
       if (file === undefined) continue;
@@ -145,12 +145,16 @@ async function readCopy(storage: Storage, path: string): Promise<Copy> {
   const page = decodePage(MAGIC, bytes);
   if (page.state === 'foreign') throw foreignFormat(path, page.format);
   if (page.state === 'bad') return { state: 'bad', why: `is damaged (${page.why})` };
-  const { sequence, term, vote } = page.value;
+  const { sequence, term, vote, recovering } = page.value;
   return {
     state: 'sound',
     stored: {
       sequence: Number(sequence),
-      state: { term: asTerm(Number(term)), vote: typeof vote === 'string' ? (vote as NodeId) : null },
+      state: {
+        term: asTerm(Number(term)),
+        vote: typeof vote === 'string' ? (vote as NodeId) : null,
+        recovering: recovering === true,
+      },
     },
   };
 }

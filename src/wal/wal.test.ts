@@ -53,7 +53,7 @@ describe('an empty directory', () => {
   test('without a bootstrap is an empty log in term 0', async () => {
     const { recovered } = await Wal.open(options(new FaultyStorage(), { bootstrap: null }));
     expect(recovered).toMatchObject({
-      hardState: { term: 0, vote: null },
+      hardState: { term: 0, vote: null, recovering: false },
       firstIndex: 1,
       lastIndex: 0,
       compacted: { index: 0, term: 0 },
@@ -78,7 +78,7 @@ describe('append', () => {
         order.push(`${operation} ${path.slice(DIRECTORY.length + 1)}`);
       return null;
     };
-    const hardState = { term: asTerm(2), vote: asNodeId('n2') };
+    const hardState = { term: asTerm(2), vote: asNodeId('n2'), recovering: false };
     await wal.append({ hardState, entries: [entry(2, 2)], commit: asIndex(1) });
     const log = order.at(-1)?.slice('sync '.length);
     expect(log).toMatch(/\.log$/);
@@ -105,7 +105,7 @@ describe('append', () => {
   test('refuses a gap, a falling term and a second append while one is under way', async () => {
     const { wal } = await opened();
     await wal.append({
-      hardState: { term: asTerm(3), vote: null },
+      hardState: { term: asTerm(3), vote: null, recovering: false },
       entries: [entry(2, 3)],
       commit: asIndex(1),
     });
@@ -221,7 +221,7 @@ describe('read', () => {
     await wal.append(plain(batch(2, 20)));
     const reading = wal.read(asIndex(5), asIndex(20), 1e6);
     let truncated = false;
-    const hardState = { term: asTerm(2), vote: null };
+    const hardState = { term: asTerm(2), vote: null, recovering: false };
     const appending = wal.append({ hardState, entries: batch(4, 9, 2), commit: asIndex(3) }).then(() => {
       truncated = true;
     });
@@ -235,7 +235,11 @@ describe('read', () => {
   test('that a truncation overtakes comes back empty', async () => {
     const { wal, storage } = await opened();
     await wal.append(plain(batch(2, 20)));
-    await wal.append({ hardState: { term: asTerm(2), vote: null }, entries: [], commit: asIndex(1) });
+    await wal.append({
+      hardState: { term: asTerm(2), vote: null, recovering: false },
+      entries: [],
+      commit: asIndex(1),
+    });
     const reading = overtaken(storage, wal.read.bind(wal, asIndex(5), asIndex(20), 1e6), async () => {
       await wal.append(plain([entry(4, 2)]));
     });
@@ -400,7 +404,7 @@ describe('snapshots', () => {
     runner.storage.losePower(() => false);
     const { recovered, notes } = await Wal.open(options(runner.storage));
     expect(recovered).toMatchObject({
-      hardState: { term: 7, vote: null },
+      hardState: { term: 7, vote: null, recovering: false },
       firstIndex: 51,
       lastIndex: 50,
       compacted: { index: 50, term: 7 },

@@ -651,7 +651,8 @@ export class Wal {
       );
     }
     // It came from a leader in whose term this node can't have voted if it had not heard of that term.
-    if (snapshot.term > term) await this.#hardState.write({ term: asTerm(snapshot.term), vote: null });
+    if (snapshot.term > term)
+      await this.#hardState.write({ term: asTerm(snapshot.term), vote: null, recovering: false });
     await this.#reset({ index: snapshot.index, term: snapshot.term });
     notes.push(
       `the log of ${base.index + 1} to ${last} gave way to the snapshot at ${snapshot.index}, received before`,
@@ -721,7 +722,7 @@ async function setUp(storage: Storage, options: WalOptions): Promise<void> {
   const { directory } = options;
   const identity = normalized(options.identity);
   const { hardState, entries } = options.bootstrap ?? {
-    hardState: { term: asTerm(0), vote: null },
+    hardState: { term: asTerm(0), vote: null, recovering: false },
     entries: [],
   };
   await beginSetup(storage, directory, identity);

@@ -141,12 +141,13 @@ export class Cluster {
     this.random = new Random(options.seed);
     this.trace = new Trace(options.print);
     const members = Array.from({ length: options.voters + options.learners }, (_, at): Member => {
-      return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}` };
+      return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}`, incarnation: '1' };
     });
     const configuration: Configuration = {
       voters: members.slice(0, options.voters),
       outgoing: [],
-      learners: members.slice(options.voters),
+      learners: members.slice(options.voters).map((one) => ({ ...one, promote: false, replaces: null })),
+      removed: [],
     };
     this.hosts = members.map(({ id }) => new Host(id, new Disk(configuration, options.mutation)));
     for (const host of this.hosts) this.byId.set(host.id, host);
@@ -320,7 +321,7 @@ export class Cluster {
 
   private planTick(host: Host): void {
     this.schedule.after(this.options.tickMs * this.random.between(0.8, 1.2), host, () => {
-      this.step(host, { type: 'tick', now: this.clock(host) });
+      this.step(host, { type: 'tick', diskLow: false, now: this.clock(host) });
       this.planTick(host);
     });
   }
@@ -430,6 +431,8 @@ export class Cluster {
         host.transfers -= 1;
         if (effect.ok) this.coverage.count('transfers done');
         break;
+      case 'membershipChanged':
+      case 'membershipRejected':
       case 'configuration':
         break;
     }

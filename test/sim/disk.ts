@@ -43,7 +43,7 @@ const FILES_KEPT = 2;
 
 export class Disk {
   readonly mutation: Mutation | null;
-  hardState: HardState = { term: asTerm(1), vote: null };
+  hardState: HardState = { term: asTerm(1), vote: null, recovering: false };
   snapshot: SnapshotMeta | null = null;
   compacted: { readonly index: Index; readonly term: Term } = { index: asIndex(0), term: asTerm(0) };
   commit: Index = asIndex(0);
@@ -111,7 +111,7 @@ export class Disk {
     if (stages >= 1 && persist.hardState !== null) {
       this.hardState =
         this.mutation === 'vote-persistence'
-          ? { term: persist.hardState.term, vote: null }
+          ? { term: persist.hardState.term, vote: null, recovering: false }
           : persist.hardState;
     }
     const { snapshot } = persist;

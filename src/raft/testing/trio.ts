@@ -40,11 +40,11 @@ export class Trio {
   readonly #inbox: { readonly to: NodeId; readonly event: Plain<Event> }[] = [];
 
   constructor(names: readonly string[] = ['a', 'b', 'c'], limits: Partial<Limits> = {}) {
-    const voters = names.map((name) => ({ id: asNodeId(name), url: `http://${name}` }));
-    const configuration = { voters, outgoing: [], learners: [] };
+    const voters = names.map((name) => ({ id: asNodeId(name), url: `http://${name}`, incarnation: name }));
+    const configuration = { voters, outgoing: [], learners: [], removed: [] };
     const term = asTerm(1);
     const recovered: Recovered = {
-      hardState: { term, vote: null },
+      hardState: { term, vote: null, recovering: false },
       snapshot: null,
       firstIndex: asIndex(1),
       lastIndex: asIndex(1),
@@ -101,7 +101,7 @@ export class Trio {
   pass(ms: number): void {
     for (const end = this.now + ms; this.now < end; ) {
       this.now += HEARTBEAT_MS / 5;
-      for (const to of this.nodes.keys()) this.#inbox.push({ to, event: { type: 'tick' } });
+      for (const to of this.nodes.keys()) this.#inbox.push({ to, event: { type: 'tick', diskLow: false } });
       this.settle();
     }
   }

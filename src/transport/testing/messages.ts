@@ -1,10 +1,11 @@
 /** One or more of every message, for tests. */
-import { type Message, EntryType, asIndex, asNodeId, asTerm } from '../../raft/types.ts';
+import { type Member, type Message, EntryType, asIndex, asNodeId, asTerm } from '../../raft/types.ts';
 
 const term = asTerm(7);
-const member = (id: string): { id: ReturnType<typeof asNodeId>; url: string } => ({
+const member = (id: string): Member => ({
   id: asNodeId(id),
   url: `http://${id}:7001`,
+  incarnation: `0123456789abcd${id}`,
 });
 
 export const MESSAGES: readonly Message[] = [
@@ -37,7 +38,7 @@ export const MESSAGES: readonly Message[] = [
     term,
     result: { ok: false, rejected: asIndex(12), hintIndex: asIndex(5), hintTerm: asTerm(3) },
   },
-  { type: 'heartbeat', term, commit: asIndex(11), round: 2 ** 33 },
+  { type: 'heartbeat', term, commit: asIndex(11), match: asIndex(12), round: 2 ** 33 },
   { type: 'heartbeatReply', term, round: 4 },
   {
     type: 'installSnapshot',
@@ -45,7 +46,12 @@ export const MESSAGES: readonly Message[] = [
     snapshot: {
       index: asIndex(1000),
       term,
-      configuration: { voters: ['n1', 'n2', 'n3'].map(member), outgoing: [], learners: [member('n4')] },
+      configuration: {
+        voters: ['n1', 'n2', 'n3'].map(member),
+        outgoing: [],
+        learners: [{ ...member('n4'), promote: true, replaces: asNodeId('n3') }],
+        removed: [asNodeId('n0')],
+      },
       configurationIndex: asIndex(3),
       bytes: 123_456_789_012,
       checksum: 0xffff_fffe,
@@ -58,4 +64,7 @@ export const MESSAGES: readonly Message[] = [
   { type: 'readIndexRequest', term, id: 17 },
   { type: 'readIndexReply', term, id: 17, index: asIndex(44) },
   { type: 'readIndexReply', term, id: 18, index: null },
+  { type: 'recoveryRequest', term, id: 17 },
+  { type: 'recoveryReply', term, id: 17, index: asIndex(44) },
+  { type: 'recoveryReply', term, id: 18, index: null },
 ];

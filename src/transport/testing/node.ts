@@ -101,5 +101,5 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     app.server.closeAllConnections();
     await stop();
   };
-  return { ...node, transport, url, member: { id, url }, stop, kill };
+  return { ...node, transport, url, member: { id, url, incarnation: '1' }, stop, kill };
 }

@@ -21,9 +21,10 @@ import type { FaultyStorage } from './faulty-storage.ts';
 
 export const DIRECTORY = '/data';
 export const CONFIGURATION: Configuration = {
-  voters: [{ id: asNodeId('n1'), url: 'http://n1' }],
+  voters: [{ id: asNodeId('n1'), url: 'http://n1', incarnation: '1' }],
   outgoing: [],
   learners: [],
+  removed: [],
 };
 
 export type Action =
@@ -52,7 +53,7 @@ export interface State {
 }
 
 export const INITIAL: State = {
-  hardState: { term: asTerm(1), vote: null },
+  hardState: { term: asTerm(1), vote: null, recovering: false },
   base: { index: 0, term: 0 },
   entries: [
     {
@@ -124,7 +125,11 @@ export class Runner {
         await this.#append(action.back, action.sizes, action.newTerm);
         break;
       case 'vote': {
-        const hardState = { term: asTerm(this.state.hardState.term + 1), vote: asNodeId('n2') };
+        const hardState = {
+          term: asTerm(this.state.hardState.term + 1),
+          vote: asNodeId('n2'),
+          recovering: false,
+        };
         this.next = { ...this.state, hardState };
         await this.wal.append({ hardState, entries: [], commit: asIndex(0) });
         break;
@@ -161,7 +166,9 @@ export class Runner {
     const after = Math.max(floor, lastOf(state).index - back);
     // Entries are only ever replaced by those of a newer term.
     const raise = newTerm || after < lastOf(state).index;
-    const hardState = raise ? { term: asTerm(state.hardState.term + 1), vote: null } : null;
+    const hardState = raise
+      ? { term: asTerm(state.hardState.term + 1), vote: null, recovering: false }
+      : null;
     const term = (hardState ?? state.hardState).term;
     const entries = sizes.map((size, at): Entry => {
       const index = asIndex(after + 1 + at);
@@ -192,7 +199,7 @@ export class Runner {
   /** As a follower does it that gets a snapshot from its leader. */
   async #install(ahead: number): Promise<void> {
     const { meta, file } = foreignSnapshot(lastOf(this.state).index + ahead, this.state.hardState.term + 1);
-    const hardState = { term: meta.term, vote: null };
+    const hardState = { term: meta.term, vote: null, recovering: false };
     const installed: State = {
       hardState,
       base: { index: meta.index, term: meta.term },
