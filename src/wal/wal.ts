@@ -652,7 +652,7 @@ export class Wal {
     }
     // It came from a leader in whose term this node can't have voted if it had not heard of that term.
     if (snapshot.term > term)
-      await this.#hardState.write({ term: asTerm(snapshot.term), vote: null, recovering: false });
+      await this.#hardState.write({ ...this.#hardState.state, term: asTerm(snapshot.term), vote: null });
     await this.#reset({ index: snapshot.index, term: snapshot.term });
     notes.push(
       `the log of ${base.index + 1} to ${last} gave way to the snapshot at ${snapshot.index}, received before`,
