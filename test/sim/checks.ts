@@ -18,10 +18,13 @@ import {
 import type { Disk } from './disk.ts';
 import { check, Failure } from './failure.ts';
 
+/** What the checker asks a node's disk. */
+export type DurableState = Pick<Disk, 'hardState' | 'lastIndex' | 'termAt' | 'holds' | 'hasFile' | 'read'>;
+
 /** What the checker sees of a node. */
 export interface Subject {
   readonly id: NodeId;
-  readonly disk: Disk;
+  readonly disk: DurableState;
   /** `null` while it is down. */
   readonly node: Node | null;
   /** The state machine: the last entry applied, and a hash over all applied entries. */
@@ -60,6 +63,7 @@ export class Checks {
   committedIndex = 0;
   readonly proposals: Proposal[] = [];
   private readonly subjects: readonly Subject[];
+  private readonly numberOf: (entry: Entry) => number;
   private readonly leaders = new Map<number, NodeId>();
   private readonly written: (Written[] | undefined)[] = [];
   /** By index: the term of the committed entry, and the term of the leader that committed it. */
@@ -71,8 +75,10 @@ export class Checks {
   /** What every read from now on must see at least. */
   private readFloor = 0;
 
-  constructor(subjects: readonly Subject[]) {
+  /** `numberOf`: the number of the proposal that became this entry. */
+  constructor(subjects: readonly Subject[], numberOf: (entry: Entry) => number = proposalOf) {
     this.subjects = subjects;
+    this.numberOf = numberOf;
     for (const { id, disk } of subjects) {
       this.seen.set(id, { term: 0, commit: 0, leaderTerm: 0, promisedTerm: 0, votes: new Map() });
       for (const entry of disk.read(asIndex(1), asIndex(1), 0)) this.wrote(id, entry, 0, false);
@@ -340,7 +346,7 @@ export class Checks {
     const { index, term, type } = entry;
     check(this.leaders.get(term) === id, 'LM', () => `${id} made ${index}@${term} without leading that term`);
     if (type !== EntryType.batch) return;
-    const number = proposalOf(entry);
+    const number = this.numberOf(entry);
     const proposal = this.proposal(number);
     check(
       proposal.outcome !== 'rejected',
