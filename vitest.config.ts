@@ -23,6 +23,9 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
+          globalSetup: ['test/cluster/setup.ts'],
+          // Its own helper container would have to be pulled, and the tests clean up by themselves.
+          env: { TESTCONTAINERS_RYUK_DISABLED: 'true', TESTCONTAINERS_HOST_OVERRIDE: '127.0.0.1' },
           testTimeout: 180_000,
           hookTimeout: 300_000,
           maxWorkers: 1,
