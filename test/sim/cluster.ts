@@ -35,7 +35,7 @@ import { check, Failure } from './failure.ts';
 import { Network } from './network.ts';
 import { Random } from './random.ts';
 import { type Process, Schedule } from './schedule.ts';
-import { Trace } from './trace.ts';
+import { Trace, type TraceRecord } from './trace.ts';
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -51,7 +51,8 @@ export interface ClusterOptions {
   /** Entries that stay in the log behind a snapshot. */
   readonly snapshotTail: number;
   readonly mutation: Mutation | null;
-  readonly print: ((line: string) => void) | null;
+  /** Is told everything that happens. */
+  readonly watch: ((record: TraceRecord) => void) | null;
 }
 
 export const CALM: Omit<ClusterOptions, 'seed'> = {
@@ -64,7 +65,7 @@ export const CALM: Omit<ClusterOptions, 'seed'> = {
   snapshotEntries: 0,
   snapshotTail: 0,
   mutation: null,
-  print: null,
+  watch: null,
 };
 
 /** How long a node's disk and snapshot work takes, in ms. */
@@ -83,6 +84,8 @@ const COLD_READ_SLOWNESS = 20;
 export class Host implements Process {
   readonly id: NodeId;
   readonly disk: Disk;
+  /** Of everything about this node that chance decides. */
+  readonly random: Random;
   life = 0;
   pausedUntil = 0;
   node: Node | null = null;
@@ -109,9 +112,10 @@ export class Host implements Process {
   /** One disk write takes this much longer. */
   stallMs = 0;
 
-  constructor(id: NodeId, disk: Disk) {
+  constructor(id: NodeId, disk: Disk, random: Random) {
     this.id = id;
     this.disk = disk;
+    this.random = random;
   }
 
   get isUp(): boolean {
@@ -125,7 +129,6 @@ export class Host implements Process {
 
 export class Cluster {
   readonly options: ClusterOptions;
-  readonly random: Random;
   readonly schedule: Schedule = new Schedule();
   readonly coverage: Coverage = new Coverage();
   readonly trace: Trace;
@@ -138,8 +141,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.options = options;
-    this.random = new Random(options.seed);
-    this.trace = new Trace(options.print);
+    this.trace = new Trace(options.watch);
     const members = Array.from({ length: options.voters + options.learners }, (_, at): Member => {
       return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}`, incarnation: '1' };
     });
@@ -149,15 +151,17 @@ export class Cluster {
       learners: members.slice(options.voters).map((one) => ({ ...one, promote: false, replaces: null })),
       removed: [],
     };
-    this.hosts = members.map(({ id }) => new Host(id, new Disk(configuration, options.mutation)));
+    this.hosts = members.map(({ id }) => {
+      return new Host(id, new Disk(configuration, options.mutation), Random.of(options.seed, id));
+    });
     for (const host of this.hosts) this.byId.set(host.id, host);
     this.checks = new Checks(this.hosts);
     this.network = new Network(
       this.schedule,
-      this.random,
+      options.seed,
       this.coverage,
       (from, to, message) => this.arrive(from, to, message),
-      (from, to) => this.notArrived(from, to),
+      (from, to, message) => this.notArrived(from, to, message),
     );
     for (const host of this.hosts) this.start(host);
   }
@@ -218,8 +222,8 @@ export class Cluster {
 
   start(host: Host): void {
     check(host.node === null, 'DC', () => `${host.id} is up`);
-    const { random, options } = this;
-    const { disk } = host;
+    const { options } = this;
+    const { disk, random } = host;
     host.clockBase = random.below(1_000_000);
     host.clockSince = this.now;
     host.pausedUntil = 0;
@@ -240,7 +244,7 @@ export class Cluster {
         this.clock(host),
       ),
     );
-    this.trace.note(this.now, `${id} starts`);
+    this.trace.note(this.now, id, 'starts');
     this.checks.opened(host, host.node);
     this.planTick(host);
   }
@@ -253,12 +257,9 @@ export class Cluster {
     const node = host.node;
     host.node = null;
     host.life += 1;
-    const stages = host.disk.crash(this.random);
+    const stages = host.disk.crash(host.random);
     if (hadWrite) this.coverage.count('crashes in a disk write');
-    this.trace.note(
-      this.now,
-      `${host.id} crashes${hadWrite ? ` in a disk write, ${stages} stages done` : ''}`,
-    );
+    this.trace.note(this.now, host.id, `crashes${hadWrite ? ` in a disk write, ${stages} stages done` : ''}`);
     this.forget(host, 'crash');
     this.checks.durable(node);
   }
@@ -272,7 +273,7 @@ export class Cluster {
   /** The process is frozen; its clock goes on. */
   pause(host: Host, ms: number): void {
     this.coverage.count('pauses');
-    this.trace.note(this.now, `${host.id} is paused for ${ms.toFixed(0)} ms`);
+    this.trace.note(this.now, host.id, `is paused for ${ms.toFixed(0)} ms`);
     host.pausedUntil = Math.max(host.pausedUntil, this.now + ms);
   }
 
@@ -320,7 +321,7 @@ export class Cluster {
   /* ---- the driver ---------------------------------------------------------------------------------------------- */
 
   private planTick(host: Host): void {
-    this.schedule.after(this.options.tickMs * this.random.between(0.8, 1.2), host, () => {
+    this.schedule.after(this.options.tickMs * host.random.between(0.8, 1.2), host, () => {
       this.step(host, { type: 'tick', diskLow: false, now: this.clock(host) });
       this.planTick(host);
     });
@@ -331,12 +332,8 @@ export class Cluster {
     if (node === null) return;
     const effects = this.guarded(host, () => step(node, event));
     const { log, term, commitIndex } = node;
-    this.trace.step(this.now, host.id, event, effects, [
-      term,
-      log.lastIndex,
-      commitIndex,
-      node.role.name.length,
-    ]);
+    const view = { role: node.role.name, term, lastIndex: log.lastIndex, commit: commitIndex };
+    this.trace.step(this.now, host.id, event, effects, view);
     this.checks.stepped(host, node);
     for (const effect of effects) this.perform(host, node, effect);
     check(
@@ -478,7 +475,7 @@ export class Cluster {
   }
 
   private diskDelay(host: Host): number {
-    return this.random.between(host.diskSpeed.minMs, host.diskSpeed.maxMs);
+    return host.random.between(host.diskSpeed.minMs, host.diskSpeed.maxMs);
   }
 
   private readLog(host: Host, id: number, from: Index, to: Index, maxBytes: number): void {
@@ -486,8 +483,8 @@ export class Cluster {
     this.coverage.count('log reads');
     check(from <= to, 'DC', () => `${host.id} reads its log from ${from} to ${to}`);
     // A real read happens somewhere between the question and the answer, while writes and compaction go on.
-    const early = this.random.chance(0.5) ? disk.read(from, to, maxBytes) : null;
-    const slowness = this.random.chance(0.2) ? COLD_READ_SLOWNESS : 1;
+    const early = host.random.chance(0.5) ? disk.read(from, to, maxBytes) : null;
+    const slowness = host.random.chance(0.2) ? COLD_READ_SLOWNESS : 1;
     this.schedule.after(this.diskDelay(host) * slowness, host, () => {
       const entries = early ?? disk.read(from, to, maxBytes);
       if (entries.length === 0) this.coverage.count('log reads of gone entries');
@@ -509,7 +506,7 @@ export class Cluster {
   private arrive(from: NodeId, to: NodeId, message: Message): void {
     const host = this.byId.get(to);
     if (host === undefined || !host.isUp) {
-      this.notArrived(from, to);
+      this.notArrived(from, to, message);
       return;
     }
     // Goes through the schedule once more only while the process is frozen.
@@ -522,10 +519,11 @@ export class Cluster {
   }
 
   /** The sender's transport sometimes notices. */
-  private notArrived(from: NodeId, to: NodeId): void {
+  private notArrived(from: NodeId, to: NodeId, message: Message): void {
+    this.trace.lost(this.now, from, to, message);
     const sender = this.byId.get(from);
-    if (sender === undefined || !this.random.chance(0.3)) return;
-    this.schedule.after(this.random.between(0, 5), sender, () => {
+    if (sender === undefined || !sender.random.chance(0.3)) return;
+    this.schedule.after(sender.random.between(0, 5), sender, () => {
       this.step(sender, { type: 'unreachable', now: this.clock(sender), peer: to });
     });
   }
@@ -535,7 +533,7 @@ export class Cluster {
     const { life } = host;
     for (const other of this.hosts) {
       if (other === host || !other.isUp || this.network.isCut(host.id, other.id)) continue;
-      this.schedule.after(this.random.between(0, 20), other, () => {
+      this.schedule.after(other.random.between(0, 20), other, () => {
         if (host.isUp || host.life !== life) return;
         this.coverage.count('peers reported down');
         this.step(other, { type: 'peerDown', now: this.clock(other), peer: host.id });
@@ -602,7 +600,7 @@ export class Cluster {
         source.life === sourceLife &&
         source.disk.hasFile(snapshot) &&
         !this.network.isCut(from, host.id) &&
-        !this.random.chance(this.network.weather.lossRate);
+        !host.random.chance(this.network.weather.lossRate);
       const now = this.clock(host);
       if (served) {
         host.disk.addFile(snapshot);

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { Coverage, SCENARIOS } from './coverage.ts';
 import { type Mutation, MUTATIONS } from './disk.ts';
 import { run, type RunResult } from './simulation.ts';
+import { formatRecord, type TraceRecord } from './trace.ts';
 
 const DEFAULT_SEEDS = 200;
 const DEFAULT_STEPS = 10_000;
@@ -58,20 +59,20 @@ function natural(name: string, text: string | undefined, otherwise: number): num
 
 function main(): void {
   const { first, seeds, steps, trace, mutation } = parse();
-  const print = trace ? (line: string): void => console.log(line) : null;
+  const watch = trace ? (record: TraceRecord): void => console.log(formatRecord(record)) : null;
   const total = new Coverage();
   const began = performance.now();
   let stepsDone = 0;
   let virtualMs = 0;
   for (let seed = first; seed < first + seeds; seed += 1) {
-    const result = run({ seed, steps, mutation, print });
+    const result = run({ seed, steps, mutation, watch });
     total.add(result.coverage);
     stepsDone += result.steps;
     virtualMs += result.virtualMs;
     if (result.failure !== null) {
       report(seed, steps, mutation, result);
       // What fails with the guard in place as well says nothing about the guard.
-      const guarded = mutation === null ? result : run({ seed, steps, mutation: null, print: null });
+      const guarded = mutation === null ? result : run({ seed, steps, mutation: null, watch: null });
       if (guarded.failure === null)
         console.log(`seed ${seed} notices that ${MUTATIONS[mutation as Mutation]}`);
       else process.exitCode = 1;
@@ -79,7 +80,7 @@ function main(): void {
     }
     if (
       (seed - first) % REPEAT_EVERY === 0 &&
-      run({ seed, steps, mutation, print: null }).hash !== result.hash
+      run({ seed, steps, mutation, watch: null }).hash !== result.hash
     ) {
       console.error(`seed ${seed}: two runs differ; something depends on more than the seed`);
       process.exitCode = 1;
@@ -99,8 +100,8 @@ function main(): void {
 }
 
 function report(seed: number, steps: number, mutation: Mutation | null, result: RunResult): void {
-  const { failure, lines } = result;
-  for (const line of lines) console.log(line);
+  const { failure, records } = result;
+  for (const record of records) console.log(formatRecord(record));
   console.log(`seed ${seed}, step ${result.steps}: ${failure?.message ?? ''}`);
   if (failure?.cause instanceof Error) console.log(failure.cause.stack ?? '');
   const mutate = mutation === null ? '' : ` --mutate ${mutation}`;

@@ -1,8 +1,12 @@
 /**
  * Trouble and load, drawn from the seed. Each run switches on its own selection of faults ("swarm testing"): a
  * cluster that suffers everything at once hardly ever gets far enough for the rare bugs.
+ *
+ * The nemesis has a generator of its own, and whatever it does to the cluster goes through {@link Nemesis.act}: the
+ * list of its actions gives the same run again without it.
  */
 import type { Effect, Message, NodeId } from '../../src/raft/types.ts';
+import { type Action, perform, type TimedAction } from './actions.ts';
 import { type Cluster, type ClusterOptions, CALM, type Host } from './cluster.ts';
 import type { Mutation } from './disk.ts';
 import { FAIR_WEATHER, type Weather } from './network.ts';
@@ -39,11 +43,7 @@ export interface Profile {
 }
 
 /** Everything about a run that follows from its seed. */
-export function plan(
-  seed: number,
-  mutation: Mutation | null,
-  print: ((line: string) => void) | null,
-): { options: ClusterOptions; profile: Profile } {
+export function plan(seed: number, mutation: Mutation | null): { options: ClusterOptions; profile: Profile } {
   const random = new Random(seed ^ 0x5eed);
   const heartbeatMs = random.pick([20, 40, 80]);
   const electionMs = heartbeatMs * random.pick([5, 8]);
@@ -71,7 +71,6 @@ export function plan(
     snapshotEntries: snapshots ? random.pick([5, 20, 100]) : 0,
     snapshotTail: random.pick([0, 3, 20]),
     mutation,
-    print,
   };
   const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length));
   const profile: Profile = {
@@ -85,7 +84,25 @@ export function plan(
   return { options, profile };
 }
 
+/** All faults end, for good, and everybody is up. */
+export function makePeace(cluster: Cluster): void {
+  cluster.onStepped = null;
+  cluster.network.intercept = null;
+  cluster.network.heal();
+  cluster.network.weather = FAIR_WEATHER;
+  for (const host of cluster.hosts) {
+    host.diskSpeed = { minMs: 0.2, maxMs: 2 };
+    host.stallMs = 0;
+    host.pausedUntil = Math.min(host.pausedUntil, cluster.now);
+    cluster.setClockRate(host, 1);
+    cluster.restart(host);
+  }
+  cluster.trace.note(cluster.now, null, 'faults stop');
+}
+
 export class Nemesis {
+  /** Everything it did so far. */
+  readonly actions: TimedAction[] = [];
   private readonly cluster: Cluster;
   private readonly profile: Profile;
   private readonly random: Random;
@@ -96,7 +113,7 @@ export class Nemesis {
   constructor(cluster: Cluster, profile: Profile) {
     this.cluster = cluster;
     this.profile = profile;
-    this.random = cluster.random;
+    this.random = Random.of(cluster.options.seed, 'nemesis');
     this.repeat(profile.writeMs, () => this.write());
     this.repeat(profile.readMs, () => this.readSomewhere());
     this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
@@ -108,22 +125,14 @@ export class Nemesis {
     if (faults.includes('transfer')) cluster.network.intercept = (...sent) => this.delayTransfer(...sent);
   }
 
-  /** All faults end, for good, and everybody is up. */
-  makePeace(): void {
-    const { cluster } = this;
+  /** It decides nothing more. */
+  stop(): void {
     this.active = false;
-    cluster.onStepped = null;
-    cluster.network.intercept = null;
-    cluster.network.heal();
-    cluster.network.weather = FAIR_WEATHER;
-    for (const host of cluster.hosts) {
-      host.diskSpeed = { minMs: 0.2, maxMs: 2 };
-      host.stallMs = 0;
-      host.pausedUntil = Math.min(host.pausedUntil, cluster.now);
-      cluster.setClockRate(host, 1);
-      cluster.restart(host);
-    }
-    cluster.trace.note(cluster.now, 'faults stop');
+  }
+
+  private act(action: Action): void {
+    this.actions.push({ at: this.cluster.now, action });
+    perform(this.cluster, action);
   }
 
   /** `action` again and again, at random times with this mean distance. */
@@ -145,19 +154,18 @@ export class Nemesis {
 
   private write(): void {
     const host = this.random.chance(0.95) ? this.someLeader() : this.someHost();
-    if (host === null || !this.isAwake(host)) return;
-    this.writeTo(host, this.random.chance(0.05) ? 10 : 1);
+    if (host !== null) this.writeTo(host, this.random.chance(0.05) ? 10 : 1);
   }
 
   private writeTo(host: Host, writes: number): void {
-    for (let count = 0; count < writes && host.isUp; count += 1) {
-      this.cluster.propose(host, this.random.below(this.profile.writeBytes + 1));
+    for (let count = 0; count < writes && this.isAwake(host); count += 1) {
+      this.act({ type: 'write', node: host.id, bytes: this.random.below(this.profile.writeBytes + 1) });
     }
   }
 
   private readSomewhere(): void {
     const host = this.random.chance(0.6) ? this.someLeader() : this.someHost();
-    if (host !== null && this.isAwake(host)) this.cluster.read(host);
+    if (host !== null && this.isAwake(host)) this.act({ type: 'read', node: host.id });
   }
 
   private isAwake(host: Host): boolean {
@@ -181,7 +189,7 @@ export class Nemesis {
   /* ---- faults ---- */
 
   private strike(fault: Fault): void {
-    const { cluster, random, profile } = this;
+    const { cluster, random } = this;
     switch (fault) {
       case 'crash':
         this.crash(this.victim(), this.downTime());
@@ -197,14 +205,18 @@ export class Nemesis {
         this.rouseRivals();
         break;
       case 'pause':
-        cluster.pause(this.victim(), random.spread(5, 5 * cluster.options.electionMs));
+        this.act({
+          type: 'pause',
+          node: this.victim().id,
+          ms: random.spread(5, 5 * cluster.options.electionMs),
+        });
         break;
       case 'partition':
         this.partition();
-        this.later(random.spread(50, 10 * cluster.options.electionMs), () => cluster.network.heal());
+        this.later(random.spread(50, 10 * cluster.options.electionMs), () => this.act({ type: 'heal' }));
         break;
       case 'weather':
-        cluster.network.weather = this.weather();
+        this.act({ type: 'weather', weather: this.weather() });
         break;
       case 'disk':
         this.disturbDisk(this.victim());
@@ -212,13 +224,12 @@ export class Nemesis {
       case 'clock':
         // Nothing may depend on how fast time goes.
         for (const host of cluster.hosts)
-          if (random.chance(0.5)) cluster.setClockRate(host, random.spread(0.2, 5));
+          if (random.chance(0.5)) this.act({ type: 'clockRate', node: host.id, rate: random.spread(0.2, 5) });
         break;
       case 'transfer':
         this.askForTransfer();
         break;
     }
-    cluster.trace.note(cluster.now, `nemesis: ${fault}, faults every ${profile.faultMs.toFixed(0)} ms`);
   }
 
   /**
@@ -227,11 +238,12 @@ export class Nemesis {
    */
   private rouseRivals(): void {
     const { cluster, random } = this;
-    const { network, options } = cluster;
-    network.weather = { ...FAIR_WEATHER, minDelayMs: 1, maxDelayMs: options.heartbeatMs, doubleRate: 0.2 };
+    const { heartbeatMs, electionMs } = cluster.options;
+    const weather = { ...FAIR_WEATHER, minDelayMs: 1, maxDelayMs: heartbeatMs, doubleRate: 0.2 };
+    this.act({ type: 'weather', weather });
     this.voteAim = 0.5;
-    this.later(random.between(1, 3) * options.electionMs, () => {
-      network.weather = FAIR_WEATHER;
+    this.later(random.between(1, 3) * electionMs, () => {
+      this.act({ type: 'weather', weather: FAIR_WEATHER });
       this.voteAim = VOTE_AIM;
     });
     this.crash(this.someLeader() ?? this.someHost(), this.downTime(), true);
@@ -243,11 +255,11 @@ export class Nemesis {
 
   /** With `seen`, everybody notices at once, and all who may campaign do, in the same term. */
   private crash(host: Host, downMs: number, seen: boolean = this.random.chance(0.5)): void {
-    const { cluster } = this;
     if (!host.isUp) return;
-    cluster.crash(host);
-    if (seen) cluster.reportDown(host);
-    this.later(downMs, () => cluster.restart(host));
+    const node = host.id;
+    this.act({ type: 'crash', node });
+    if (seen) this.act({ type: 'noticeCrash', node });
+    this.later(downMs, () => this.act({ type: 'restart', node }));
   }
 
   /** Crashes in the moments that matter: around votes, disk writes, elections and snapshots; often back at once. */
@@ -271,41 +283,44 @@ export class Nemesis {
     const { cluster, random } = this;
     this.later(random.between(0, 3), () => {
       const others = cluster.hosts.map(({ id }) => id).filter((id) => id !== host.id);
-      cluster.network.cutBetween([host.id], others);
-      if (this.isAwake(host)) this.writeTo(host, random.below(5));
+      this.cutBetween([host.id], others);
+      this.writeTo(host, random.below(5));
     });
-    this.later(random.spread(20, 5 * cluster.options.electionMs), () => cluster.network.heal());
+    this.later(random.spread(20, 5 * cluster.options.electionMs), () => this.act({ type: 'heal' }));
   }
 
   /** Some signals to take over arrive when nobody wants it any more, at a node that may have fallen behind. */
-  private delayTransfer(_from: NodeId, _to: NodeId, message: Message): { delayMs: number } | undefined {
-    if (message.type !== 'timeoutNow' || !this.random.chance(0.3)) return undefined;
-    return { delayMs: this.random.spread(10, 5 * this.cluster.options.electionMs) };
+  private delayTransfer(from: NodeId, to: NodeId, message: Message): undefined {
+    if (message.type !== 'timeoutNow' || !this.random.chance(0.3)) return;
+    const ms = this.random.spread(10, 5 * this.cluster.options.electionMs);
+    this.act({ type: 'delayNext', from, to, message: 'timeoutNow', ms });
   }
 
   private partition(): void {
     const { cluster, random } = this;
-    const { network, coverage } = cluster;
+    const { coverage } = cluster;
     const ids = random.shuffled(cluster.hosts.map(({ id }) => id));
     const kind = random.pick(['symmetric', 'one-way', 'bridge', 'leader'] as const);
     switch (kind) {
       case 'symmetric': {
         const at = 1 + random.below(Math.max(1, ids.length - 1));
-        network.cutBetween(ids.slice(0, at), ids.slice(at));
+        this.cutBetween(ids.slice(0, at), ids.slice(at));
         coverage.count('partitions, symmetric');
         break;
       }
       case 'one-way': {
         const rate = random.pick([0.2, 0.5]);
-        for (const from of ids)
-          for (const to of ids) if (from !== to && random.chance(rate)) network.cut(from, to);
+        for (const from of ids) {
+          const to = ids.filter((id) => id !== from && random.chance(rate));
+          if (to.length > 0) this.act({ type: 'cut', from: [from], to });
+        }
         coverage.count('partitions, one-way');
         break;
       }
       case 'bridge': {
         // Two halves that only see each other through the first node.
         const middle = 1 + Math.ceil((ids.length - 1) / 2);
-        network.cutBetween(ids.slice(1, middle), ids.slice(middle));
+        this.cutBetween(ids.slice(1, middle), ids.slice(middle));
         coverage.count('partitions, bridge');
         break;
       }
@@ -313,12 +328,17 @@ export class Nemesis {
         const leader = this.someLeader() ?? this.someHost();
         const others: NodeId[] = ids.filter((id) => id !== leader.id);
         // Perhaps with a companion; either way it goes on writing, and its log drifts away from the others'.
-        network.cutBetween([leader.id], others.slice(random.below(2)));
+        this.cutBetween([leader.id], others.slice(random.below(2)));
         coverage.count('partitions, symmetric');
-        if (this.isAwake(leader)) this.writeTo(leader, random.below(10));
+        this.writeTo(leader, random.below(10));
         break;
       }
     }
+  }
+
+  private cutBetween(left: readonly NodeId[], right: readonly NodeId[]): void {
+    this.act({ type: 'cut', from: left, to: right });
+    this.act({ type: 'cut', from: right, to: left });
   }
 
   private weather(): Weather {
@@ -338,18 +358,22 @@ export class Nemesis {
   private disturbDisk(host: Host): void {
     const { random, cluster } = this;
     if (random.chance(0.5)) {
-      cluster.coverage.count('disk stalls');
-      host.stallMs = random.spread(10, 5 * cluster.options.electionMs);
+      this.act({
+        type: 'diskStall',
+        node: host.id,
+        ms: random.spread(10, 5 * cluster.options.electionMs),
+      });
     } else {
       const maxMs = random.spread(0.1, 50);
-      host.diskSpeed = { minMs: maxMs * random.next(), maxMs };
+      this.act({ type: 'diskSpeed', node: host.id, minMs: maxMs * random.next(), maxMs });
     }
   }
 
   private askForTransfer(): void {
     const host = this.random.chance(0.9) ? this.someLeader() : this.someHost();
     if (host === null || !this.isAwake(host)) return;
-    this.cluster.transfer(host, this.random.chance(0.5) ? this.someHost().id : null);
+    const to = this.random.chance(0.5) ? this.someHost().id : null;
+    this.act({ type: 'transfer', node: host.id, to });
   }
 
   /** Chance that a node crashes shortly after this effect. */

@@ -1,7 +1,7 @@
 /** The network between the nodes: it delays, loses, doubles and reorders messages, and its links can be cut one way. */
 import type { Message, NodeId } from '../../src/raft/types.ts';
 import type { Coverage } from './coverage.ts';
-import type { Random } from './random.ts';
+import { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface Weather {
@@ -27,12 +27,12 @@ export const FAIR_WEATHER: Weather = {
   slowMs: 0,
 };
 
-/** A script's say about a message: `undefined` leaves it to the weather. */
+/** A script's say about a message: `undefined` leaves it to the weather; one on `hold` is the script's to carry. */
 export type Intercept = (
   from: NodeId,
   to: NodeId,
   message: Message,
-) => 'drop' | { delayMs: number } | undefined;
+) => 'drop' | 'hold' | { delayMs: number } | undefined;
 
 export class Network {
   weather: Weather = FAIR_WEATHER;
@@ -40,21 +40,24 @@ export class Network {
   private readonly cuts = new Set<string>();
   /** When the latest message of each link is to arrive, to see overtaking. */
   private readonly arrivals = new Map<string, number>();
+  private readonly delays: { from: NodeId; to: NodeId; type: Message['type']; delayMs: number }[] = [];
   private readonly schedule: Schedule;
-  private readonly random: Random;
+  private readonly seed: number;
+  /** One generator per link. */
+  private readonly randoms = new Map<string, Random>();
   private readonly coverage: Coverage;
   private readonly deliver: (from: NodeId, to: NodeId, message: Message) => void;
-  private readonly lost: (from: NodeId, to: NodeId) => void;
+  private readonly lost: (from: NodeId, to: NodeId, message: Message) => void;
 
   constructor(
     schedule: Schedule,
-    random: Random,
+    seed: number,
     coverage: Coverage,
     deliver: (from: NodeId, to: NodeId, message: Message) => void,
-    lost: (from: NodeId, to: NodeId) => void,
+    lost: (from: NodeId, to: NodeId, message: Message) => void,
   ) {
     this.schedule = schedule;
-    this.random = random;
+    this.seed = seed;
     this.coverage = coverage;
     this.deliver = deliver;
     this.lost = lost;
@@ -84,39 +87,65 @@ export class Network {
     return this.cuts.size > 0 && this.cuts.has(link(from, to));
   }
 
+  /** The next message of this kind on this link takes so long, whatever the weather. */
+  delayNext(from: NodeId, to: NodeId, type: Message['type'], delayMs: number): void {
+    this.delays.push({ from, to, type, delayMs });
+  }
+
   send(from: NodeId, to: NodeId, message: Message): void {
     this.coverage.count('messages sent');
-    const { weather, random } = this;
-    const order = this.intercept?.(from, to, message);
+    const { weather } = this;
+    const key = link(from, to);
+    const random = this.randomOf(key);
+    const order = this.intercept?.(from, to, message) ?? this.takeDelay(from, to, message);
+    if (order === 'hold') return;
     const lossRate = message.type === 'append' ? weather.lossRate + weather.appendLossRate : weather.lossRate;
     if (order === 'drop' || this.isCut(from, to) || random.chance(lossRate)) {
       this.coverage.count('messages lost');
-      this.lost(from, to);
+      this.lost(from, to, message);
       return;
     }
-    this.carry(from, to, message, order?.delayMs ?? this.delay());
+    this.carry(from, to, message, order?.delayMs ?? this.delay(random));
     if (random.chance(weather.doubleRate)) {
       this.coverage.count('messages doubled');
-      this.carry(from, to, message, this.delay());
+      this.carry(from, to, message, this.delay(random));
     }
   }
 
-  private carry(from: NodeId, to: NodeId, message: Message, delayMs: number): void {
+  /** Brings a message, perhaps one held back before, to its receiver in `delayMs`. */
+  carry(from: NodeId, to: NodeId, message: Message, delayMs: number): void {
     const key = link(from, to);
     const arrival = this.schedule.now + delayMs;
     const latest = this.arrivals.get(key) ?? 0;
     if (arrival < latest) this.coverage.count('messages overtaken');
     else this.arrivals.set(key, arrival);
     this.schedule.after(delayMs, null, () => {
-      if (!this.isCut(from, to)) this.deliver(from, to, message);
+      if (this.isCut(from, to)) this.lost(from, to, message);
+      else this.deliver(from, to, message);
     });
   }
 
-  private delay(): number {
-    const { weather, random } = this;
+  private delay(random: Random): number {
+    const { weather } = this;
     if (random.chance(weather.slowRate))
       return random.spread(Math.max(weather.maxDelayMs, 1), weather.slowMs);
     return random.between(weather.minDelayMs, weather.maxDelayMs);
+  }
+
+  private takeDelay(from: NodeId, to: NodeId, { type }: Message): { delayMs: number } | undefined {
+    const { delays } = this;
+    if (delays.length === 0) return undefined;
+    const at = delays.findIndex((delay) => delay.from === from && delay.to === to && delay.type === type);
+    return at === -1 ? undefined : delays.splice(at, 1)[0];
+  }
+
+  private randomOf(key: string): Random {
+    let random = this.randoms.get(key);
+    if (random === undefined) {
+      random = Random.of(this.seed, key);
+      this.randoms.set(key, random);
+    }
+    return random;
   }
 }
 

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { asIndex, asNodeId, asTerm, EntryType } from '../../src/raft/types.ts';
 import { CALM, Cluster, type ClusterOptions, type Host } from './cluster.ts';
 import type { Intercept } from './network.ts';
+import { Random } from './random.ts';
 
 function calm(options: Partial<ClusterOptions> = {}): Cluster {
   return new Cluster({ ...CALM, seed: 1, ...options });
@@ -200,9 +201,10 @@ test('13: figure 8 of the Raft paper: an old entry on a majority is not yet comm
 test('14: divergent tails of many shapes are brought together', () => {
   for (let seed = 1; seed <= 20; seed += 1) {
     const cluster = calm({ seed, voters: 5, limits: { appendBytes: 100 } });
+    const random = Random.of(seed, 'script');
     for (let round = 0; round < 8; round += 1) {
-      const name = cluster.random.pick(['n1', 'n2', 'n3', 'n4', 'n5']);
-      const heard = cluster.random.pick(['n1', 'n2', 'n3', 'n4', 'n5', 'nobody']);
+      const name = random.pick(['n1', 'n2', 'n3', 'n4', 'n5']);
+      const heard = random.pick(['n1', 'n2', 'n3', 'n4', 'n5', 'nobody']);
       const rule: Intercept = (_from, to, message) => {
         return message.type === 'append' && to !== heard ? 'drop' : undefined;
       };
@@ -214,8 +216,7 @@ test('14: divergent tails of many shapes are brought together', () => {
       };
       // Its log may be too old to win; then the round passes without a leader.
       cluster.run(2000);
-      for (let count = cluster.random.below(5); host.leads && count > 0; count -= 1)
-        cluster.propose(host, 50);
+      for (let count = random.below(5); host.leads && count > 0; count -= 1) cluster.propose(host, 50);
       cluster.run(20);
       cluster.crash(host);
     }
@@ -278,10 +279,11 @@ test('20: a leader that sent before its own fsync crashes: what others committed
 test('20: a lone node acknowledges nothing that a crash can take', () => {
   for (let seed = 1; seed <= 20; seed += 1) {
     const cluster = calm({ seed, voters: 1 });
+    const random = Random.of(seed, 'script');
     const lone = elect(cluster, 'n1');
     for (let count = 0; count < 10; count += 1) {
       cluster.propose(lone);
-      cluster.run(cluster.random.between(0, 3));
+      cluster.run(random.between(0, 3));
     }
     cluster.crash(lone);
     converge(cluster);
@@ -291,10 +293,11 @@ test('20: a lone node acknowledges nothing that a crash can take', () => {
 test('21: power loss on all nodes at once takes no acknowledged write', () => {
   for (let seed = 1; seed <= 20; seed += 1) {
     const cluster = calm({ seed });
+    const random = Random.of(seed, 'script');
     const leader = elect(cluster, 'n1');
     for (let count = 0; count < 10; count += 1) {
       cluster.propose(leader);
-      cluster.run(cluster.random.between(0, 2));
+      cluster.run(random.between(0, 2));
     }
     for (const host of cluster.hosts) cluster.crash(host);
     converge(cluster);

@@ -1,9 +1,11 @@
 /** One run: a time of trouble in which nothing wrong may happen, then peace, in which the right things must. */
-import { Cluster } from './cluster.ts';
+import { perform, type TimedAction } from './actions.ts';
+import { Cluster, type ClusterOptions } from './cluster.ts';
 import type { Coverage } from './coverage.ts';
 import type { Mutation } from './disk.ts';
 import { check, Failure } from './failure.ts';
-import { Nemesis, plan } from './nemesis.ts';
+import { makePeace, Nemesis, plan } from './nemesis.ts';
+import type { TraceRecord } from './trace.ts';
 
 /** Time for the cluster to converge once faults have stopped, and again to serve, in longest election timeouts. */
 const CONVERGENCE_ELECTIONS = 20;
@@ -11,16 +13,30 @@ const CONVERGENCE_ELECTIONS = 20;
 const REPLAY_MS_PER_ENTRY = 12;
 /** No message is under way for longer, in election timeouts. */
 const MESSAGE_LIFE_ELECTIONS = 10;
+/** A recording that ends in a failure is played on for so long after its last action, in election timeouts. */
+const AFTERMATH_ELECTIONS = 20;
 /** Writes that must commit in the end. */
 const LAST_WRITES = 3;
+
+/** Between the last step of the time of trouble and peace, in ms: time enough to tell the two apart. */
+const TRUCE_MS = 0.001;
 
 export interface RunOptions {
   readonly seed: number;
   /** Steps of nodes before faults stop. */
   readonly steps: number;
   readonly mutation: Mutation | null;
-  /** Gets every line of the trace. */
-  readonly print: ((line: string) => void) | null;
+  /** Is told everything that happens. */
+  readonly watch: ((record: TraceRecord) => void) | null;
+}
+
+/** A run as data: {@link replay} gives it again. */
+export interface Recording {
+  readonly options: ClusterOptions;
+  /** In the order of time. */
+  readonly actions: readonly TimedAction[];
+  /** When the faults stop, in ms; infinite where the run failed before. */
+  readonly peaceAt: number;
 }
 
 export interface RunResult {
@@ -31,34 +47,63 @@ export interface RunResult {
   /** Equal for two runs of the same seed. */
   readonly hash: number;
   /** The end of the trace. */
-  readonly lines: readonly string[];
+  readonly records: readonly TraceRecord[];
+  readonly recording: Recording;
 }
 
-export function run({ seed, steps, mutation, print }: RunOptions): RunResult {
-  const { options, profile } = plan(seed, mutation, print);
-  const cluster = new Cluster(options);
-  let failure: Failure | null = null;
-  try {
-    const nemesis = new Nemesis(cluster, profile);
+/** The run that follows from the seed. */
+export function run({ seed, steps, mutation, watch }: RunOptions): RunResult {
+  const { options, profile } = plan(seed, mutation);
+  const cluster = new Cluster({ ...options, watch });
+  const nemesis = new Nemesis(cluster, profile);
+  let peaceAt = Number.POSITIVE_INFINITY;
+  const failure = failureOf(() => {
     while (cluster.trace.steps < steps && cluster.schedule.next());
-    nemesis.makePeace();
+    peaceAt = cluster.now + TRUCE_MS;
+    cluster.run(TRUCE_MS);
+    nemesis.stop();
     mustServe(cluster);
+  });
+  return resultOf(cluster, failure, { options, actions: nemesis.actions, peaceAt });
+}
+
+/** The same run as recorded, if the recording is whole; a similar one if not. */
+export function replay(recording: Recording, watch: RunOptions['watch']): RunResult {
+  const { options, actions, peaceAt } = recording;
+  const cluster = new Cluster({ ...options, watch });
+  const failure = failureOf(() => {
+    for (const { at, action } of actions) cluster.schedule.after(at, null, () => perform(cluster, action));
+    cluster.run(Math.min(peaceAt, (actions.at(-1)?.at ?? 0) + AFTERMATH_ELECTIONS * options.electionMs));
+    mustServe(cluster);
+  });
+  return resultOf(cluster, failure, recording);
+}
+
+function failureOf(work: () => void): Failure | null {
+  try {
+    work();
+    return null;
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    failure = error;
+    if (error instanceof Failure) return error;
+    throw error;
   }
+}
+
+function resultOf(cluster: Cluster, failure: Failure | null, recording: Recording): RunResult {
   return {
     failure,
     steps: cluster.trace.steps,
     virtualMs: cluster.now,
     coverage: cluster.coverage,
     hash: cluster.trace.hash >>> 0,
-    lines: cluster.trace.lines(),
+    records: cluster.trace.records(),
+    recording,
   };
 }
 
 /** LV: with the faults gone everybody agrees, new writes commit, reads are answered, and no client waits for ever. */
 function mustServe(cluster: Cluster): void {
+  makePeace(cluster);
   const { electionMs } = cluster.options;
   // A signal to take over that was under way may still cost a leader its place.
   cluster.run(electionMs * MESSAGE_LIFE_ELECTIONS);

@@ -1,56 +1,82 @@
 /** The last lines of a run, and a hash over all of it: the same seed must give the same hash. */
-import type { Effect, Entry, Event, Message, NodeId } from '../../src/raft/types.ts';
+import type { Effect, Entry, Event, Message, NodeId, RoleName } from '../../src/raft/types.ts';
 
-/** Lines kept for the report of a failure. */
-const LINES_KEPT = 60;
+/** Records kept for the report of a failure. */
+const RECORDS_KEPT = 60;
 
-interface Step {
-  readonly at: number;
-  readonly id: NodeId;
-  readonly event: Event;
-  readonly effects: readonly Effect[];
+/** A node after a step. */
+export interface View {
+  readonly role: RoleName;
+  readonly term: number;
+  readonly lastIndex: number;
+  readonly commit: number;
 }
+
+/** One thing that happened, at a virtual time in ms. */
+export type TraceRecord =
+  | {
+      readonly type: 'step';
+      readonly at: number;
+      readonly id: NodeId;
+      readonly event: Event;
+      readonly effects: readonly Effect[];
+      readonly view: View;
+    }
+  | {
+      readonly type: 'lost';
+      readonly at: number;
+      readonly from: NodeId;
+      readonly to: NodeId;
+      readonly message: Message;
+    }
+  /** Something done to a node, or to the whole cluster. */
+  | { readonly type: 'note'; readonly at: number; readonly id: NodeId | null; readonly text: string };
 
 export class Trace {
   steps = 0;
   hash = 0x811c9dc5;
-  private readonly recent: (Step | string)[] = [];
+  private readonly recent: TraceRecord[] = [];
   private at = 0;
-  private readonly print: ((line: string) => void) | null;
+  private readonly watch: ((record: TraceRecord) => void) | null;
 
-  /** `print` gets every line at once. */
-  constructor(print: ((line: string) => void) | null) {
-    this.print = print;
+  /** `watch` gets every record at once. */
+  constructor(watch: ((record: TraceRecord) => void) | null) {
+    this.watch = watch;
   }
 
-  step(at: number, id: NodeId, event: Event, effects: readonly Effect[], numbers: readonly number[]): void {
+  step(at: number, id: NodeId, event: Event, effects: readonly Effect[], view: View): void {
     this.steps += 1;
     this.mix(at * 1000);
     this.mix(id.charCodeAt(id.length - 1));
     this.mix(event.type.length);
     this.mix(effects.length);
-    for (const number of numbers) this.mix(number);
-    const record: Step = { at, id, event, effects };
-    this.keep(record);
-    this.print?.(formatStep(record));
+    this.mix(view.term);
+    this.mix(view.lastIndex);
+    this.mix(view.commit);
+    this.mix(view.role.length);
+    this.keep({ type: 'step', at, id, event, effects, view });
+  }
+
+  /** A message will not arrive. */
+  lost(at: number, from: NodeId, to: NodeId, message: Message): void {
+    this.keep({ type: 'lost', at, from, to, message });
   }
 
   /** Something that is not a step of a node. */
-  note(at: number, text: string): void {
-    const line = `${time(at)} ${text}`;
+  note(at: number, id: NodeId | null, text: string): void {
     for (let position = 0; position < text.length; position += 1) this.mix(text.charCodeAt(position));
-    this.keep(line);
-    this.print?.(line);
+    this.keep({ type: 'note', at, id, text });
   }
 
-  lines(): string[] {
-    const inOrder = [...this.recent.slice(this.at), ...this.recent.slice(0, this.at)];
-    return inOrder.map((line) => (typeof line === 'string' ? line : formatStep(line)));
+  /** The last records, oldest first. */
+  records(): TraceRecord[] {
+    return [...this.recent.slice(this.at), ...this.recent.slice(0, this.at)];
   }
 
-  private keep(line: Step | string): void {
-    this.recent[this.at] = line;
-    this.at = (this.at + 1) % LINES_KEPT;
+  private keep(record: TraceRecord): void {
+    this.recent[this.at] = record;
+    this.at = (this.at + 1) % RECORDS_KEPT;
+    this.watch?.(record);
   }
 
   /** FNV-1a over 32-bit words. */
@@ -63,9 +89,20 @@ function time(at: number): string {
   return at.toFixed(3).padStart(11);
 }
 
-function formatStep({ at, id, event, effects }: Step): string {
-  const shown = effects.map((effect) => formatEffect(effect));
-  return `${time(at)} ${id} ${formatEvent(event)}${shown.length > 0 ? ` ⇒ ${shown.join(' · ')}` : ''}`;
+/** One line. */
+export function formatRecord(record: TraceRecord): string {
+  const at = time(record.at);
+  switch (record.type) {
+    case 'note':
+      return [at, record.id, record.text].filter((part) => part !== null).join(' ');
+    case 'lost':
+      return `${at} ${record.from} → ${record.to} lost: ${formatMessage(record.message)}`;
+    case 'step': {
+      const shown = record.effects.map((effect) => formatEffect(effect));
+      const effects = shown.length > 0 ? ` ⇒ ${shown.join(' · ')}` : '';
+      return `${at} ${record.id} ${formatEvent(record.event)}${effects}`;
+    }
+  }
 }
 
 function formatEvent(event: Event): string {
