@@ -92,7 +92,7 @@ async function startNode(
   let clientAddress: HostPort = config.announce ?? { host: config.host, port: config.port };
   const transport = new Transport({
     self: { id: config.id, group: GROUP },
-    clusterId: wal.clusterId,
+    clusterId: wal.identity.clusterId,
     secret: config.clusterSecret,
     clientAddress: () => clientAddress,
     heartbeatMs: LINK_HEARTBEAT_MS,
@@ -107,7 +107,7 @@ async function startNode(
     {
       id: config.id,
       group: GROUP,
-      clusterId: wal.clusterId,
+      clusterId: wal.identity.clusterId,
       recovered,
       wal,
       store,

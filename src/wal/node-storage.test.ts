@@ -39,6 +39,11 @@ test('directories are made with their parents; missing files are told by their c
   await expect(nodeStorage.remove(join(deep, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
+test('free space is that of the device the directory lies on', async () => {
+  expect(await nodeStorage.freeBytes(directory)).toBeGreaterThan(0);
+  await expect(nodeStorage.freeBytes(join(directory, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
 test('the log works on the real disk: rotates, refuses a second opener, and is all there afterwards', async () => {
   const real = {
     ...options(new FaultyStorage(), { segmentBytes: 65_536 }),

@@ -1,7 +1,8 @@
 /**
  * {@link Storage} over `node:fs`. Every call runs in the thread pool, so that the event loop never waits for a disk.
  */
-import { mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { lockDirectory } from './lock.ts';
 import type { OpenMode, Storage, StorageFile } from './storage.ts';
@@ -26,12 +27,17 @@ export const nodeStorage: Storage = {
   rename,
   remove: unlink,
   syncDirectory,
+  async freeBytes(directory) {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  },
   lock: lockDirectory,
   every(periodMs, task) {
     const timer = setInterval(task, periodMs);
     timer.unref();
     return () => clearInterval(timer);
   },
+  random: randomBytes,
 };
 
 class NodeFile implements StorageFile {

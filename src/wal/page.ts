@@ -11,7 +11,7 @@ import { WalError } from './errors.ts';
 
 const HEAD_BYTES = 20;
 /** The version of everything this layer writes; readers refuse any other. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /** Encodes `value` into a page of exactly `bytes` bytes (zeros behind the JSON), or as long as it needs. */
 export function encodePage(magic: string, value: unknown, bytes?: number): Buffer {

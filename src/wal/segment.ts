@@ -21,6 +21,8 @@ import { readExactly, SECTOR_BYTES, type Storage, type StorageFile } from './sto
 const MAGIC = 'KVSEGMNT';
 const HEAD_BYTES = 4096;
 export const RING_SLOTS = 8;
+/** The name of a segment that is prepared and not in use. */
+export const PREPARED_NAME = 'segment-next.tmp';
 /** Offset of the first batch. */
 export const DATA_START: number = HEAD_BYTES + RING_SLOTS * SECTOR_BYTES;
 

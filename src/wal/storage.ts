@@ -1,11 +1,13 @@
 /**
- * All that the log asks of the world: a small file system, one lock and one timer. `node-storage.ts` is the real one;
+ * All that the log asks of the world: a small file system, one lock, one timer and some chance. `node-storage.ts` is the real one;
  * tests and the simulator pass their own, which loses power, tears writes and fails on request.
  *
  * What the log relies on: a completed write is seen by every later read; `sync` makes all completed writes of that file
  * durable, its size included; `syncDirectory` makes creations, renames and removals in that directory durable; rename
  * is atomic; a write that power loss interrupts leaves each 512-byte sector either old or new, in any combination.
  */
+
+import { ioError } from './errors.ts';
 
 /** Bytes that are written as a whole or not at all, and whose neighbours a torn write leaves alone. */
 export const SECTOR_BYTES = 512;
@@ -40,6 +42,8 @@ export interface Storage {
   remove(path: string): Promise<void>;
   /** fsync of the directory itself. */
   syncDirectory(path: string): Promise<void>;
+  /** Bytes that this process may still write on the device of the directory. */
+  freeBytes(directory: string): Promise<number>;
   /**
    * Makes this process the only one that uses the directory, until the returned function is called or the process is
    * gone in whatever way. Rejects with `WAL_LOCKED` while another one has it.
@@ -47,6 +51,8 @@ export interface Storage {
   lock(directory: string): Promise<() => Promise<void>>;
   /** Calls `task` every `periodMs` milliseconds until the returned function is called. Does not keep a process alive. */
   every(periodMs: number, task: () => void): () => void;
+  /** Bytes that nobody can foretell. */
+  random(bytes: number): Buffer;
 }
 
 const ZEROS_STEP_BYTES = 1024 * 1024;
@@ -61,6 +67,20 @@ export async function writeZeros(file: StorageFile, from: number, to: number): P
   for (let at = from; at < to; at += ZEROS_STEP_BYTES) {
     await file.write([zeros.subarray(0, Math.min(ZEROS_STEP_BYTES, to - at))], at);
     await file.sync();
+  }
+}
+
+/** A file of real zeros, durable but for its name. Leaves nothing open when it fails. */
+export async function makeZeros(storage: Storage, path: string, bytes: number): Promise<StorageFile> {
+  const file = await storage.open(path, 'create').catch((error: unknown) => {
+    throw ioError('create', path, error);
+  });
+  try {
+    await writeZeros(file, 0, bytes);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw ioError('prepare', path, error);
   }
 }
 

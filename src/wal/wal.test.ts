@@ -54,6 +54,7 @@ describe('an empty directory', () => {
     const { recovered } = await Wal.open(options(new FaultyStorage(), { bootstrap: null }));
     expect(recovered).toMatchObject({
       hardState: { term: 0, vote: null, recovering: false },
+      configurations: [],
       firstIndex: 1,
       lastIndex: 0,
       compacted: { index: 0, term: 0 },
@@ -65,7 +66,7 @@ describe('an empty directory', () => {
     const identity = { clusterId: 'first', nodeId: 'n1', group: 'main' };
     await (await Wal.open(options(storage, { identity }))).wal.close();
     const { wal } = await Wal.open(options(storage, { identity: { ...identity, clusterId: 'second' } }));
-    expect(wal.clusterId).toBe('first');
+    expect(wal.identity.clusterId).toBe('first');
   });
 });
 

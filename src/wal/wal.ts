@@ -2,7 +2,7 @@
  * The durable side of a node: its log, its term and vote, its snapshots, in one directory.
  *
  * ```
- * identity                                whose directory this is; written last when it is set up
+ * claim, then identity                    whose directory this is                   identity.ts, setup.ts
  * term-vote-a, term-vote-b                term and vote, twice                       hard-state.ts
  * 0000000000000007-0000000000041201.log   segments: sequence and first index        segment.ts, record.ts
  * snapshot-0000000000041000-9a1b22c3.snap index and checksum                        snapshots.ts, snapshot-file.ts
@@ -45,16 +45,8 @@ import {
   type Term,
 } from '../raft/types.ts';
 import { corrupt, ioError, isMissing, WalError } from './errors.ts';
-import { HardStateFiles, isHardStateFile } from './hard-state.ts';
-import {
-  beginSetup,
-  endSetup,
-  IDENTITY_FILE,
-  IDENTITY_TEMPORARY,
-  normalized,
-  readIdentity,
-  type Identity,
-} from './identity.ts';
+import { HardStateFiles } from './hard-state.ts';
+import { normalized, type Identity } from './identity.ts';
 import type { LogIndex, SegmentEntries } from './log-index.ts';
 import { nodeStorage } from './node-storage.ts';
 import { BatchEncoder, batchBytes, decodeRecord, recordBytes, RecordKind, type Position } from './record.ts';
@@ -63,11 +55,12 @@ import {
   clearSlot,
   DATA_START,
   nameSegment,
+  PREPARED_NAME,
   RING_SLOTS,
-  sequenceOf,
   writeIdentifier,
   type SegmentHead,
 } from './segment.ts';
+import { claim, setUp, type Bootstrap } from './setup.ts';
 import type { SnapshotState } from './snapshot-file.ts';
 import {
   Snapshots,
@@ -76,10 +69,11 @@ import {
   type SnapshotReceiver,
   type SnapshotWriter,
 } from './snapshots.ts';
-import { alignToSector, readExactly, writeZeros, type Storage, type StorageFile } from './storage.ts';
+import { alignToSector, makeZeros, readExactly, type Storage, type StorageFile } from './storage.ts';
 
 export { WalError, type WalErrorCode } from './errors.ts';
 export type { Identity } from './identity.ts';
+export { claimDirectory, type Claim } from './setup.ts';
 export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
 
 const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -89,7 +83,6 @@ export const BATCH_BYTES_MAX: number = 1024 * 1024 * 1024;
 /** How long the log must be idle before the durability of its last batch is noted apart from it. */
 const IDENTIFIER_DELAY_MS = 100;
 const FSYNC_INTERVAL_MS_DEFAULT = 1000;
-const PREPARED_NAME = 'segment-next.tmp';
 const LARGE_NAME = 'segment-large.tmp';
 
 /**
@@ -107,10 +100,16 @@ export interface WalOptions {
   readonly fsyncIntervalMs?: number;
   /** Size of a segment file. */
   readonly segmentBytes?: number;
-  /** Must match a directory that is set up, but for the cluster id, which an existing directory knows itself. */
-  readonly identity: Identity;
-  /** What an empty directory begins with; `null`: term 0 and an empty log. An existing one ignores it. */
-  readonly bootstrap: { readonly hardState: HardState; readonly entries: readonly Entry[] } | null;
+  /**
+   * Must match a directory that is claimed or set up, but for the cluster id, which one that is set up knows itself.
+   * The incarnation is the directory's own.
+   */
+  readonly identity: Omit<Identity, 'incarnation'>;
+  /**
+   * What a directory that is not set up begins with; `null`: term 0 and an empty log without any configuration, for a
+   * node that joins. One that is set up ignores it.
+   */
+  readonly bootstrap: Bootstrap | null;
   /** A sync in the background failed: the process must end. The next append would say so too. */
   readonly onFailure?: (error: WalError) => void;
 }
@@ -123,11 +122,10 @@ interface Tail extends LogTail {
 }
 
 export class Wal {
-  /** The cluster that this directory belongs to. */
-  readonly clusterId: string;
+  /** Whose directory it is. */
+  readonly identity: Identity;
   readonly #storage: Storage;
   readonly #directory: string;
-  readonly #identity: Identity;
   readonly #fsync: FsyncMode;
   readonly #segmentBytes: number;
   readonly #onFailure: (error: WalError) => void;
@@ -168,10 +166,9 @@ export class Wal {
     unlock: () => Promise<void>;
   }) {
     const { options, storage, identity, hardState, snapshots, index, tail, identified, unlock } = parts;
-    this.clusterId = identity.clusterId;
+    this.identity = identity;
     this.#storage = storage;
     this.#directory = options.directory;
-    this.#identity = identity;
     this.#fsync = options.fsync;
     this.#segmentBytes = segmentBytesOf(options);
     this.#onFailure = options.onFailure ?? ((): void => undefined);
@@ -196,8 +193,8 @@ export class Wal {
   }
 
   /**
-   * Opens the directory, sets it up first when it is empty, recovers what a crash left. `notes` tells in words what was
-   * repaired or cut, for the log file. Rejects with a {@link WalError}; nothing is open then.
+   * Opens the directory, claims and sets it up first where that has not been done, recovers what a crash left. `notes`
+   * tells in words what was repaired or cut, for the log file. Rejects with a {@link WalError}; nothing is open then.
    */
   static async open(
     options: WalOptions,
@@ -225,9 +222,13 @@ export class Wal {
   ): Promise<{ wal: Wal; recovered: Recovered; notes: readonly string[] }> {
     const { directory } = options;
     const notes: string[] = [];
-    await storage.syncDirectory(directory);
-    if (await needsSetup(storage, directory)) await setUp(storage, options);
-    const identity = await readIdentity(storage, directory, options.identity);
+    const claimed = await claim(storage, directory, options.identity);
+    const identity =
+      claimed.state === 'founded'
+        ? claimed.identity
+        : normalized({ ...options.identity, incarnation: claimed.incarnation });
+    if (claimed.state === 'claimed')
+      await setUp(storage, directory, identity, options.bootstrap, segmentBytesOf(options));
     await removeUnfinished(storage, directory);
     const hardState = await HardStateFiles.open(storage, directory, notes);
     undo.push(() => hardState.close());
@@ -592,7 +593,7 @@ export class Wal {
       this.#directory,
       { file, name: temporary },
       head,
-      this.#identity,
+      this.identity,
     );
     if (base === null) {
       await this.#settle(true);
@@ -674,20 +675,6 @@ function segmentBytesOf({ segmentBytes = SEGMENT_BYTES_DEFAULT }: WalOptions): n
   return alignToSector(segmentBytes);
 }
 
-/** A file of real zeros, durable but for its name. Leaves nothing open when it fails. */
-async function makeZeros(storage: Storage, path: string, bytes: number): Promise<StorageFile> {
-  const file = await storage.open(path, 'create').catch((error: unknown) => {
-    throw ioError('create', path, error);
-  });
-  try {
-    await writeZeros(file, 0, bytes);
-    return file;
-  } catch (error) {
-    await file.close();
-    throw ioError('prepare', path, error);
-  }
-}
-
 /**
  * Writes the end of the log once more, from the newest identifier on, and syncs: after a failed sync the kernel may
  * show bytes as written that the disk does not have, and only a new write makes it try again. The same bytes in the
@@ -699,57 +686,8 @@ async function confirmTail(tail: Tail, from: number): Promise<void> {
   await tail.file.sync();
 }
 
-/** Whether the directory is empty or its set-up was interrupted; in that case clears it. */
-async function needsSetup(storage: Storage, directory: string): Promise<boolean> {
-  const names = await storage.list(directory);
-  if (names.includes(IDENTITY_FILE)) return false;
-  const ours = names.filter((name) => sequenceOf(name) !== null || isHardStateFile(name) || isSnapshot(name));
-  if (ours.length > 0 && !names.includes(IDENTITY_TEMPORARY)) {
-    throw corrupt(
-      join(directory, IDENTITY_FILE),
-      0,
-      `the file is missing beside ${ours.join(', ')}`,
-      'all entries',
-    );
-  }
-  for (const name of ours) await storage.remove(join(directory, name));
-  if (ours.length > 0) await storage.syncDirectory(directory);
-  return true;
-}
-
-/** Sets an empty directory up; a crash at any point leaves one that `needsSetup` recognizes. */
-async function setUp(storage: Storage, options: WalOptions): Promise<void> {
-  const { directory } = options;
-  const identity = normalized(options.identity);
-  const { hardState, entries } = options.bootstrap ?? {
-    hardState: { term: asTerm(0), vote: null, recovering: false },
-    entries: [],
-  };
-  await beginSetup(storage, directory, identity);
-  await HardStateFiles.create(storage, directory, hardState);
-  const after = { index: asIndex(0), term: asTerm(0) };
-  const head: SegmentHead = { sequence: 1, after, batch: 0, chain: 0, begins: true };
-  const size = Math.max(segmentBytesOf(options), alignToSector(DATA_START + batchBytes(entries)));
-  const file = await makeZeros(storage, join(directory, PREPARED_NAME), size);
-  try {
-    if (entries.length > 0) {
-      const batch = { number: 1, durable: 0, after, entries, commit: asIndex(0) };
-      const { bytes } = new BatchEncoder().encode(batch, { sequence: 1, offset: DATA_START, chain: 0 });
-      await file.write([bytes], DATA_START);
-    }
-    await nameSegment(storage, directory, { file, name: PREPARED_NAME }, head, identity);
-  } finally {
-    await file.close();
-  }
-  await endSetup(storage, directory);
-}
-
 async function removeUnfinished(storage: Storage, directory: string): Promise<void> {
   for (const name of await storage.list(directory)) {
     if (name.endsWith('.tmp') || name.endsWith('.part')) await storage.remove(join(directory, name));
   }
-}
-
-function isSnapshot(name: string): boolean {
-  return name.startsWith('snapshot-');
 }

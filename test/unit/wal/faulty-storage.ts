@@ -67,7 +67,10 @@ export class FaultyStorage implements Storage {
   #changes: ((names: Names) => void)[] = [];
   #locked = false;
   #generation = 0;
+  #drawn = 0;
   readonly #timers = new Set<() => void>();
+  /** What is said to be free, in bytes. */
+  free: number = 2 ** 40;
   /** Operations done so far. */
   operations = 0;
   /** The process stops in this operation: it has its effect, but a sync does not become durable. */
@@ -227,6 +230,10 @@ export class FaultyStorage implements Storage {
     });
   }
 
+  freeBytes(directory: string): Promise<number> {
+    return this.#operation('freeBytes', directory, () => this.free);
+  }
+
   async lock(directory: string): Promise<() => Promise<void>> {
     if (this.#locked) throw new WalError('WAL_LOCKED', directory);
     this.#locked = true;
@@ -238,6 +245,13 @@ export class FaultyStorage implements Storage {
   every(_periodMs: number, task: () => void): () => void {
     this.#timers.add(task);
     return () => this.#timers.delete(task);
+  }
+
+  /** Different at every call, the same in every run. */
+  random(bytes: number): Buffer {
+    const drawn = Buffer.alloc(bytes);
+    drawn.writeUInt32BE((this.#drawn += 1), bytes - 4);
+    return drawn;
   }
 
   #change(change: (names: Names) => void): void {
