@@ -1,51 +1,64 @@
 /**
- * The simulator's command line:
+ * The simulator's command line; docs/simulator.md tells how to use it.
  *
- *   npm run test:sim -- [--seeds N] [--seed FIRST] [--steps N] [--trace] [--mutate NAME]
+ *   npm run test:sim -- [--seeds N] [--minutes M] [--seed FIRST] [--steps N] [--workers N] [--mutate NAME]
+ *                       [--trace] [--shrink] [--diagram [text|mermaid]] [--lines N]
  *
- * Runs N seeds from FIRST on (by default 200 from 1; with --seed alone, just that one) and stops at the first failure
- * with exit code 1, the invariant, and the end of the trace. `--mutate` takes a guard away and turns the outcome
- * round: exit code 0 only if a seed finds it, and does not fail with the guard in place.
+ * Runs at least N seeds and for at least M minutes, from FIRST on (by default 200 seeds from 1; with --seed alone, just
+ * that one), on all cores, and stops at the first failure with exit code 1, the invariant, and the end of the trace.
+ * `--mutate` takes a guard away and turns the outcome round: exit code 0 only if a seed finds it, and does not fail with
+ * the guard in place. Exit code 2: the arguments make no sense.
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Coverage, SCENARIOS } from './coverage.ts';
+import { Worker } from 'node:worker_threads';
 import { type Mutation, MUTATIONS } from './disk.ts';
-import { run, type RunResult } from './simulation.ts';
-import { formatRecord, type TraceRecord } from './trace.ts';
+import { type Finding, type Order, type Report, runSeeds, type Settings } from './seeds.ts';
+import { run } from './simulation.ts';
+import { formatRecord } from './trace.ts';
 
 const DEFAULT_SEEDS = 200;
 const DEFAULT_STEPS = 10_000;
-/** Every so many seeds the run is done twice, and the traces must be the same. */
-const REPEAT_EVERY = 20;
+/** Seeds that a worker gets at a time. */
+const ORDER_SEEDS = 20;
+const PROGRESS_MS = 10_000;
 
-interface Arguments {
+interface Arguments extends Settings {
   readonly first: number;
   readonly seeds: number;
-  readonly steps: number;
+  readonly minutes: number;
+  readonly workers: number;
   readonly trace: boolean;
-  readonly mutation: Mutation | null;
 }
 
 function parse(): Arguments {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string' },
+      minutes: { type: 'string' },
       seed: { type: 'string' },
       steps: { type: 'string' },
-      trace: { type: 'boolean', default: false },
+      workers: { type: 'string' },
+      world: { type: 'string', default: 'core' },
       mutate: { type: 'string' },
+      trace: { type: 'boolean', default: false },
     },
   });
-  const { mutate } = values;
+  const { mutate, world } = values;
   if (mutate !== undefined && !(mutate in MUTATIONS)) {
     throw new Error(`--mutate ${mutate}: no such mutation; there are ${Object.keys(MUTATIONS).join(', ')}`);
   }
+  if (world !== 'core') throw new Error(`--world ${world}: no such world; there is core`);
+  const minutes = natural('minutes', values.minutes, 0);
+  const alone = values.seed !== undefined || minutes > 0;
   return {
     first: natural('seed', values.seed, 1),
-    seeds: natural('seeds', values.seeds, values.seed === undefined ? DEFAULT_SEEDS : 1),
+    seeds: natural('seeds', values.seeds, alone ? 1 : DEFAULT_SEEDS),
+    minutes,
     steps: natural('steps', values.steps, DEFAULT_STEPS),
-    trace: values.trace,
+    workers: natural('workers', values.workers, availableParallelism()),
     mutation: (mutate as Mutation | undefined) ?? null,
+    trace: values.trace,
   };
 }
 
@@ -57,55 +70,139 @@ function natural(name: string, text: string | undefined, otherwise: number): num
   return value;
 }
 
-function main(): void {
-  const { first, seeds, steps, trace, mutation } = parse();
-  const watch = trace ? (record: TraceRecord): void => console.log(formatRecord(record)) : null;
-  const total = new Coverage();
-  const began = performance.now();
-  let stepsDone = 0;
-  let virtualMs = 0;
-  for (let seed = first; seed < first + seeds; seed += 1) {
-    const result = run({ seed, steps, mutation, watch });
-    total.add(result.coverage);
-    stepsDone += result.steps;
-    virtualMs += result.virtualMs;
-    if (result.failure !== null) {
-      report(seed, steps, mutation, result);
-      // What fails with the guard in place as well says nothing about the guard.
-      const guarded = mutation === null ? result : run({ seed, steps, mutation: null, watch: null });
-      if (guarded.failure === null)
-        console.log(`seed ${seed} notices that ${MUTATIONS[mutation as Mutation]}`);
-      else process.exitCode = 1;
-      return;
-    }
-    if (
-      (seed - first) % REPEAT_EVERY === 0 &&
-      run({ seed, steps, mutation, watch: null }).hash !== result.hash
-    ) {
-      console.error(`seed ${seed}: two runs differ; something depends on more than the seed`);
-      process.exitCode = 1;
-      return;
-    }
+/** Hands out seeds as long as there are any to run, and adds up what comes back. */
+class Campaign {
+  readonly coverage: Map<string, number> = new Map();
+  seeds = 0;
+  steps = 0;
+  virtualMs = 0;
+  /** Of the lowest seed that found something; the same with any number of workers. */
+  finding: Finding | null = null;
+  private readonly args: Arguments;
+  private readonly began = performance.now();
+  private next: number;
+  private toldAt = 0;
+
+  constructor(args: Arguments) {
+    this.args = args;
+    this.next = args.first;
   }
-  const seconds = (performance.now() - began) / 1000;
-  for (const scenario of SCENARIOS) console.log(`${String(total.of(scenario)).padStart(10)} ${scenario}`);
-  console.log(
-    `${seeds} seeds in ${seconds.toFixed(1)} s: ${(seeds / seconds).toFixed(1)} seeds/s, ` +
-      `${Math.round(stepsDone / seconds)} steps/s, ${Math.round(virtualMs / 1000)} s of virtual time`,
-  );
-  if (mutation !== null) {
-    console.error(`no seed noticed that ${MUTATIONS[mutation]}`);
-    process.exitCode = 1;
+
+  get seconds(): number {
+    return (performance.now() - this.began) / 1000;
+  }
+
+  /** `null`: enough is done or under way. */
+  order(): Order | null {
+    if (this.finding !== null) return null;
+    const { first, seeds, minutes } = this.args;
+    const left = first + seeds - this.next;
+    if (left <= 0 && this.seconds >= minutes * 60) return null;
+    const order = { first: this.next, count: left > 0 ? Math.min(left, ORDER_SEEDS) : ORDER_SEEDS };
+    this.next += order.count;
+    return order;
+  }
+
+  add({ seeds, steps, virtualMs, coverage, finding }: Report): void {
+    this.seeds += seeds;
+    this.steps += steps;
+    this.virtualMs += virtualMs;
+    for (const [name, count] of coverage) this.coverage.set(name, (this.coverage.get(name) ?? 0) + count);
+    if (finding !== null && finding.seed < (this.finding?.seed ?? Number.POSITIVE_INFINITY))
+      this.finding = finding;
+    if (performance.now() - this.toldAt < PROGRESS_MS) return;
+    if (this.toldAt > 0) console.error(this.summary());
+    this.toldAt = performance.now();
+  }
+
+  summary(): string {
+    const { seeds, steps, virtualMs, seconds } = this;
+    return (
+      `${seeds} seeds in ${seconds.toFixed(1)} s: ${(seeds / seconds).toFixed(1)} seeds/s, ` +
+      `${Math.round(steps / seconds)} steps/s, ${Math.round(virtualMs / 1000)} s of virtual time`
+    );
   }
 }
 
-function report(seed: number, steps: number, mutation: Mutation | null, result: RunResult): void {
-  const { failure, records } = result;
+async function runAll(args: Arguments): Promise<Campaign> {
+  const campaign = new Campaign(args);
+  const workers = Math.min(
+    args.workers,
+    args.minutes > 0 ? args.workers : Math.ceil(args.seeds / ORDER_SEEDS),
+  );
+  if (workers <= 1) {
+    for (let order = campaign.order(); order !== null; order = campaign.order())
+      campaign.add(runSeeds(order, args));
+  } else {
+    await Promise.all(Array.from({ length: workers }, () => work(campaign, args)));
+  }
+  return campaign;
+}
+
+/** One thread, until there are no more orders. */
+function work(campaign: Campaign, { steps, mutation }: Settings): Promise<void> {
+  const settings: Settings = { steps, mutation };
+  const worker = new Worker(new URL('./main-worker.ts', import.meta.url), { workerData: settings });
+  return new Promise((resolve, reject) => {
+    const next = (): void => {
+      const order = campaign.order();
+      if (order !== null) worker.postMessage(order);
+      else void worker.terminate().then(() => resolve());
+    };
+    worker.on('error', reject);
+    worker.on('message', (report: Report) => {
+      campaign.add(report);
+      next();
+    });
+    next();
+  });
+}
+
+function tell(campaign: Campaign, args: Arguments): void {
+  const { finding } = campaign;
+  const { mutation } = args;
+  if (finding === null) {
+    for (const [name, count] of campaign.coverage) console.log(`${String(count).padStart(12)} ${name}`);
+  } else {
+    tellFinding(finding, args);
+  }
+  console.log(campaign.summary());
+  if (mutation === null) {
+    if (finding !== null) process.exitCode = 1;
+  } else if (finding === null) {
+    console.error(`no seed noticed that ${MUTATIONS[mutation]}`);
+    process.exitCode = 1;
+  } else if (finding.failsAnyway) {
+    console.error(`seed ${finding.seed} fails with the guard in place, too`);
+    process.exitCode = 1;
+  } else {
+    console.log(`seed ${finding.seed} notices that ${MUTATIONS[mutation]}`);
+  }
+}
+
+function tellFinding({ seed, step, what, stack }: Finding, { steps, mutation }: Arguments): void {
+  const { records } = run({ seed, steps, mutation, watch: null });
   for (const record of records) console.log(formatRecord(record));
-  console.log(`seed ${seed}, step ${result.steps}: ${failure?.message ?? ''}`);
-  if (failure?.cause instanceof Error) console.log(failure.cause.stack ?? '');
+  console.log(`seed ${seed}, step ${step}: ${what}`);
+  if (stack !== '') console.log(stack);
   const mutate = mutation === null ? '' : ` --mutate ${mutation}`;
   console.log(`again: npm run test:sim -- --seed ${seed} --steps ${steps}${mutate}`);
 }
 
-main();
+async function main(): Promise<void> {
+  let args: Arguments;
+  try {
+    args = parse();
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exitCode = 2;
+    return;
+  }
+  if (args.trace) {
+    const { steps, mutation, first: seed } = args;
+    run({ seed, steps, mutation, watch: (record) => console.log(formatRecord(record)) });
+  }
+  tell(await runAll(args), args);
+}
+
+await main();
