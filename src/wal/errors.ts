@@ -7,7 +7,7 @@
  * - `WAL_FOREIGN`: the directory belongs to another cluster, node or group.
  * - `WAL_FORMAT`: written by a version whose format this one does not read.
  * - `WAL_LOCKED`: another process has the directory open.
- * - `WAL_FULL`: no space left on the device.
+ * - `WAL_FULL`: no space left on the device. Only where the error says that it is `retryable` was nothing written.
  * - `WAL_IO`: any other error of a file operation.
  * - `WAL_TOO_LARGE`: a batch or block above the written-down limit; nothing was written.
  * - `WAL_TRANSFER`: a received snapshot is not what was announced; fetch it again.
@@ -23,18 +23,27 @@ export type WalErrorCode =
   | 'WAL_TRANSFER';
 
 /**
- * An error of this layer. After `WAL_FULL` or `WAL_IO` from an append the log object is unusable: what the disk holds
- * is unknown until it is opened again, so the process must end (a repeated fsync would report success for pages the
- * kernel has given up on).
+ * An error of this layer. After `WAL_FULL` or `WAL_IO` from an append the log object is unusable, unless the error is
+ * `retryable`: what the disk holds is unknown until it is opened again, so the process must end (a repeated fsync would
+ * report success for pages the kernel has given up on).
  */
 export class WalError extends Error {
   override readonly name = 'WalError';
   readonly code: WalErrorCode;
+  /** Nothing was written and the log is as it was: the same call may be made again as soon as there is space. */
+  readonly retryable: boolean;
 
-  constructor(code: WalErrorCode, message: string, cause?: unknown) {
+  constructor(code: WalErrorCode, message: string, cause?: unknown, retryable: boolean = false) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
+    this.retryable = retryable;
   }
+}
+
+/** The same error for a place where nothing was written yet: no space is then a reason to wait, and no other error is. */
+export function nothingWritten(error: unknown): unknown {
+  if (!(error instanceof WalError) || error.code !== 'WAL_FULL') return error;
+  return new WalError('WAL_FULL', error.message, error.cause, true);
 }
 
 /** The safe ways out of a refusal; the same for every kind of damage. */
@@ -63,7 +72,7 @@ export function ioError(action: string, file: string, cause: unknown): WalError 
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new WalError(
       'WAL_FULL',
-      `${action} ${file}: no space left; free some and start again (${text})`,
+      `${action} ${file}: no space left on the device; free some (${text})`,
       cause,
     );
   }

@@ -71,7 +71,8 @@ export function sequenceOf(name: string): number | null {
 }
 
 /**
- * Writes the head into a prepared file of zeros and gives it its name. Durable when this resolves.
+ * Writes the head into a prepared file of zeros, durably, and gives the file its name. The name is durable when the
+ * caller has synced the directory.
  */
 export async function nameSegment(
   storage: Storage,
@@ -84,7 +85,6 @@ export async function nameSegment(
   await prepared.file.sync();
   const name = segmentName(head);
   await storage.rename(join(directory, prepared.name), join(directory, name));
-  await storage.syncDirectory(directory);
   return name;
 }
 

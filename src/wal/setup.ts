@@ -117,6 +117,7 @@ export async function setUp(
       await file.write([bytes], DATA_START);
     }
     await nameSegment(storage, directory, { file, name: PREPARED_NAME }, head, identity);
+    await storage.syncDirectory(directory);
   } finally {
     await file.close();
   }

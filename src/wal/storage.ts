@@ -70,7 +70,7 @@ export async function writeZeros(file: StorageFile, from: number, to: number): P
   }
 }
 
-/** A file of real zeros, durable but for its name. Leaves nothing open when it fails. */
+/** A file of real zeros, durable but for its name. When it fails nothing is open, and the space is given back. */
 export async function makeZeros(storage: Storage, path: string, bytes: number): Promise<StorageFile> {
   const file = await storage.open(path, 'create').catch((error: unknown) => {
     throw ioError('create', path, error);
@@ -80,6 +80,7 @@ export async function makeZeros(storage: Storage, path: string, bytes: number): 
     return file;
   } catch (error) {
     await file.close();
+    await storage.remove(path).catch(() => undefined);
     throw ioError('prepare', path, error);
   }
 }

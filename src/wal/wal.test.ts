@@ -138,7 +138,7 @@ describe('append', () => {
         failures += 1;
         return kernelError(errno);
       };
-      await expect(wal.append(plain([entry(4, 1)]))).rejects.toMatchObject({ code });
+      await expect(wal.append(plain([entry(4, 1)]))).rejects.toMatchObject({ code, retryable: false });
       // The disk would say yes now; the log must not ask.
       await expect(wal.append(plain([entry(4, 1)]))).rejects.toMatchObject({ code });
       await expect(
@@ -185,21 +185,69 @@ describe('append', () => {
   test('a next segment that could not be prepared is tried again when it is needed', async () => {
     const { wal, storage } = await opened();
     let refusals = 1;
-    const noSpace = (operation: string, path: string) =>
-      operation === 'open' && path.endsWith('.tmp') && (refusals -= 1) >= 0 ? kernelError('ENOSPC') : null;
     for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-    storage.fail = noSpace;
+    storage.fail = (operation, path) =>
+      operation === 'open' && path.endsWith('.tmp') && (refusals -= 1) >= 0 ? kernelError('ENOSPC') : null;
     // The first rotation takes the segment that was prepared at the start; preparing the one after it fails.
     for (let from = 2; from <= 62; from += 20) await wal.append(plain(batch(from, from + 19)));
     expect(refusals).toBeLessThan(0);
-    refusals = Infinity;
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-    await wal.append(plain(batch(82, 101)));
-    await expect(wal.append(plain(batch(102, 121)))).rejects.toMatchObject({ code: 'WAL_FULL' });
     await wal.close();
-    storage.fail = () => null;
     const { recovered } = await Wal.open(options(storage));
-    expect(recovered.lastIndex).toBe(101);
+    expect(recovered.lastIndex).toBe(81);
+  });
+
+  test.each(['open', 'write', 'sync', 'rename'])(
+    'no space for the next segment (%s): nothing is written, and the same append succeeds later',
+    async (failing) => {
+      const { wal, storage } = await opened();
+      for (let turn = 0; turn < 40; turn += 1) await Promise.resolve();
+      const full = (operation: string, path: string): Error | null =>
+        operation === failing && path.endsWith('.tmp') ? kernelError('ENOSPC') : null;
+      storage.fail = full;
+      let last = 1;
+      const fill = async (): Promise<void> => {
+        for (;;) {
+          await wal.append(plain(batch(last + 1, last + 20)));
+          last += 20;
+        }
+      };
+      const outage = { code: 'WAL_FULL', retryable: true };
+      await expect(fill()).rejects.toMatchObject(outage);
+      expect(wal.lastIndex).toBe(last);
+      // As often as one likes, and the rest of the log goes on working.
+      await expect(fill()).rejects.toMatchObject(outage);
+      await expect(wal.append(plain([entry(last + 1, 1, 40_000)]))).rejects.toMatchObject(outage);
+      expect([...storage.names.keys()].filter((name) => name.endsWith('.tmp'))).toEqual([]);
+      expect((await wal.read(asIndex(last), asIndex(last), 1e6))[0]?.index).toBe(last);
+      const hardState = { term: asTerm(2), vote: asNodeId('n2'), recovering: false };
+      await wal.append({ hardState, entries: [], commit: asIndex(1) });
+      storage.fail = () => null;
+      await wal.append(plain(batch(last + 1, last + 20)));
+      // The outage in the middle of nothing leaves nothing behind: a power loss now finds all of it.
+      storage.losePower(() => false);
+      const { recovered, notes } = await Wal.open(options(storage));
+      expect(recovered).toMatchObject({ lastIndex: last + 20, hardState });
+      expect(notes).toEqual([]);
+    },
+  );
+
+  test('no space while a snapshot replaces the log: it can be tried again, too', async () => {
+    const { wal, storage } = await opened();
+    const { meta, file } = foreignSnapshot(50, 1);
+    const receiver = await wal.receiveSnapshot(meta);
+    await receiver.write(file);
+    await receiver.finish();
+    await wal.append(plain(batch(2, 60)));
+    for (let turn = 0; turn < 40; turn += 1) await Promise.resolve();
+    storage.fail = (operation, path) =>
+      operation === 'write' && path.endsWith('.tmp') ? kernelError('ENOSPC') : null;
+    await expect(wal.resetToSnapshot(meta)).rejects.toMatchObject({ code: 'WAL_FULL', retryable: true });
+    storage.fail = () => null;
+    await wal.resetToSnapshot(meta);
+    await wal.append(plain([entry(51, 1)]));
+    await wal.close();
+    const { recovered } = await Wal.open(options(storage));
+    expect(recovered).toMatchObject({ firstIndex: 51, lastIndex: 51 });
   });
 });
 

@@ -29,7 +29,9 @@
  *
  * **Errors.** After a failed write or sync of the log the object refuses all further work: the kernel may have dropped
  * the pages, and a repeated fdatasync would report success for them. The process must end; opening again writes the
- * unconfirmed end of the log anew before it is believed.
+ * unconfirmed end of the log anew before it is believed. There is one error to live on after: no space for the *next*
+ * segment. Batches only ever go into zeros that have their place on the disk, so a full disk is met there, under a
+ * temporary name, before a byte of the batch is written; the same append may be made again when there is space.
  */
 import { join } from 'node:path';
 import {
@@ -44,7 +46,7 @@ import {
   type SnapshotMeta,
   type Term,
 } from '../raft/types.ts';
-import { corrupt, ioError, isMissing, WalError } from './errors.ts';
+import { corrupt, ioError, isMissing, nothingWritten, WalError } from './errors.ts';
 import { HardStateFiles } from './hard-state.ts';
 import { normalized, type Identity } from './identity.ts';
 import type { LogIndex, SegmentEntries } from './log-index.ts';
@@ -76,7 +78,8 @@ export type { Identity } from './identity.ts';
 export { claimDirectory, type Claim } from './setup.ts';
 export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
 
-const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024;
+/** Size of a segment file: what the log takes from the disk at once. */
+export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = DATA_START + 4096;
 /** Largest batch, all entries and their heads together. A batch larger than a segment gets a segment of its own size. */
 export const BATCH_BYTES_MAX: number = 1024 * 1024 * 1024;
@@ -284,6 +287,11 @@ export class Wal {
     return this.#index.last;
   }
 
+  /** Bytes that are free on the device. */
+  freeBytes(): Promise<number> {
+    return this.#storage.freeBytes(this.#directory);
+  }
+
   /** What was last made durable. */
   get hardState(): HardState {
     return this.#hardState.state;
@@ -291,8 +299,9 @@ export class Wal {
 
   /**
    * Makes term and vote, then the entries durable as the fsync mode says (term and vote always are). The first entry
-   * follows the last one or replaces it and all behind it. One call at a time. Rejects with `WAL_FULL` or `WAL_IO`, and
-   * then the log can't be used any more, or with `WAL_TOO_LARGE`, and then nothing was written.
+   * follows the last one or replaces it and all behind it. One call at a time. Rejects with `WAL_TOO_LARGE`, or with a
+   * `WAL_FULL` that is `retryable`, and then no entry was written and the log goes on; or with `WAL_FULL` or `WAL_IO`,
+   * and then the log can't be used any more.
    */
   async append(work: {
     readonly hardState: HardState | null;
@@ -443,7 +452,8 @@ export class Wal {
 
   /**
    * Replaces the whole log by a snapshot whose file is durable here: the log is empty and begins after it. Term and
-   * vote must have been brought up to the snapshot's term before. Not while an append is under way.
+   * vote must have been brought up to the snapshot's term before. Not while an append is under way. Rejects as `append`
+   * does.
    */
   async resetToSnapshot(snapshot: SnapshotMeta): Promise<void> {
     this.#enter();
@@ -524,7 +534,7 @@ export class Wal {
 
   /** Remembers an error after which nothing more may be written. */
   #failed(error: unknown): unknown {
-    if (error instanceof WalError && error.code === 'WAL_TOO_LARGE') return error;
+    if (error instanceof WalError && (error.code === 'WAL_TOO_LARGE' || error.retryable)) return error;
     const failure = ioError('write', join(this.#directory, this.#tail.name), error);
     this.#failure ??= failure;
     return error instanceof InvariantError ? error : failure;
@@ -587,14 +597,8 @@ export class Wal {
       chain: old.chain,
       begins: base !== null,
     };
-    const { file, name: temporary, fileBytes } = await this.#takeFile(DATA_START + size);
-    const name = await nameSegment(
-      this.#storage,
-      this.#directory,
-      { file, name: temporary },
-      head,
-      this.identity,
-    );
+    const { file, name, fileBytes } = await this.#newSegment(DATA_START + size, head);
+    await this.#storage.syncDirectory(this.#directory);
     if (base === null) {
       await this.#settle(true);
     } else {
@@ -605,25 +609,37 @@ export class Wal {
     this.#index.addSegment(head.sequence, name);
     const { sequence, batch, chain } = head;
     this.#tail = { sequence, name, fileBytes, end: DATA_START, batch, chain, file, slot: 0 };
-    if (temporary === PREPARED_NAME) this.#prepared = this.#prepare();
+    if (fileBytes === this.#segmentBytes) this.#prepared = this.#prepare();
   }
 
-  /** A file of zeros of at least `bytes` under a temporary name. */
-  async #takeFile(bytes: number): Promise<{ file: StorageFile; name: string; fileBytes: number }> {
-    if (bytes > this.#segmentBytes) {
-      const fileBytes = alignToSector(bytes);
-      return {
-        file: await makeZeros(this.#storage, join(this.#directory, LARGE_NAME), fileBytes),
-        name: LARGE_NAME,
-        fileBytes,
-      };
+  /**
+   * A segment with its head and its name, and zeros up to at least `bytes`. All of this happens under a temporary name:
+   * when it fails, the log on disk is what it was, and where only space was missing the caller may try again.
+   */
+  async #newSegment(
+    bytes: number,
+    head: SegmentHead,
+  ): Promise<{ file: StorageFile; name: string; fileBytes: number }> {
+    const large = bytes > this.#segmentBytes;
+    const fileBytes = large ? alignToSector(bytes) : this.#segmentBytes;
+    const temporary = large ? LARGE_NAME : PREPARED_NAME;
+    const path = join(this.#directory, temporary);
+    let file: StorageFile | null = null;
+    try {
+      file = (large ? null : await this.#prepared) ?? (await makeZeros(this.#storage, path, fileBytes));
+      const prepared = { file, name: temporary };
+      const name = await nameSegment(this.#storage, this.#directory, prepared, head, this.identity);
+      return { file, name, fileBytes };
+    } catch (error) {
+      // Never again the same descriptor: a later sync of it would not tell of this failure.
+      if (!large) this.#prepared = Promise.resolve(null);
+      await file?.close();
+      await this.#storage.remove(path).catch(() => undefined);
+      throw nothingWritten(ioError('begin', path, error));
     }
-    const path = join(this.#directory, PREPARED_NAME);
-    const file = (await this.#prepared) ?? (await makeZeros(this.#storage, path, this.#segmentBytes));
-    return { file, name: PREPARED_NAME, fileBytes: this.#segmentBytes };
   }
 
-  /** Prepares the next segment. A failure is no harm yet: the next rotation tries again, and then it counts. */
+  /** Prepares the next segment. A failure is no harm yet: the next rotation tries again. */
   #prepare(): Promise<StorageFile | null> {
     const path = join(this.#directory, PREPARED_NAME);
     return makeZeros(this.#storage, path, this.#segmentBytes).catch(() => null);
