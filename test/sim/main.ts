@@ -146,6 +146,7 @@ function work(campaign: Campaign, { steps, mutation }: Settings): Promise<void> 
   return new Promise((resolve, reject) => {
     const next = (): void => {
       const order = campaign.order();
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       if (order !== null) worker.postMessage(order);
       else void worker.terminate().then(() => resolve());
     };
