@@ -244,7 +244,10 @@ export class Cluster {
         this.clock(host),
       ),
     );
-    this.trace.note(this.now, id, 'starts');
+    const { hardState, firstIndex, lastIndex, commit } = disk;
+    const { term, vote } = hardState;
+    const log = `log ${firstIndex}..${lastIndex} commit ${commit}`;
+    this.trace.note(this.now, id, `starts: term ${term} vote ${vote ?? '-'} ${log}`);
     this.checks.opened(host, host.node);
     this.planTick(host);
   }

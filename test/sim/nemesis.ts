@@ -86,6 +86,7 @@ export function plan(seed: number, mutation: Mutation | null): { options: Cluste
 
 /** All faults end, for good, and everybody is up. */
 export function makePeace(cluster: Cluster): void {
+  cluster.trace.note(cluster.now, null, 'faults stop');
   cluster.onStepped = null;
   cluster.network.intercept = null;
   cluster.network.heal();
@@ -97,7 +98,6 @@ export function makePeace(cluster: Cluster): void {
     cluster.setClockRate(host, 1);
     cluster.restart(host);
   }
-  cluster.trace.note(cluster.now, null, 'faults stop');
 }
 
 export class Nemesis {
