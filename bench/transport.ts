@@ -22,7 +22,8 @@ import { Transport } from '../src/transport/transport.ts';
 
 const [near, far] = [asNodeId('near'), asNodeId('far')];
 const term = asTerm(1);
-const heartbeat: Message = { type: 'heartbeat', term, commit: asIndex(1), match: asIndex(1), round: 1 };
+const [commit, match] = [asIndex(1), asIndex(1)];
+const heartbeat: Message = { type: 'heartbeat', term, commit, match, matchTerm: term, round: 1 };
 const WARM_UP_MS = 500;
 
 interface Running {

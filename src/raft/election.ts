@@ -26,8 +26,8 @@ import {
 /** Asks whether an election could be won, without disturbing anyone. */
 export function startPreVote(node: Node): void {
   resetElectionDeadline(node);
-  if (!isVoter(node.log.configuration, node.id)) return;
   node.leader = null;
+  if (!mayCampaign(node)) return;
   // Its vote for itself would not get to the disk; its rising term alone would spoil the others' elections.
   if (isDiskStuck(node)) return;
   node.role = { name: 'preCandidate', votes: new Map([[node.id, true]]) };
@@ -46,7 +46,7 @@ export function startPreVote(node: Node): void {
  * take back a log tail that voters had already compared with theirs.
  */
 export function campaign(node: Node, transfer: boolean): void {
-  if (!isVoter(node.log.configuration, node.id)) return;
+  if (!mayCampaign(node)) return;
   node.leader = null;
   setHardState(node, asTerm(node.term + 1), node.id);
   node.role = { name: 'candidate', votes: new Map() };
@@ -55,6 +55,16 @@ export function campaign(node: Node, transfer: boolean): void {
   forEachOtherVoter(node, (to) => {
     sendWhenDurable(node, to, { type: 'voteRequest', term: node.term, lastIndex, lastTerm, transfer });
   });
+}
+
+/**
+ * A voter may. So may one that the latest configuration leaves out, as long as that is not known to be committed: when
+ * nobody else has the entry, the others can't be elected against its longer log (thesis 4.2.2). Its own vote does not
+ * count then. A recovering node can't know what its log lacks.
+ */
+function mayCampaign({ log, id, commitIndex, recovering }: Node): boolean {
+  if (recovering) return false;
+  return log.configurationsFrom(commitIndex).some(({ configuration }) => isVoter(configuration, id));
 }
 
 /** The candidate's own vote counts once it is on disk. */
@@ -67,6 +77,7 @@ export function onHardStateDurable(node: Node): void {
 export function onPreVoteRequest(node: Node, from: NodeId, request: PreVoteRequest): void {
   const granted =
     request.term > node.term &&
+    !node.recovering &&
     !hearsFromLeader(node) &&
     isUpToDate(node.log, request.lastTerm, request.lastIndex);
   send(node, from, { type: 'preVoteReply', term: node.term, granted, campaignTerm: request.term });
@@ -98,6 +109,7 @@ export function onVoteRequest(node: Node, from: NodeId, request: VoteRequest): v
   const granted =
     request.term === node.term &&
     free &&
+    !node.recovering &&
     node.role.name === 'follower' &&
     isUpToDate(node.log, request.lastTerm, request.lastIndex);
   if (granted) {
@@ -138,14 +150,15 @@ export function checkQuorum(node: Node): void {
   const { role, options, now } = node;
   if (role.name !== 'leader') return;
   const contact = quorumValue(node.log.configuration, (id) =>
-    id === node.id ? now : (role.progress.get(id)?.lastContact ?? 0),
+    id === node.id ? now : (role.progress.get(id)?.lastContact ?? Number.NEGATIVE_INFINITY),
   );
   if (now - Math.max(contact, role.since) >= options.electionMs) {
     stepDown(node, node.term, null);
     return;
   }
   // A stuck disk must not hold the cluster: others may lead. A lone voter has nobody to make room for.
-  const alone = node.log.configuration.voters.length === 1 && node.log.configuration.outgoing.length === 0;
+  const { voters, outgoing } = node.log.configuration;
+  const alone = voters.length === 1 && outgoing.length === 0 && voters[0]?.id === node.id;
   if (!alone && isDiskStuck(node)) stepDown(node, node.term, null);
 }
 

@@ -1,5 +1,5 @@
 /** Taking up and laying down leadership, and handing it over on purpose (thesis 3.10). */
-import { isVoter, membersOf } from './configuration.ts';
+import { membersOf } from './configuration.ts';
 import { failReads } from './reads.ts';
 import { appendOwn, broadcastAppends, broadcastHeartbeats } from './replication.ts';
 import { type Leader, type Node, type Progress, resetElectionDeadline, send, setHardState } from './state.ts';
@@ -15,7 +15,17 @@ export function stepDown(node: Node, term: Term, leader: NodeId | null): void {
   if (role.name === 'leader') {
     failReads(node, role);
     // Without a later term nobody took over: this leader lost its quorum or its disk.
-    if (role.transfer !== null) node.effects.push({ type: 'transferEnded', ok: superseded });
+    if (role.transfer !== null) endTransfer(node, role, superseded);
+    if (role.membershipRequest !== null) {
+      node.effects.push({
+        type: 'membershipRejected',
+        id: role.membershipRequest,
+        reason: 'unknown',
+        message:
+          `${node.id} lost its leadership while the change was under way; the next leader either finishes it or has never ` +
+          'heard of it. Look at the members, and ask again if they have not changed',
+      });
+    }
   }
   if (role.name !== 'follower') {
     node.role = { name: 'follower' };
@@ -40,6 +50,8 @@ export function becomeLeader(node: Node): void {
     since: node.now,
     reads: { round: 0, current: null, waiting: [] },
     transfer: null,
+    membershipRequest: null,
+    pace: { at: node.now, earlier: noopIndex, latest: noopIndex },
   };
   node.role = role;
   node.leader = node.id;
@@ -49,14 +61,16 @@ export function becomeLeader(node: Node): void {
   broadcastAppends(node, role);
 }
 
-function freshProgress(node: Node): Progress {
+/** Nothing is known of the member yet. */
+export function freshProgress(node: Node): Progress {
   return {
     match: asIndex(0),
     next: asIndex(node.log.lastIndex + 1),
-    lastContact: node.now,
+    lastContact: Number.NEGATIVE_INFINITY,
     movedAt: node.now,
     round: 0,
     reading: null,
+    owes: null,
     state: { name: 'probe', waiting: false, retryAt: 0 },
   };
 }
@@ -65,17 +79,28 @@ function freshProgress(node: Node): Progress {
 export function startTransfer(node: Node, to: NodeId | null): void {
   const { role } = node;
   const target = role.name === 'leader' ? (to ?? bestSuccessor(node, role)) : null;
-  if (
-    role.name !== 'leader' ||
-    target === null ||
-    target === node.id ||
-    !isVoter(node.log.configuration, target)
-  ) {
+  if (role.name !== 'leader' || target === null || target === node.id || !stays(node, target)) {
     node.effects.push({ type: 'transferEnded', ok: false });
     return;
   }
-  if (role.transfer !== null) node.effects.push({ type: 'transferEnded', ok: false });
-  role.transfer = { to: target, deadline: node.now + node.options.electionMs, sent: false };
+  if (role.transfer !== null) endTransfer(node, role, false);
+  beginTransfer(node, role, target, true);
+}
+
+/**
+ * A leader that is no voter any more, by a committed configuration, makes the end of the change known, hands over to
+ * the best follower and leads no longer.
+ */
+export function leave(node: Node, role: Leader): void {
+  if (role.transfer !== null) return;
+  broadcastHeartbeats(node, role);
+  const target = bestSuccessor(node, role);
+  if (target === null) stepDown(node, node.term, null);
+  else beginTransfer(node, role, target, false);
+}
+
+function beginTransfer(node: Node, role: Leader, to: NodeId, requested: boolean): void {
+  role.transfer = { to, deadline: node.now + node.options.electionMs, requested, sent: false };
   continueTransfer(node, role);
 }
 
@@ -86,21 +111,41 @@ export function continueTransfer(node: Node, role: Leader): void {
   if ((role.progress.get(transfer.to)?.match ?? 0) < node.log.lastIndex) return;
   transfer.sent = true;
   send(node, transfer.to, { type: 'timeoutNow', term: node.term });
+  // A removed leader would not hear of the next term: nobody asks it for its vote.
+  if (!transfer.requested) stepDown(node, node.term, null);
 }
 
-/** Gives up a transfer that has taken an election timeout, and takes proposals again. */
+/** Gives up a transfer that has taken an election timeout, and takes proposals again. A removed leader leads no longer. */
 export function checkTransfer(node: Node, role: Leader): void {
-  if (role.transfer === null || node.now < role.transfer.deadline) return;
+  const { transfer } = role;
+  if (transfer === null || node.now < transfer.deadline) return;
+  endTransfer(node, role, false);
+  if (!transfer.requested) stepDown(node, node.term, null);
+}
+
+function endTransfer(node: Node, role: Leader, ok: boolean): void {
+  if (role.transfer?.requested === true) node.effects.push({ type: 'transferEnded', ok });
   role.transfer = null;
-  node.effects.push({ type: 'transferEnded', ok: false });
+}
+
+/** Whether the member has answered lately and may vote, as far as is known. */
+export function isHealthy(node: Node, role: Leader, id: NodeId): boolean {
+  if (id === node.id) return true;
+  const progress = role.progress.get(id);
+  if (progress === undefined || progress.owes !== null) return false;
+  return node.now - progress.lastContact < node.options.electionMs;
+}
+
+/** Whether the member is a voter, and still one when the change under way is done. */
+function stays(node: Node, id: NodeId): boolean {
+  return node.log.configuration.voters.some((voter) => voter.id === id);
 }
 
 function bestSuccessor(node: Node, role: Leader): NodeId | null {
   let best: NodeId | null = null;
   let bestMatch = -1;
-  for (const [id, { match, lastContact }] of role.progress) {
-    const alive = node.now - lastContact < node.options.electionMs;
-    if (alive && match > bestMatch && isVoter(node.log.configuration, id)) {
+  for (const [id, { match }] of role.progress) {
+    if (match > bestMatch && stays(node, id) && isHealthy(node, role, id)) {
       best = id;
       bestMatch = match;
     }

@@ -10,7 +10,7 @@
  *   in the snapshot   on disk only       in memory
  * ```
  */
-import { decodeConfiguration } from './configuration.ts';
+import { decodeConfiguration, NOBODY } from './configuration.ts';
 import {
   asIndex,
   asTerm,
@@ -69,7 +69,13 @@ export class Log {
         configuration: snapshot.configuration,
       });
     }
-    invariant(this.configurations.length > 0, () => 'the recovered log holds no configuration');
+    if (this.configurations.length === 0) {
+      invariant(
+        recovered.lastIndex === 0,
+        () => `the log ends at ${recovered.lastIndex} and holds no configuration`,
+      );
+      this.configurations.push({ index: asIndex(0), configuration: NOBODY });
+    }
   }
 
   get firstIndex(): Index {
@@ -80,8 +86,13 @@ export class Log {
     return this.runs.at(-1)?.term ?? this.compacted.term;
   }
 
+  /** The one in force: the latest, committed or not. */
   get configuration(): Configuration {
     return this.latestConfiguration().configuration;
+  }
+
+  get configurationIndex(): Index {
+    return this.latestConfiguration().index;
   }
 
   /** The term runs of the kept entries, oldest first. */
@@ -178,6 +189,12 @@ export class Log {
     const found = this.configurations.findLast((at) => at.index <= index);
     invariant(found !== undefined, () => `no configuration is known at ${index}`);
     return found;
+  }
+
+  /** The configurations that may be in force once it is settled what comes after `index`, oldest first. */
+  configurationsFrom(index: Index): readonly ConfigurationAt[] {
+    const first = this.configurations.findLastIndex((at) => at.index <= index);
+    return this.configurations.slice(Math.max(first, 0));
   }
 
   /** Index of the first entry that is still in memory; last + 1 when none is. */

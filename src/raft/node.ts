@@ -13,6 +13,8 @@
  *                                  │                  replication.ts  appends, commitment
  *                                  │                  reads.ts        read rounds
  *                                  │                  snapshots.ts    install and compaction
+ *                                  │                  membership.ts   who takes part
+ *                                  │                  recovery.ts     after entries were lost
  *                                  ▼                  log.ts          what the core knows of the log
  *      persist · send · apply · readReady · leadership · …
  * ```
@@ -37,7 +39,9 @@ import {
   onVoteRequest,
   startPreVote,
 } from './election.ts';
+import { advanceMembership, onChangeMembership, promoteLearners } from './membership.ts';
 import { checkTransfer, continueTransfer, startTransfer, stepDown } from './leadership.ts';
+import { membersOf } from './configuration.ts';
 import { entryBytes, Log } from './log.ts';
 import { Random } from './random.ts';
 import {
@@ -49,6 +53,7 @@ import {
   onReadIndexRequest,
   releaseReads,
 } from './reads.ts';
+import { askForRecovery, checkRecovery, noticeLoss, onRecoveryReply, onRecoveryRequest } from './recovery.ts';
 import {
   advanceCommit,
   appendOwn,
@@ -70,7 +75,14 @@ import {
   onSnapshotSaved,
   restoreWhenDurable,
 } from './snapshots.ts';
-import { DEFAULT_LIMITS, type Node, type NodeOptions, resetElectionDeadline, send } from './state.ts';
+import {
+  DEFAULT_LIMITS,
+  type Node,
+  type NodeOptions,
+  resetElectionDeadline,
+  send,
+  setHardState,
+} from './state.ts';
 import {
   asIndex,
   type Configuration,
@@ -81,14 +93,15 @@ import {
   type Heartbeat,
   type Index,
   invariant,
+  type Member,
   type Message,
   type NodeId,
   type Recovered,
 } from './types.ts';
 
-/** 2^32 places to begin at, 2^20 numbers apart; together below 2^53. */
-const FORWARDED_READ_STARTS = 0x1_0000_0000;
-const FORWARDED_READS_PER_LIFE = 0x10_0000;
+/** For the numbers of questions to the leader: 2^32 places to begin at, 2^20 apart; together below 2^53. */
+const QUESTION_STARTS = 0x1_0000_0000;
+const QUESTIONS_PER_LIFE = 0x10_0000;
 
 export type { Limits, Node, NodeOptions } from './state.ts';
 export { DEFAULT_LIMITS } from './state.ts';
@@ -124,6 +137,9 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     term: hardState.term,
     vote: hardState.vote,
     recovering: hardState.recovering,
+    recovery: null,
+    nextRecovery: Math.floor(random.next() * QUESTION_STARTS) * QUESTIONS_PER_LIFE,
+    diskLow: false,
     durableHardState: hardState,
     role: { name: 'follower' },
     leader: null,
@@ -148,8 +164,14 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
     nextReadLogId: 1,
     confirmedReads: [],
     forwardedReads: new Map(),
-    nextForwardedRead: Math.floor(random.next() * FORWARDED_READ_STARTS) * FORWARDED_READS_PER_LIFE,
-    reported: { role: 'follower', leader: null, term: hardState.term, configuration: log.configuration },
+    nextForwardedRead: Math.floor(random.next() * QUESTION_STARTS) * QUESTIONS_PER_LIFE,
+    reported: {
+      role: 'follower',
+      leader: null,
+      term: hardState.term,
+      configuration: log.configuration,
+      leaving: [],
+    },
     effects: [],
   };
   resetElectionDeadline(node);
@@ -178,6 +200,7 @@ export function step(node: Node, event: Event): Effect[] {
 function dispatch(node: Node, event: Event): void {
   switch (event.type) {
     case 'tick':
+      node.diskLow = event.diskLow;
       onTick(node);
       break;
     case 'message':
@@ -214,12 +237,7 @@ function dispatch(node: Node, event: Event): void {
       if (node.role.name === 'leader') onUnreachable(node.role, event.peer);
       break;
     case 'changeMembership':
-      node.effects.push({
-        type: 'membershipRejected',
-        id: event.id,
-        reason: 'notLeader',
-        message: `${node.id} does not lead`,
-      });
+      onChangeMembership(node, event.id, event.change);
       break;
     case 'transfer':
       startTransfer(node, event.to);
@@ -232,7 +250,9 @@ function dispatch(node: Node, event: Event): void {
 
 /** What follows from any event: commitment, reads, the next disk write, applying, reporting. */
 function settle(node: Node): void {
+  if (node.recovering) checkRecovery(node);
   if (node.role.name === 'leader') advanceReads(node, node.role);
+  if (node.role.name === 'leader') advanceMembership(node, node.role);
   flushPersist(node);
   restoreWhenDurable(node);
   applyCommitted(node);
@@ -251,6 +271,8 @@ function onTick(node: Node): void {
   checkQuorum(node);
   if (node.role !== role) return;
   checkTransfer(node, role);
+  if (node.role !== role) return;
+  promoteLearners(node, role);
   if (node.now >= role.heartbeatAt) broadcastHeartbeats(node, role);
 }
 
@@ -289,14 +311,17 @@ function handle(node: Node, from: NodeId, message: Exclude<Message, { type: 'pre
     case 'append':
       followLeader(node, from);
       onAppend(node, from, message);
+      askForRecovery(node, from);
       break;
     case 'heartbeat':
       followLeader(node, from);
       onHeartbeat(node, from, message);
+      askForRecovery(node, from);
       break;
     case 'installSnapshot':
       followLeader(node, from);
       onInstallSnapshot(node, from, message);
+      askForRecovery(node, from);
       break;
     case 'appendReply':
       if (role.name === 'leader') {
@@ -320,7 +345,10 @@ function handle(node: Node, from: NodeId, message: Exclude<Message, { type: 'pre
       onReadIndexReply(node, message);
       break;
     case 'recoveryRequest':
+      onRecoveryRequest(node, from, message.id);
+      break;
     case 'recoveryReply':
+      onRecoveryReply(node, from, message);
       break;
   }
 }
@@ -331,12 +359,14 @@ function followLeader(node: Node, from: NodeId): void {
   stepDown(node, node.term, from);
   node.leaderContact = node.now;
   node.leaderGone = false;
+  // An old copy of this directory may not know whom it voted for. This leader is the only one of the term.
+  if (node.recovering && node.vote === null) setHardState(node, node.term, from);
   resetElectionDeadline(node);
 }
 
 function onHeartbeat(node: Node, from: NodeId, heartbeat: Heartbeat): void {
   // The leader knows that this node had everything up to `commit`; after a lost disk that may no longer be so.
-  commitTo(node, heartbeat.commit < node.log.lastIndex ? heartbeat.commit : node.log.lastIndex);
+  if (!noticeLoss(node, heartbeat)) commitTo(node, heartbeat.commit);
   send(node, from, { type: 'heartbeatReply', term: node.term, round: heartbeat.round });
 }
 
@@ -375,6 +405,8 @@ function onPropose(node: Node, id: number, payload: Uint8Array): void {
     node.effects.push({ type: 'rejected', id, reason: 'notLeader' });
   } else if (role.transfer !== null) {
     node.effects.push({ type: 'rejected', id, reason: 'transferring' });
+  } else if (node.diskLow) {
+    node.effects.push({ type: 'rejected', id, reason: 'diskFull' });
   } else if (
     role.uncommittedBytes > 0 &&
     role.uncommittedBytes + payload.length > node.limits.uncommittedBytes
@@ -499,13 +531,26 @@ function onLogRead(node: Node, id: number, entries: readonly Entry[]): void {
 
 function report(node: Node): void {
   const { reported, role, leader, term, log } = node;
-  if (reported.configuration !== log.configuration) {
-    reported.configuration = log.configuration;
-    node.effects.push({ type: 'configuration', configuration: log.configuration });
+  const { configuration } = log;
+  const leaving = log.configurationIndex > node.commitIndex ? leavingMembers(node) : [];
+  if (reported.configuration !== configuration || reported.leaving.length !== leaving.length) {
+    reported.configuration = configuration;
+    reported.leaving = leaving;
+    node.effects.push({ type: 'configuration', configuration, leaving });
   }
   if (reported.role === role.name && reported.leader === leader && reported.term === term) return;
   reported.role = role.name;
   reported.leader = leader;
   reported.term = term;
   node.effects.push({ type: 'leadership', role: role.name, leader, term });
+}
+
+/** Members of the configurations that may come back if the latest one is rolled back, and not of that. */
+function leavingMembers({ log, commitIndex }: Node): Member[] {
+  const leaving = new Map<NodeId, Member>();
+  for (const { configuration } of log.configurationsFrom(commitIndex)) {
+    for (const member of membersOf(configuration)) leaving.set(member.id, member);
+  }
+  for (const { id } of membersOf(log.configuration)) leaving.delete(id);
+  return [...leaving.values()];
 }

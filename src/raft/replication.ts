@@ -6,6 +6,7 @@ import {
   type Append,
   type AppendReply,
   asIndex,
+  asTerm,
   type Entry,
   type EntryType,
   type HeartbeatReply,
@@ -34,9 +35,12 @@ export function broadcastAppends(node: Node, role: Leader): void {
 export function broadcastHeartbeats(node: Node, role: Leader): void {
   role.heartbeatAt = node.now + node.options.heartbeatMs;
   const { round } = role.reads;
-  for (const [id, { match }] of role.progress) {
+  for (const [id, progress] of role.progress) {
+    // Behind the compacted part of the log the term is not known any more: such a member is on its way to a snapshot.
+    const matchTerm = node.log.termAt(progress.match) ?? asTerm(0);
+    const match = matchTerm === 0 ? asIndex(0) : progress.match;
     const commit = match < node.commitIndex ? match : node.commitIndex;
-    send(node, id, { type: 'heartbeat', term: node.term, commit, match, round });
+    send(node, id, { type: 'heartbeat', term: node.term, commit, match, matchTerm, round });
   }
 }
 
@@ -157,6 +161,7 @@ export function acknowledge(node: Node, role: Leader, from: NodeId, progress: Pr
       `directory of ${from}: it has the writes`,
   );
   const { state } = progress;
+  if (progress.owes !== null && match >= progress.owes) progress.owes = null;
   if (match > progress.match) {
     progress.match = match;
     progress.movedAt = node.now;
@@ -283,7 +288,9 @@ export function onAppend(node: Node, from: NodeId, append: Append): void {
   acceptUpTo(node, from, match);
 }
 
+/** The log equals the leader's up to `match`, which is said when it is durable. */
 function acceptUpTo(node: Node, from: NodeId, match: Index): void {
+  if (node.recovery !== null && match > node.recovery.matched) node.recovery.matched = match;
   sendWhenDurable(node, from, { type: 'appendReply', term: node.term, result: { ok: true, match } });
 }
 

@@ -110,6 +110,7 @@ test('a write of the old log that ends after a snapshot has replaced it counts f
     term: asTerm(2),
     commit: asIndex(0),
     match: asIndex(0),
+    matchTerm: asTerm(0),
     round: 0,
   });
   trio.releaseOne('c');

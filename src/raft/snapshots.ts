@@ -95,6 +95,9 @@ function replaceLog(node: Node, snapshot: SnapshotMeta): void {
   persist.snapshot = snapshot;
   node.applyReading = null;
   node.restoring = { snapshot, durable: false };
+  // What is committed equals every later leader's log.
+  if (node.recovery !== null && snapshot.index > node.recovery.matched)
+    node.recovery.matched = snapshot.index;
   commitTo(node, snapshot.index);
 }
 

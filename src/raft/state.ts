@@ -9,6 +9,7 @@ import {
   type Effect,
   type HardState,
   type Index,
+  type Member,
   type Message,
   type NodeId,
   type Outbound,
@@ -59,7 +60,7 @@ export interface Progress {
   match: Index;
   /** The next entry to send. */
   next: Index;
-  /** When it last answered in this term. */
+  /** When it last answered in this term; long ago until it has. */
   lastContact: number;
   /** When `match` last rose or the window last began to fill: older than a heartbeat means something was lost. */
   movedAt: number;
@@ -67,6 +68,8 @@ export interface Progress {
   round: number;
   /** The disk read under way for this member. */
   reading: number | null;
+  /** It is recovering, and casts no vote before it has everything up to here. `null`: it owes nothing. */
+  owes: Index | null;
   state: ProgressState;
 }
 
@@ -111,7 +114,32 @@ export interface ReadRounds {
 export interface Transfer {
   readonly to: NodeId;
   readonly deadline: number;
+  /** `transferEnded` is to answer it; nobody asked for the one that ends the lead of a removed leader. */
+  readonly requested: boolean;
   sent: boolean;
+}
+
+/** How far the log went in the past; see `membership.ts` for what a learner must have. */
+export interface Pace {
+  /** When `latest` was noted; `earlier` was noted half an election timeout before. */
+  at: number;
+  earlier: Index;
+  latest: Index;
+}
+
+/** What a recovering follower has from the leader that it asked; see `recovery.ts`. */
+export interface Recovery {
+  readonly term: Term;
+  readonly leader: NodeId;
+  /** Number of the question on the wire. */
+  readonly id: number;
+  askedAt: number;
+  /** What `matched` was then. */
+  askedAtMatch: Index;
+  /** What it has to have, once the leader has said so. */
+  through: Index | null;
+  /** Entries up to here equal the leader's; they may be on their way to the disk. */
+  matched: Index;
 }
 
 export interface Leader {
@@ -126,6 +154,9 @@ export interface Leader {
   readonly since: number;
   readonly reads: ReadRounds;
   transfer: Transfer | null;
+  /** The request to change the membership that is to be answered; a change may be under way without one. */
+  membershipRequest: number | null;
+  pace: Pace;
 }
 
 export type Role =
@@ -165,7 +196,12 @@ export interface Node {
   vote: NodeId | null;
   /** See {@link HardState}. */
   recovering: boolean;
-  /** Term and vote as the disk has them. */
+  recovery: Recovery | null;
+  /** Begins at a random place, as {@link Node.nextForwardedRead} does and for the same reason. */
+  nextRecovery: number;
+  /** As the last tick said: a leader turns proposals away. */
+  diskLow: boolean;
+  /** The hard state as the disk has it. */
   durableHardState: HardState;
   role: Role;
   leader: NodeId | null;
@@ -199,7 +235,13 @@ export interface Node {
    */
   nextForwardedRead: number;
   /** What `leadership` and `configuration` last reported. */
-  reported: { role: Role['name']; leader: NodeId | null; term: Term; configuration: Configuration };
+  reported: {
+    role: Role['name'];
+    leader: NodeId | null;
+    term: Term;
+    configuration: Configuration;
+    leaving: readonly Member[];
+  };
   effects: Effect[];
 }
 
@@ -226,6 +268,13 @@ export function setHardState(node: Node, term: Term, vote: NodeId | null): void 
   if (node.term === term && node.vote === vote) return;
   node.term = term;
   node.vote = vote;
+  node.persist.hardStateDirty = true;
+}
+
+/** Enters or leaves the state in which this node gives no vote; durable before the next vote in any case. */
+export function setRecovering(node: Node, recovering: boolean): void {
+  if (node.recovering === recovering) return;
+  node.recovering = recovering;
   node.persist.hardStateDirty = true;
 }
 

@@ -181,8 +181,12 @@ export interface Heartbeat extends MessageBase {
   readonly type: 'heartbeat';
   /** Never beyond what the receiver is known to have. */
   readonly commit: Index;
-  /** What the leader knows to be durable on the receiver. A receiver whose log ends before it has lost entries. */
+  /**
+   * What the leader knows to be durable on the receiver, and the term there. A receiver whose log has no such entry has
+   * lost what it once acknowledged. Both 0 where the leader knows of nothing.
+   */
   readonly match: Index;
+  readonly matchTerm: Term;
   /** The newest read round; a reply with this number confirms every round up to it. */
   readonly round: number;
 }
@@ -368,7 +372,16 @@ export type Effect =
   | { readonly type: 'rejected'; readonly id: number; readonly reason: Rejection }
   | { readonly type: 'readReady'; readonly ids: readonly number[] }
   | { readonly type: 'readFailed'; readonly ids: readonly number[]; readonly reason: Rejection }
-  | { readonly type: 'configuration'; readonly configuration: Configuration }
+  /**
+   * The configuration in force changed. `leaving`: members of the one before that are not in it any more. Until it is
+   * known to be committed they still count as members to the transport: a removed leader leads until then, and the change
+   * may yet be rolled back.
+   */
+  | {
+      readonly type: 'configuration';
+      readonly configuration: Configuration;
+      readonly leaving: readonly Member[];
+    }
   /** The last configuration of the change is committed. */
   | { readonly type: 'membershipChanged'; readonly id: number; readonly configuration: Configuration }
   | {

@@ -240,7 +240,14 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       fc.record({ ok: fc.constant(false as const), rejected: index, hintIndex: index, hintTerm: term }),
     ),
   }),
-  fc.record({ type: fc.constant('heartbeat' as const), term, commit: index, match: index, round: number }),
+  fc.record({
+    type: fc.constant('heartbeat' as const),
+    term,
+    commit: index,
+    match: index,
+    matchTerm: term,
+    round: number,
+  }),
   fc.record({ type: fc.constant('heartbeatReply' as const), term, round: number }),
   fc.record({
     type: fc.constant('installSnapshot' as const),

@@ -131,6 +131,7 @@ function writeBody(writer: Writer, message: Message): void {
     case 'heartbeat':
       writer.number(message.commit);
       writer.number(message.match);
+      writer.number(message.matchTerm);
       writer.number(message.round);
       return;
     case 'heartbeatReply':
@@ -400,6 +401,7 @@ function readMessage(reader: Reader, type: number, term: Term): Message {
         term,
         commit: reader.index(),
         match: reader.index(),
+        matchTerm: reader.term(),
         round: reader.number(),
       };
     case TYPE.heartbeatReply:

@@ -54,6 +54,7 @@ const failures = (node: TestNode, peer: string): number =>
 const heartbeat = (round: number): Message => ({
   type: 'heartbeat',
   match: asIndex(0),
+  matchTerm: asTerm(0),
   term: asTerm(1),
   commit: asIndex(0),
   round,

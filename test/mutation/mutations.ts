@@ -229,7 +229,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'read-numbers',
     fault: 'a follower’s questions for a read index begin at the same number in every life',
     file: 'raft/node.ts',
-    find: 'nextForwardedRead: Math.floor(random.next() * FORWARDED_READ_STARTS) * FORWARDED_READS_PER_LIFE,',
+    find: 'nextForwardedRead: Math.floor(random.next() * QUESTION_STARTS) * QUESTIONS_PER_LIFE,',
     replace: 'nextForwardedRead: 1,',
     world: 'core',
   },

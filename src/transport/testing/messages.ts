@@ -38,7 +38,7 @@ export const MESSAGES: readonly Message[] = [
     term,
     result: { ok: false, rejected: asIndex(12), hintIndex: asIndex(5), hintTerm: asTerm(3) },
   },
-  { type: 'heartbeat', term, commit: asIndex(11), match: asIndex(12), round: 2 ** 33 },
+  { type: 'heartbeat', term, commit: asIndex(11), match: asIndex(12), matchTerm: term, round: 2 ** 33 },
   { type: 'heartbeatReply', term, round: 4 },
   {
     type: 'installSnapshot',
