@@ -40,6 +40,7 @@ export interface TimedAction {
 
 /** Does it. What makes no sense at the moment, such as a crash of a node that is down, does nothing. */
 export function perform(cluster: Cluster, action: Action): void {
+  if (isSilent(action)) cluster.trace.note(cluster.now, null, describe(action));
   switch (action.type) {
     case 'write': {
       const host = cluster.host(action.node);
@@ -88,6 +89,28 @@ export function perform(cluster: Cluster, action: Action): void {
     case 'delayNext':
       cluster.network.delayNext(action.from, action.to, action.message, action.ms);
       break;
+  }
+}
+
+/** Whether nothing else in the trace would tell of it. */
+function isSilent({ type }: Action): boolean {
+  switch (type) {
+    case 'clockRate':
+    case 'diskSpeed':
+    case 'diskStall':
+    case 'cut':
+    case 'heal':
+    case 'weather':
+    case 'delayNext':
+      return true;
+    case 'write':
+    case 'read':
+    case 'transfer':
+    case 'crash':
+    case 'restart':
+    case 'noticeCrash':
+    case 'pause':
+      return false;
   }
 }
 

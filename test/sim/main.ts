@@ -13,12 +13,13 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { type Mutation, MUTATIONS } from './disk.ts';
+import type { DiagramStyle } from './diagram.ts';
+import { tellFinding, tellRun } from './main-finding.ts';
 import { type Finding, type Order, type Report, runSeeds, type Settings } from './seeds.ts';
-import { run } from './simulation.ts';
-import { formatRecord } from './trace.ts';
 
 const DEFAULT_SEEDS = 200;
 const DEFAULT_STEPS = 10_000;
+const DEFAULT_LINES = 80;
 /** Seeds that a worker gets at a time. */
 const ORDER_SEEDS = 20;
 const PROGRESS_MS = 10_000;
@@ -28,11 +29,17 @@ interface Arguments extends Settings {
   readonly seeds: number;
   readonly minutes: number;
   readonly workers: number;
+  /** Everything that happens in the first seed. */
   readonly trace: boolean;
+  readonly shrink: boolean;
+  readonly diagram: DiagramStyle | null;
+  /** Of a diagram or of the end of a trace. */
+  readonly lines: number;
 }
 
 function parse(): Arguments {
   const { values } = parseArgs({
+    args: withDiagramStyle(process.argv.slice(2)),
     options: {
       seeds: { type: 'string' },
       minutes: { type: 'string' },
@@ -42,13 +49,18 @@ function parse(): Arguments {
       world: { type: 'string', default: 'core' },
       mutate: { type: 'string' },
       trace: { type: 'boolean', default: false },
+      shrink: { type: 'boolean', default: false },
+      diagram: { type: 'string' },
+      lines: { type: 'string' },
     },
   });
-  const { mutate, world } = values;
+  const { mutate, world, diagram } = values;
   if (mutate !== undefined && !(mutate in MUTATIONS)) {
     throw new Error(`--mutate ${mutate}: no such mutation; there are ${Object.keys(MUTATIONS).join(', ')}`);
   }
   if (world !== 'core') throw new Error(`--world ${world}: no such world; there is core`);
+  if (diagram !== undefined && !isStyle(diagram))
+    throw new Error(`--diagram ${diagram}: there are ${STYLES.join(' and ')}`);
   const minutes = natural('minutes', values.minutes, 0);
   const alone = values.seed !== undefined || minutes > 0;
   return {
@@ -59,7 +71,25 @@ function parse(): Arguments {
     workers: natural('workers', values.workers, availableParallelism()),
     mutation: (mutate as Mutation | undefined) ?? null,
     trace: values.trace,
+    shrink: values.shrink,
+    diagram: diagram ?? null,
+    lines: natural('lines', values.lines, DEFAULT_LINES),
   };
+}
+
+const STYLES: readonly DiagramStyle[] = ['text', 'mermaid'];
+
+function isStyle(text: string | undefined): text is DiagramStyle {
+  return STYLES.some((style) => style === text);
+}
+
+/** `--diagram` alone means text. */
+function withDiagramStyle(args: readonly string[]): string[] {
+  return args.flatMap((arg, at) => {
+    const next = args[at + 1];
+    const bare = arg === '--diagram' && (next === undefined || next.startsWith('-'));
+    return bare ? [arg, 'text'] : [arg];
+  });
 }
 
 function natural(name: string, text: string | undefined, otherwise: number): number {
@@ -165,7 +195,11 @@ function tell(campaign: Campaign, args: Arguments): void {
   if (finding === null) {
     for (const [name, count] of campaign.coverage) console.log(`${String(count).padStart(12)} ${name}`);
   } else {
-    tellFinding(finding, args);
+    tellFinding(finding.seed, args);
+    if (finding.stack !== '') console.log(finding.stack);
+    console.log(`seed ${finding.seed}, step ${finding.step}: ${finding.what}`);
+    const mutate = mutation === null ? '' : ` --mutate ${mutation}`;
+    console.log(`again: npm run test:sim -- --seed ${finding.seed} --steps ${args.steps}${mutate}`);
   }
   console.log(campaign.summary());
   if (mutation === null) {
@@ -181,15 +215,6 @@ function tell(campaign: Campaign, args: Arguments): void {
   }
 }
 
-function tellFinding({ seed, step, what, stack }: Finding, { steps, mutation }: Arguments): void {
-  const { records } = run({ seed, steps, mutation, watch: null });
-  for (const record of records) console.log(formatRecord(record));
-  console.log(`seed ${seed}, step ${step}: ${what}`);
-  if (stack !== '') console.log(stack);
-  const mutate = mutation === null ? '' : ` --mutate ${mutation}`;
-  console.log(`again: npm run test:sim -- --seed ${seed} --steps ${steps}${mutate}`);
-}
-
 async function main(): Promise<void> {
   let args: Arguments;
   try {
@@ -199,11 +224,9 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  if (args.trace) {
-    const { steps, mutation, first: seed } = args;
-    run({ seed, steps, mutation, watch: (record) => console.log(formatRecord(record)) });
-  }
-  tell(await runAll(args), args);
+  const campaign = await runAll(args);
+  if (campaign.finding === null && (args.trace || args.diagram !== null)) tellRun(args.first, args);
+  tell(campaign, args);
 }
 
 await main();
