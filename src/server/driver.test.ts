@@ -22,6 +22,7 @@ class HeldLog {
   readonly firstIndex = asIndex(1);
   readonly entries: Entry[];
   readonly writes: PromiseWithResolvers<void>[] = [];
+  readonly segmentBytes = 1;
   /** Reads that find the log changed around them. */
   disturbedReads = 0;
 
@@ -31,6 +32,10 @@ class HeldLog {
 
   get lastIndex(): number {
     return this.entries.length;
+  }
+
+  async freeBytes(): Promise<number> {
+    return 1e9;
   }
 
   append(): Promise<void> {

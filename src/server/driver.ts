@@ -36,6 +36,7 @@ import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Clock } from './clock.ts';
+import { DiskSpace } from './disk-space.ts';
 import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
 import { redirection } from './errors.ts';
 import { Requests } from './requests.ts';
@@ -83,6 +84,7 @@ export class Driver implements Engine {
   readonly #requests: Requests;
   readonly #snapshotter: Snapshotter;
   readonly #peers: Peers;
+  readonly #diskSpace: DiskSpace;
   readonly #clientAddresses = new Map<NodeId, { readonly host: string; readonly port: number }>();
   readonly #events: Plain<Event>[] = [];
   #stepping = false;
@@ -101,12 +103,14 @@ export class Driver implements Engine {
     const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
     const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
     this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());
+    this.#diskSpace = new DiskSpace({ wal, clock, logger });
     this.#requests = new Requests({
       store,
       clock,
       proposer: {
         isLeading: () => this.leading,
-        isDiskBusy: () => this.#diskBusy,
+        // While the disk is full what has gathered is not kept waiting: the core turns it away.
+        isDiskBusy: () => this.#diskBusy && !this.#diskSpace.outage,
         redirection: (slot) => redirection(slot, this.leaderAddress(), id),
         propose: (batch, payload) => this.#step({ type: 'propose', id: batch, payload }),
         read: (batch) => this.#step({ type: 'read', id: batch }),
@@ -132,12 +136,18 @@ export class Driver implements Engine {
   start(): void {
     const { heartbeatMs, clock } = this.#options;
     this.#timers = [
-      clock.every(heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#step({ type: 'tick', diskLow: false })),
+      clock.every(heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#tick()),
       clock.every(EXPIRE_EVERY_MS, () => this.#requests.expire()),
     ];
     const { voters, outgoing } = configurationOf(this.#node);
     const alone = voters.length === 1 && outgoing.length === 0 && voters[0]?.id === this.#options.id;
-    this.#step(alone ? { type: 'campaign' } : { type: 'tick', diskLow: false });
+    this.#diskSpace.start();
+    if (alone) this.#step({ type: 'campaign' });
+    else this.#tick();
+  }
+
+  #tick(): void {
+    this.#step({ type: 'tick', diskLow: this.#diskSpace.low });
   }
 
   /** Hands leadership over if this node has it and another can take it. Resolves to whether another takes it. */
@@ -157,6 +167,7 @@ export class Driver implements Engine {
     for (const end of this.#timers) end();
     this.#snapshotter.stop();
     this.#stopped = true;
+    this.#diskSpace.stop();
     this.#requests.leadershipLost();
     await this.#writing;
   }
@@ -369,7 +380,7 @@ export class Driver implements Engine {
   }
 
   #write({ hardState, entries, commit, snapshot }: Persist): Promise<void> {
-    if (snapshot === null) return this.#options.wal.append({ hardState, entries, commit });
+    if (snapshot === null) return this.#append({ hardState, entries, commit });
     return this.#writeBehindSnapshot({ hardState, entries, commit, snapshot });
   }
 
@@ -379,10 +390,14 @@ export class Driver implements Engine {
   ): Promise<void> {
     const { wal } = this.#options;
     if (work.hardState !== null)
-      await wal.append({ hardState: work.hardState, entries: [], commit: asIndex(0) });
-    await wal.resetToSnapshot(work.snapshot);
+      await this.#append({ hardState: work.hardState, entries: [], commit: asIndex(0) });
+    await this.#diskSpace.write(() => wal.resetToSnapshot(work.snapshot));
     if (work.entries.length > 0)
-      await wal.append({ hardState: null, entries: work.entries, commit: work.commit });
+      await this.#append({ hardState: null, entries: work.entries, commit: work.commit });
+  }
+
+  #append(work: Pick<Persist, 'hardState' | 'entries' | 'commit'>): Promise<void> {
+    return this.#diskSpace.write(() => this.#options.wal.append(work));
   }
 
   #persisted(work: Persist): void {
@@ -466,6 +481,7 @@ export class Driver implements Engine {
   #fail(error: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#diskSpace.stop();
     for (const end of this.#timers) end();
     this.#onTransferEnded?.(false);
     this.#options.onFatal(error);

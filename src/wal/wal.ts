@@ -78,8 +78,7 @@ export type { Identity } from './identity.ts';
 export { claimDirectory, type Claim } from './setup.ts';
 export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
 
-/** Size of a segment file: what the log takes from the disk at once. */
-export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024;
+const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = DATA_START + 4096;
 /** Largest batch, all entries and their heads together. A batch larger than a segment gets a segment of its own size. */
 export const BATCH_BYTES_MAX: number = 1024 * 1024 * 1024;
@@ -127,10 +126,11 @@ interface Tail extends LogTail {
 export class Wal {
   /** Whose directory it is. */
   readonly identity: Identity;
+  /** What the log takes from the disk at once. */
+  readonly segmentBytes: number;
   readonly #storage: Storage;
   readonly #directory: string;
   readonly #fsync: FsyncMode;
-  readonly #segmentBytes: number;
   readonly #onFailure: (error: WalError) => void;
   readonly #hardState: HardStateFiles;
   readonly #snapshots: Snapshots;
@@ -173,7 +173,7 @@ export class Wal {
     this.#storage = storage;
     this.#directory = options.directory;
     this.#fsync = options.fsync;
-    this.#segmentBytes = segmentBytesOf(options);
+    this.segmentBytes = segmentBytesOf(options);
     this.#onFailure = options.onFailure ?? ((): void => undefined);
     this.#hardState = hardState;
     this.#snapshots = snapshots;
@@ -609,7 +609,7 @@ export class Wal {
     this.#index.addSegment(head.sequence, name);
     const { sequence, batch, chain } = head;
     this.#tail = { sequence, name, fileBytes, end: DATA_START, batch, chain, file, slot: 0 };
-    if (fileBytes === this.#segmentBytes) this.#prepared = this.#prepare();
+    if (fileBytes === this.segmentBytes) this.#prepared = this.#prepare();
   }
 
   /**
@@ -620,8 +620,8 @@ export class Wal {
     bytes: number,
     head: SegmentHead,
   ): Promise<{ file: StorageFile; name: string; fileBytes: number }> {
-    const large = bytes > this.#segmentBytes;
-    const fileBytes = large ? alignToSector(bytes) : this.#segmentBytes;
+    const large = bytes > this.segmentBytes;
+    const fileBytes = large ? alignToSector(bytes) : this.segmentBytes;
     const temporary = large ? LARGE_NAME : PREPARED_NAME;
     const path = join(this.#directory, temporary);
     let file: StorageFile | null = null;
@@ -642,7 +642,7 @@ export class Wal {
   /** Prepares the next segment. A failure is no harm yet: the next rotation tries again. */
   #prepare(): Promise<StorageFile | null> {
     const path = join(this.#directory, PREPARED_NAME);
-    return makeZeros(this.#storage, path, this.#segmentBytes).catch(() => null);
+    return makeZeros(this.#storage, path, this.segmentBytes).catch(() => null);
   }
 
   /**

@@ -1,0 +1,118 @@
+/**
+ * A full disk, and how a node gets over it without help.
+ *
+ * Two lines of defence. Long before the end, a look at the free space once a second makes the core turn writes away,
+ * with an error that says so, while reads go on: what is left is for what is under way and for the snapshot that will
+ * make room. Where another program eats the rest between two looks, the log finds no room for its next segment and
+ * has written nothing; the same write is then made again until it succeeds. To the core that is a slow disk: a leader
+ * steps down, a follower does not acknowledge. No write was promised, so none is lost, and nobody has to restart
+ * anything when there is space again.
+ */
+import type { Logger } from 'pino';
+import { type Wal, WalError } from '../wal/wal.ts';
+import type { Clock } from './clock.ts';
+
+/** Below so many free segments (16 MiB each) the disk counts as full: one prepared, one written, a snapshot beside. */
+export const DISK_LOW_SEGMENTS = 4;
+const LOOK_EVERY_MS = 1000;
+/** How long after a write that found no room the same one is made again. */
+const RETRY_AFTER_MS = 500;
+
+export interface DiskSpaceOptions {
+  readonly wal: Pick<Wal, 'freeBytes' | 'segmentBytes'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class DiskSpace {
+  readonly #options: DiskSpaceOptions;
+  readonly #lowBytes: number;
+  #low = false;
+  #outage = false;
+  #looking = false;
+  #stopped = false;
+  #endLooks = (): void => undefined;
+  /** Ends the pause before the next attempt. */
+  #wake = (): void => undefined;
+
+  constructor(options: DiskSpaceOptions) {
+    this.#options = options;
+    this.#lowBytes = DISK_LOW_SEGMENTS * options.wal.segmentBytes;
+  }
+
+  /** Space is running out: no writes should be taken. */
+  get low(): boolean {
+    return this.#low || this.#outage;
+  }
+
+  /** A write waits for space. */
+  get outage(): boolean {
+    return this.#outage;
+  }
+
+  /** Begins to watch. */
+  start(): void {
+    void this.#look();
+    this.#endLooks = this.#options.clock.every(LOOK_EVERY_MS, () => void this.#look());
+  }
+
+  /** Ends the watch; a write that waits for space is given up, as it would be if the process ended. */
+  stop(): void {
+    this.#stopped = true;
+    this.#endLooks();
+    this.#wake();
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking || this.#stopped) return;
+    this.#looking = true;
+    try {
+      const free = await this.#options.wal.freeBytes();
+      const low = free < this.#lowBytes;
+      if (low !== this.#low) this.#tell(low, free);
+      this.#low = low;
+    } catch (error) {
+      // Not to know is no reason to refuse anything: the writes themselves will tell.
+      this.#low = false;
+      this.#options.logger.warn(`the free space of the data directory can't be read: ${String(error)}`);
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #tell(low: boolean, freeBytes: number): void {
+    const { logger } = this.#options;
+    const figures = { freeBytes, neededBytes: this.#lowBytes };
+    if (low) logger.error(figures, 'the disk is almost full: writes are refused until there is space again');
+    else logger.info(figures, 'there is space on the disk again: writes are accepted');
+  }
+
+  /** Makes the write, again and again while the log finds no room for it and has written nothing. */
+  async write(write: () => Promise<void>): Promise<void> {
+    const { logger } = this.#options;
+    while (!this.#stopped) {
+      try {
+        await write();
+        if (this.#outage) logger.info('the log has room again and goes on');
+        this.#outage = false;
+        return;
+      } catch (error) {
+        if (!(error instanceof WalError) || !error.retryable) throw error;
+        if (!this.#outage) logger.error(`the log waits for space on the disk: ${error.message}`);
+        this.#outage = true;
+        await this.#pause();
+      }
+    }
+  }
+
+  #pause(): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(RETRY_AFTER_MS, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
