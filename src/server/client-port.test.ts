@@ -19,6 +19,8 @@ async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
     password: null,
     maxClients: 100,
     maxRequestBytes: 64 * 1024 * 1024,
+    followerReads: false,
+    proxy: null,
     logger: pino({ level: 'silent' }),
     ...options,
   });
@@ -448,8 +450,8 @@ describe('a node that does not lead', () => {
     engine.depose(OTHER);
     redis.request('GET foo');
     await redis.expect(
-      '-UNKNOWN outcome: this node lost leadership after it had appended the write; it may or may not be applied',
-      '-MOVED 0 127.0.0.1:7002',
+      '-UNKNOWN outcome: the leader changed after it had taken the write; it may or may not be applied',
+      '-MOVED 12182 127.0.0.1:7002',
       "-ERR unknown command 'NOPE', with args beginning with: ",
       '-MOVED 12182 127.0.0.1:7002',
     );

@@ -13,7 +13,7 @@ import { KEEPALIVE_SECONDS } from './commands/config.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
-import type { CommandTable, PortSettings, PortStatistics } from './session.ts';
+import type { CommandTable, PortContext, PortSettings, PortStatistics } from './session.ts';
 import { commandTable } from './table.ts';
 
 /** Connections that may wait to be accepted. */
@@ -34,12 +34,17 @@ export interface ClientPortOptions {
   readonly maxClients: number;
   /** Bytes of all arguments of one request, and of one transaction. */
   readonly maxRequestBytes: number;
+  /** See {@link PortSettings.followerReads}. */
+  readonly followerReads: boolean;
+  /** See {@link PortContext.proxy}. */
+  readonly proxy: PortContext['proxy'];
   readonly logger: Logger;
 }
 
 export class ClientPort implements ConnectionOwner {
   readonly engine: Engine;
   readonly nodeId: NodeId;
+  readonly proxy: PortContext['proxy'];
   readonly commands: CommandTable = commandTable;
   readonly statistics: PortStatistics;
 
@@ -56,12 +61,14 @@ export class ClientPort implements ConnectionOwner {
   #onEmpty: (() => void) | null = null;
 
   constructor(options: ClientPortOptions) {
-    const { engine, host, port, password, maxClients, maxRequestBytes } = options;
+    const { engine, host, port, password, maxClients, maxRequestBytes, followerReads } = options;
     this.#options = options;
     this.engine = engine;
+    this.proxy = options.proxy;
     this.nodeId = engine.status().id;
     this.#passwordHash = password === null ? null : hash(password);
-    this.#settings = { host, port, passwordSet: password !== null, maxClients, maxRequestBytes };
+    const passwordSet = password !== null;
+    this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads };
     this.statistics = {
       startedAt: this.monotonic(),
       connections: 0,

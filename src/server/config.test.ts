@@ -39,6 +39,8 @@ describe('where a value comes from', () => {
       insecure: false,
       maxClients: 10_000,
       maxRequestBytes: 32 * 2 ** 20,
+      followerReads: false,
+      proxy: false,
       logLevel: 'info',
     });
   });

@@ -9,7 +9,7 @@
  * Order is kept by three rules. A reply that is known at once while others are still open rides with them through the
  * engine. A command that acts on this node waits until nothing is open. And a connection has requests open in one
  * lane at a time: reads of a chunk that also writes ride in the log with the writes, and a chunk that begins to write
- * waits for the reads before it.
+ * waits for the reads before it. On a node that does not lead but forwards, requests have a third lane, to the leader.
  *
  * Whatever it waits for, it stops parsing, then stops reading the socket: TCP makes the client wait. So what one
  * client can make the node hold is bounded by the constants below.
@@ -17,15 +17,17 @@
 import type { Socket } from 'node:net';
 import type { NodeId } from '../raft/types.ts';
 import { type Call, type DataCommand, keysOf, type Watch } from '../store/command.ts';
+import type { Once } from '../store/once.ts';
 import type { ReplyWriter } from '../store/reply.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
 import type { Client, Lane, Request } from './engine.ts';
-import { ERRORS, errorText, redirection } from './errors.ts';
+import { clusterDown, ERRORS, errorText, redirection } from './errors.ts';
+import { keysRead } from './requests.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
 import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
 import { keySlot } from './slot.ts';
-import { resolve } from './table.ts';
+import { namesWrite, resolve } from './table.ts';
 import { Transaction } from './transaction.ts';
 
 /** Requests of one connection that may be open before it stops parsing. */
@@ -74,6 +76,7 @@ export class Connection implements Client, Session {
   libraryName = '';
   libraryVersion = '';
   lastCommand = 'NULL';
+  readsHere: boolean;
   /** In the port's list for the end of this turn. */
   touched = false;
 
@@ -90,7 +93,7 @@ export class Connection implements Client, Session {
   #held: { readonly command: LocalCommand; readonly args: readonly string[] } | null = null;
   /** Handed to the engine and not yet answered, and where they are. */
   #open = 0;
-  #lane: Lane = 'read';
+  #lane: Lane | 'forward' = 'read';
   #openBytes = 0;
   /** Nothing is parsed until no request is open… */
   #waiting = false;
@@ -106,6 +109,8 @@ export class Connection implements Client, Session {
   #closed = false;
   /** The newest log index when the last write of this connection was answered. */
   #lastWriteIndex = 0;
+  /** The session that its writes belong to, and the sequence of the next one. */
+  #session: { readonly id: number; next: number } | null = null;
 
   constructor(port: ConnectionOwner, socket: Socket, id: number) {
     this.port = port;
@@ -117,6 +122,7 @@ export class Connection implements Client, Session {
     this.activeAt = this.connectedAt;
     this.#parser = new RequestParser(port.settings.maxRequestBytes);
     this.#transaction = new Transaction(port.settings.maxRequestBytes);
+    this.readsHere = port.settings.followerReads;
     this.#setAuthenticated(!port.settings.passwordSet);
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onEnd());
@@ -145,6 +151,16 @@ export class Connection implements Client, Session {
 
   watched(watches: readonly Watch[]): void {
     this.#transaction.watch(watches);
+  }
+
+  /** In RESP the reply to a repeated request looks like the first. */
+  repeated(): void {}
+
+  refused(request: Request): void {
+    const key = keysRead(request)[0];
+    // A client that this node forwards for could do nothing with a redirect.
+    const forwards = this.port.proxy !== null;
+    this.#writer.error(forwards ? clusterDown() : this.#redirection(key === undefined ? 0 : keySlot(key)));
   }
 
   /* ---- what commands see --------------------------------------------------------------------------------------- */
@@ -182,8 +198,14 @@ export class Connection implements Client, Session {
   reset(): void {
     this.#transaction.end();
     this.#writer.protocol = 2;
+    this.#session = null;
+    this.readsHere = this.port.settings.followerReads;
     this.name = '';
     this.#setAuthenticated(!this.port.settings.passwordSet);
+  }
+
+  resume(session: number, sequence: number): void {
+    this.#session = { id: session, next: sequence };
   }
 
   quit(): void {
@@ -314,6 +336,7 @@ export class Connection implements Client, Session {
         this.destroy();
         return;
       }
+      if (namesWrite(args)) this.#numberRefused();
       // EXEC ends the transaction even when it is itself at fault.
       if (this.#transaction.open && args[0]?.toLowerCase() === 'exec') this.#abort(command);
       else this.#refuse(command);
@@ -341,14 +364,29 @@ export class Connection implements Client, Session {
   }
 
   #data(command: DataCommand, args: readonly string[]): void {
-    if (!this.port.engine.leading) {
+    const { write } = command;
+    if (this.#transaction.open) {
+      if (command.flags.includes('no_multi')) {
+        this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
+        return;
+      }
+      if (write) this.#transaction.noteWrite();
+    }
+    if (!this.port.engine.leading && !this.#passesOn(write)) {
       const { first } = command.keys;
+      if (write && !this.#transaction.open) this.#numberRefused();
       this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
     } else if (this.#transaction.open) this.#queue(command, args);
     else {
-      this.#gathered.push({ kind: 'command', client: this, command, args });
-      if (command.write) this.#gatheredWrites = true;
+      const once = write && this.#session !== null ? this.#onceFor(command) : null;
+      this.#gathered.push({ kind: 'command', client: this, command, args, once });
+      if (write) this.#gatheredWrites = true;
     }
+  }
+
+  /** Whether a request that came to a node that does not lead is answered all the same, here or by the leader. */
+  #passesOn(write: boolean): boolean {
+    return this.port.proxy !== null || (this.readsHere && !write);
   }
 
   #pure(command: PureCommand, args: readonly string[]): void {
@@ -412,7 +450,7 @@ export class Connection implements Client, Session {
   }
 
   #watch(keys: readonly string[]): void {
-    if (!this.port.engine.leading) {
+    if (!this.port.engine.leading && !this.#passesOn(false)) {
       this.#answerError(this.#redirection(keySlot(keys[0] ?? '')));
       return;
     }
@@ -431,21 +469,48 @@ export class Connection implements Client, Session {
       return;
     }
     const { failed } = this.#transaction;
-    const { calls, watches } = this.#transaction.end();
+    const { calls, watches, writes } = this.#transaction.end();
+    const once = writes ? this.#nextOnce() : null;
     if (failed) this.#answerError(errorText(ERRORS.execAbort));
     else if (calls.length === 0 && watches.length === 0) this.#answer(NO_CALLS);
-    else if (!this.port.engine.leading) this.#answerError(this.#redirection(slotOf(calls)));
-    else {
-      this.#gathered.push({ kind: 'transaction', client: this, calls, watches });
-      if (calls.some(({ command }) => command.write)) this.#gatheredWrites = true;
+    else if (!this.port.engine.leading && !this.#passesOn(writes)) {
+      this.#answerError(this.#redirection(slotOf(calls)));
+    } else {
+      this.#gathered.push({ kind: 'transaction', client: this, calls, watches, once });
+      if (writes) this.#gatheredWrites = true;
     }
   }
 
   /** Ends the transaction because of an error in EXEC. */
   #abort(error: string): void {
-    this.#transaction.end();
+    if (this.#transaction.end().writes) this.#nextOnce();
     const reason = error.replace(/^ERR /, '');
     this.#answerError(`EXECABORT Transaction discarded because of: ${reason}`);
+  }
+
+  /* ---- sessions ------------------------------------------------------------------------------------------------ */
+
+  /** The name of the next write; `null` without a session. */
+  #nextOnce(): Once | null {
+    const session = this.#session;
+    if (session === null) return null;
+    return { kind: 'session', session: session.id, sequence: session.next++ };
+  }
+
+  /** The commands of sessions themselves are not numbered. */
+  #onceFor(command: DataCommand): Once | null {
+    return command.flags.includes('no_multi') ? null : this.#nextOnce();
+  }
+
+  /**
+   * A write was turned away before it got anywhere. It takes its number all the same: the client counts what it sends,
+   * whatever the answers are. Its number is missing in the session then, and later writes are refused until the client
+   * resumes at it.
+   */
+  #numberRefused(): void {
+    if (this.#session === null) return;
+    if (this.#transaction.open) this.#transaction.noteWrite();
+    else this.#session.next++;
   }
 
   /** Where to go with a request for `slot`, from a node that does not lead. */
@@ -471,16 +536,27 @@ export class Connection implements Client, Session {
     else this.#gathered.push({ kind: 'text', client: this, write });
   }
 
-  /** Hands over what has gathered, all in one lane; writes stay gathered while reads are open. */
+  /** Hands over what has gathered, all in one lane; what needs another one than what is open stays gathered. */
   #submit(): void {
     if (this.#gathered.length === 0) return;
-    if (this.#open === 0) this.#lane = this.#gatheredWrites ? 'log' : 'read';
-    else if (this.#lane === 'read' && this.#gatheredWrites) return;
+    const wanted = this.#wantedLane();
+    if (this.#open === 0) this.#lane = wanted;
+    else if (wanted !== this.#lane && (wanted !== 'read' || this.#lane !== 'log')) return;
     const requests = this.#gathered;
     this.#gathered = [];
     this.#gatheredWrites = false;
     this.#open += requests.length;
-    for (const request of requests) this.port.engine.submit(this.#lane, request);
+    const lane = this.#lane;
+    for (const request of requests) {
+      if (lane === 'forward') this.port.proxy?.submit(request);
+      else this.port.engine.submit(lane, request);
+    }
+  }
+
+  #wantedLane(): Lane | 'forward' {
+    const { engine, proxy } = this.port;
+    if (!engine.leading && proxy !== null && (this.#gatheredWrites || !this.readsHere)) return 'forward';
+    return this.#gatheredWrites ? 'log' : 'read';
   }
 
   #flush(): void {

@@ -38,7 +38,6 @@ import type { Wal } from '../wal/wal.ts';
 import type { Clock } from './clock.ts';
 import { DiskSpace } from './disk-space.ts';
 import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
-import { redirection } from './errors.ts';
 import { Requests } from './requests.ts';
 import { Snapshotter } from './snapshotter.ts';
 
@@ -111,7 +110,6 @@ export class Driver implements Engine {
         isLeading: () => this.leading,
         // While the disk is full what has gathered is not kept waiting: the core turns it away.
         isDiskBusy: () => this.#diskBusy && !this.#diskSpace.outage,
-        redirection: (slot) => redirection(slot, this.leaderAddress(), id),
         propose: (batch, payload) => this.#step({ type: 'propose', id: batch, payload }),
         read: (batch) => this.#step({ type: 'read', id: batch }),
       },

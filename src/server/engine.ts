@@ -4,6 +4,7 @@
  */
 import type { NodeId } from '../raft/types.ts';
 import type { Call, DataCommand, Watch } from '../store/command.ts';
+import type { Once } from '../store/once.ts';
 import type { ReplyWriter } from '../store/reply.ts';
 
 /** The engine's view of a connection (or of any other caller). */
@@ -14,6 +15,13 @@ export interface Client {
   settled(count: number): void;
   /** The answer to a `watch` request, called just before its `+OK` is written. */
   watched(watches: readonly Watch[]): void;
+  /** The reply just written was kept from the first time that the request was sent. */
+  repeated(): void;
+  /**
+   * In place of a reply: this node does not lead, and has not run the request and never will. The client writes what
+   * its peer should do instead. `settled` counts it like an answered one.
+   */
+  refused(request: Request): void;
 }
 
 /** One thing a client waits for. */
@@ -23,12 +31,15 @@ export type Request =
       readonly client: Client;
       readonly command: DataCommand;
       readonly args: readonly string[];
+      /** The name of a write that must not run twice; `null` for reads and for writes without one. */
+      readonly once: Once | null;
     }
   | {
       readonly kind: 'transaction';
       readonly client: Client;
       readonly calls: readonly Call[];
       readonly watches: readonly Watch[];
+      readonly once: Once | null;
     }
   | { readonly kind: 'watch'; readonly client: Client; readonly keys: readonly string[] }
   /** A reply already known (`+QUEUED`, an arity error) that has to wait for the ones before it. `text` is sent as it is. */

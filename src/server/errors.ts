@@ -21,6 +21,7 @@ export type ErrorName =
   | 'moved'
   | 'clusterDown'
   | 'busy'
+  | 'diskFull'
   | 'outcomeUnknown'
   | 'unblocked'
   | 'noAuth'
@@ -49,12 +50,17 @@ export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
     retryable: true,
     hint: 'send less at once, or find out why the log is slow',
   },
+  diskFull: {
+    code: 'OOM',
+    message: 'the disk of the leader is nearly full; writes are taken again when there is space',
+    retryable: true,
+    hint: 'make space on the disk of the leader; the node notices by itself',
+  },
   outcomeUnknown: {
     code: 'UNKNOWN',
-    message:
-      'outcome: this node lost leadership after it had appended the write; it may or may not be applied',
+    message: 'outcome: the leader changed after it had taken the write; it may or may not be applied',
     retryable: false,
-    hint: 'read the key from the new leader before writing again',
+    hint: 'read the key before writing again, or use a session, which makes it safe to send the write again',
   },
   unblocked: {
     code: 'UNBLOCKED',
@@ -119,6 +125,10 @@ export function redirection(slot: number, leader: NodeAddress | null, self: Node
 /** `pendingBytes`: what the node holds already. */
 export function busy(pendingBytes: number): string {
   return errorText(ERRORS.busy, { bytes: pendingBytes });
+}
+
+export function diskFull(): string {
+  return errorText(ERRORS.diskFull);
 }
 
 export function outcomeUnknown(): string {

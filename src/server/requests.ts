@@ -17,16 +17,17 @@
  *
  * Keys expire by the time in the log alone, on all nodes alike (`store.time`). A read that finds a key whose deadline
  * has passed on this node's clock but not in the log waits until an entry with the new time is applied: a key once
- * seen as gone stays gone, whoever leads next and whatever its clock says.
+ * seen as gone stays gone, whoever leads next and whatever its clock says. A follower can't have such an entry made;
+ * its read sees the key as it was just before the deadline, for as long as the log does.
  */
 import type { Entry, Rejection } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { keysOf } from '../store/command.ts';
+import { keepsReply, type Once } from '../store/once.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
 import type { Client, Lane, Request } from './engine.ts';
-import { busy, outcomeUnknown } from './errors.ts';
-import { keySlot } from './slot.ts';
+import { busy, diskFull, outcomeUnknown } from './errors.ts';
 
 /** Bytes of requests taken and not answered; beyond it new ones are turned away with -BUSY. */
 export const PENDING_BYTES_MAX: number = 64 * 1024 * 1024;
@@ -70,8 +71,6 @@ export interface Proposer {
   isLeading(): boolean;
   /** Whether a write of this node's log is under way; the next batch gathers until it is done. */
   isDiskBusy(): boolean;
-  /** The error that sends a client with a request for `slot` away. */
-  redirection(slot: number): string;
   /** Answered by {@link Requests.proposed} or {@link Requests.rejected}, within this call. */
   propose(id: number, payload: Uint8Array): void;
   /** Answered by {@link Requests.readsReady} or {@link Requests.readsFailed}. */
@@ -101,6 +100,8 @@ export class Requests {
   #cohort = 0;
   #waitsSince: number | null = null;
   #alarmSet = false;
+  /** No entry can bring a new time: the disk is full. */
+  #timeStands = false;
 
   constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
     this.#store = options.store;
@@ -151,6 +152,7 @@ export class Requests {
 
   proposed(id: number, index: number, term: number): void {
     const batch = this.#take(this.#proposing, id);
+    this.#timeStands = false;
     batch.index = index;
     batch.term = term;
     this.#lastProposedIndex = index;
@@ -163,6 +165,8 @@ export class Requests {
     batch.refused = reason;
     this.#proposed.push(batch);
     this.#answerRefused();
+    this.#timeStands = reason === 'diskFull';
+    if (this.#timeStands) this.#answerReads();
   }
 
   readsReady(ids: readonly number[]): void {
@@ -200,7 +204,7 @@ export class Requests {
       else {
         this.#answer(batch, (request) => {
           if (isWrite(request)) request.client.reply.error(outcomeUnknown());
-          else this.#redirect(request);
+          else refuse(request);
         });
       }
     }
@@ -316,8 +320,9 @@ export class Requests {
     }
     for (const request of batch.requests) {
       if (!isWrite(request)) continue;
-      if (request.kind === 'command') this.#encoder.addCommand(request.args);
-      else if (request.kind === 'transaction') this.#encoder.addTransaction(request.calls, request.watches);
+      if (request.kind === 'command') this.#encoder.addCommand(request.args, request.once);
+      else if (request.kind === 'transaction')
+        this.#encoder.addTransaction(request.calls, request.watches, request.once);
     }
     return this.#encoder.finish(time);
   }
@@ -328,18 +333,31 @@ export class Requests {
     if (batch.expired.length > 0) store.expire(batch.expired);
     this.#answer(batch, (request) => {
       const { reply } = request.client;
-      if (request.kind === 'command' && request.command.write)
-        store.execute(request.command, request.args, reply);
-      else if (request.kind === 'transaction' && isWrite(request)) {
-        store.executeTransaction(request.calls, request.watches, reply);
+      if (request.kind === 'command' && request.command.write) {
+        if (request.once === null) store.execute(request.command, request.args, reply);
+        else this.#executeOnce(request, request.once);
+      } else if (request.kind === 'transaction' && isWrite(request)) {
+        if (request.once === null) store.executeTransaction(request.calls, request.watches, reply);
+        else this.#executeOnce(request, request.once);
       } else this.#runRead(request, store.time);
     });
     store.endEntry();
   }
 
+  #executeOnce(request: Extract<Request, { once: Once | null }>, once: Once): void {
+    const store = this.#store;
+    const { client } = request;
+    const keeps = request.kind === 'command' || keepsReply(request.calls);
+    const repeated = store.executeOnce(once, keeps, client.reply, (reply) => {
+      if (request.kind === 'command') store.execute(request.command, request.args, reply);
+      else store.executeTransaction(request.calls, request.watches, reply);
+    });
+    if (repeated) client.repeated();
+  }
+
   /**
-   * Answers reads in order, up to the first that is not confirmed yet or has met a deadline that has not passed in the
-   * log. The leader sees to it that it passes; another node can't, and sends the client to the leader.
+   * Answers reads in order, up to the first that is not confirmed yet or, on the leader, has met a deadline that has not
+   * passed in the log: the leader sees to it that it passes.
    */
   #answerReads(): void {
     for (let batch = this.#reads[0]; batch !== undefined; batch = this.#reads[0]) {
@@ -347,21 +365,15 @@ export class Requests {
       const due = this.#store.hasDue(now);
       if (batch.refused === null) {
         if (!batch.confirmed) return;
-        if (due && this.#touchesDue(batch, now)) {
-          if (this.#proposer.isLeading()) {
-            this.#moveTimeOn();
-            return;
-          }
-          batch.refused = 'notLeader';
+        if (due && !this.#timeStands && this.#proposer.isLeading() && this.#touchesDue(batch, now)) {
+          this.#moveTimeOn();
+          return;
         }
       }
       this.#reads.shift();
       if (batch.refused !== null) this.#refuse(batch, batch.refused);
       else {
-        this.#answer(batch, (request) => {
-          // What looks at all keys can't wait for each of their deadlines: it sees them as the log does.
-          this.#runRead(request, due && looksAtAllKeys(request) ? this.#store.time : now);
-        });
+        this.#answer(batch, (request) => this.#runRead(request, due ? this.#timeFor(request, now) : now));
       }
     }
   }
@@ -374,7 +386,18 @@ export class Requests {
   }
 
   #touchesDue(batch: Batch, now: number): boolean {
-    return batch.requests.some((request) => keysRead(request).some((key) => this.#store.isDue(key, now)));
+    return batch.requests.some((request) =>
+      keysRead(request).some((key) => this.#store.deadlineOf(key) <= now),
+    );
+  }
+
+  /** The latest time at which a read finds no key expired that is alive in the log. */
+  #timeFor(request: Request, now: number): number {
+    // What looks at all keys can't wait for each of their deadlines: it sees them as the log does.
+    if (looksAtAllKeys(request)) return this.#store.time;
+    let time = now;
+    for (const key of keysRead(request)) time = Math.min(time, this.#store.deadlineOf(key) - 1);
+    return time;
   }
 
   #runRead(request: Request, now: number): void {
@@ -399,20 +422,9 @@ export class Requests {
   /** Nothing of this batch was appended: every request is answered with what the client can do instead. */
   #refuse(batch: Batch, reason: Rejection): void {
     this.#answer(batch, (request) => {
-      if (request.kind === 'text') request.write(request.client.reply);
-      else if (reason === 'busy') request.client.reply.error(busy(this.#pendingBytes));
-      else this.#redirect(request);
+      if (request.kind === 'text' || reason === 'notLeader' || reason === 'transferring') refuse(request);
+      else request.client.reply.error(reason === 'busy' ? busy(this.#pendingBytes) : diskFull());
     });
-  }
-
-  #redirect(request: Request): void {
-    if (request.kind === 'text') {
-      request.write(request.client.reply);
-      return;
-    }
-    const key = keysRead(request)[0];
-    const slot = key === undefined ? 0 : keySlot(key);
-    request.client.reply.error(this.#proposer.redirection(slot));
   }
 
   #answer(batch: Batch, write: (request: Request) => void): void {
@@ -439,13 +451,19 @@ function emptyBatch(): Batch {
   };
 }
 
+function refuse(request: Request): void {
+  if (request.kind === 'text') request.write(request.client.reply);
+  else request.client.refused(request);
+}
+
 /** Whether the request is part of the entry. */
 export function isWrite(request: Request): boolean {
   if (request.kind === 'command') return request.command.write;
   return request.kind === 'transaction' && request.calls.some(({ command }) => command.write);
 }
 
-function keysRead(request: Request): readonly string[] {
+/** The keys that the request names. */
+export function keysRead(request: Request): readonly string[] {
   switch (request.kind) {
     case 'command':
       return keysOf(request.command, request.args);

@@ -140,6 +140,8 @@ async function startNode(
     password: config.password,
     maxClients: config.maxClients,
     maxRequestBytes: config.maxRequestBytes,
+    followerReads: config.followerReads,
+    proxy: null,
     logger,
   });
   try {

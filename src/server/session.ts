@@ -4,7 +4,7 @@
  */
 import type { CommandSpec, DataCommand } from '../store/command.ts';
 import type { ReplyWriter } from '../store/reply.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Request } from './engine.ts';
 
 /** The Redis release whose behaviour the commands follow, as clients ask for it. */
 export const REDIS_VERSION = '7.0.15';
@@ -20,6 +20,8 @@ export interface Session {
   libraryName: string;
   libraryVersion: string;
   readonly authenticated: boolean;
+  /** Whether reads are run on this node although it does not lead. */
+  readsHere: boolean;
   /** `host:port` of the client, and of this end. */
   readonly remoteAddress: string;
   readonly localAddress: string;
@@ -37,6 +39,11 @@ export interface Session {
   authenticate(user: string, password: string): boolean;
   /** Back to the state of a fresh connection, except for what was already answered. */
   reset(): void;
+  /**
+   * Its writes are from now on those of an exactly-once session: the next one has this sequence, each further one the
+   * next. See `once.ts` in the store.
+   */
+  resume(session: number, sequence: number): void;
   /** No more requests; closes once the replies so far are out. */
   quit(): void;
   /**
@@ -49,6 +56,8 @@ export interface Session {
 /** The client port and the node behind it. */
 export interface PortContext {
   readonly engine: Engine;
+  /** Where requests go that a node other than the leader gets; `null`: their clients are redirected. */
+  readonly proxy: { submit(request: Request): void } | null;
   readonly commands: CommandTable;
   readonly sessions: ReadonlyMap<number, Session>;
   readonly statistics: PortStatistics;
@@ -62,6 +71,8 @@ export interface PortSettings {
   /** The bound port, also where 0 was asked for. */
   readonly port: number;
   readonly passwordSet: boolean;
+  /** Whether connections begin with reads on this node, see {@link Session.readsHere}. */
+  readonly followerReads: boolean;
   readonly maxClients: number;
   readonly maxRequestBytes: number;
 }
@@ -83,7 +94,7 @@ export type CommandTable = ReadonlyMap<string, Command>;
 /** Runs on this node alone and at once; waits until everything before it on its connection is answered. */
 export interface LocalCommand extends CommandSpec {
   readonly kind: 'local';
-  readonly subcommands?: readonly LocalCommand[];
+  readonly subcommands?: readonly (LocalCommand | DataCommand)[];
   readonly run: (session: Session, args: readonly string[], reply: ReplyWriter) => void;
 }
 

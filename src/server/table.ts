@@ -13,6 +13,7 @@ import { connectionCommands } from './commands/connection.ts';
 import { infoCommands } from './commands/info.ts';
 import { pureCommands } from './commands/pure.ts';
 import { replicationCommands } from './commands/replication.ts';
+import { sessionCommands } from './commands/session.ts';
 import { transactionCommands } from './commands/transaction.ts';
 import { unknownCommand, unknownSubcommand } from './errors.ts';
 import type { Command, CommandTable } from './session.ts';
@@ -30,11 +31,18 @@ export const commandTable: CommandTable = new Map(
     ...infoCommands,
     ...replicationCommands,
     ...clusterCommands,
+    ...sessionCommands,
   ].flatMap((command): [string, Command][] => [
     [command.name, command],
     [command.name.toUpperCase(), command],
   ]),
 );
+
+/** Whether a request names a write, be it well-formed or not. */
+export function namesWrite(args: readonly string[]): boolean {
+  const command = commandTable.get((args[0] ?? '').toLowerCase());
+  return command?.kind === 'data' && command.write;
+}
 
 /** The command that a request names, its arity checked; or the error that answers it. `args` is not empty. */
 export function resolve(args: readonly string[]): Command | string {

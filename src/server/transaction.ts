@@ -9,6 +9,7 @@ export class Transaction {
   #calls: Call[] | null = null;
   #bytes = 0;
   #failed = false;
+  #writes = false;
   #watches = new Map<string, Watch>();
   #watchedBytes = 0;
 
@@ -34,6 +35,11 @@ export class Transaction {
 
   begin(): void {
     this.#calls = [];
+  }
+
+  /** A write came, to be queued or to be refused. */
+  noteWrite(): void {
+    this.#writes = true;
   }
 
   /** Queues a call; false when there is no room for it. */
@@ -74,12 +80,13 @@ export class Transaction {
     this.#watchedBytes = 0;
   }
 
-  /** Ends it, watches included, and gives out what it held. */
-  end(): { calls: readonly Call[]; watches: readonly Watch[] } {
-    const ended = { calls: this.#calls ?? [], watches: [...this.#watches.values()] };
+  /** Ends it, watches included, and gives out what it held; `writes`: whether a write came, queued or refused. */
+  end(): { calls: readonly Call[]; watches: readonly Watch[]; writes: boolean } {
+    const ended = { calls: this.#calls ?? [], watches: [...this.#watches.values()], writes: this.#writes };
     this.#calls = null;
     this.#bytes = 0;
     this.#failed = false;
+    this.#writes = false;
     this.unwatch();
     return ended;
   }

@@ -2,30 +2,41 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BatchEncoder, decodeBatch, type Operation } from './batch.ts';
 import { FormatError } from './bytes.ts';
+import type { Once } from './once.ts';
 import { call } from './testing/harness.ts';
 
 const TIME = 1_700_000_000_123;
 const byteString = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
 const args = fc.array(byteString, { minLength: 1, maxLength: 5 });
 const version = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 127, 128, 2 ** 31, 2 ** 32, 2 ** 53 - 1));
+const once: fc.Arbitrary<Once | null> = fc.oneof(
+  fc.constant(null),
+  fc.record({ kind: fc.constant('session' as const), session: version, sequence: version }),
+  fc.record({ kind: fc.constant('key' as const), key: byteString, fingerprint: byteString }),
+);
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({ kind: fc.constant('command' as const), args }),
-  fc.record({
-    kind: fc.constant('transaction' as const),
-    watches: fc.array(fc.record({ key: byteString, version }), { maxLength: 3 }),
-    calls: fc.array(args, { maxLength: 3 }),
-  }),
+  fc.record({ kind: fc.constant('command' as const), once, args }),
+  fc
+    .record({
+      kind: fc.constant('transaction' as const),
+      once,
+      keepsReply: fc.constant(false),
+      watches: fc.array(fc.record({ key: byteString, version }), { maxLength: 3 }),
+      calls: fc.array(args, { maxLength: 3 }),
+    })
+    .map((one) => ({ ...one, keepsReply: one.once !== null })),
   fc.record({ kind: fc.constant('expire' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
 );
 
 function add(encoder: BatchEncoder, one: Operation): void {
-  if (one.kind === 'command') encoder.addCommand(one.args);
+  if (one.kind === 'command') encoder.addCommand(one.args, one.once);
   else if (one.kind === 'expire') encoder.addExpire(one.keys);
   else {
     const { command } = call('SET', 'k', 'v');
     encoder.addTransaction(
       one.calls.map((each) => ({ command, args: each })),
       one.watches,
+      one.once,
     );
   }
 }
@@ -57,14 +68,16 @@ test('the encoder tells its size before the payload is made', () => {
 
 test('a payload keeps its bytes while the encoder goes on', () => {
   const encoder = new BatchEncoder();
-  const first = encode([{ kind: 'command', args: ['SET', 'a', 'first'] }], encoder);
-  encode([{ kind: 'command', args: ['SET', 'b', 'other'] }], encoder);
-  expect(decodeBatch(first).operations).toEqual([{ kind: 'command', args: ['SET', 'a', 'first'] }]);
+  const first = encode([{ kind: 'command', once: null, args: ['SET', 'a', 'first'] }], encoder);
+  encode([{ kind: 'command', once: null, args: ['SET', 'b', 'other'] }], encoder);
+  expect(decodeBatch(first).operations).toEqual([
+    { kind: 'command', once: null, args: ['SET', 'a', 'first'] },
+  ]);
 });
 
 test('a batch larger than the buffer grows it', () => {
   const large = 'x'.repeat(5 * 1024 * 1024);
-  const operations: Operation[] = [{ kind: 'command', args: ['SET', 'k', large] }];
+  const operations: Operation[] = [{ kind: 'command', once: null, args: ['SET', 'k', large] }];
   const encoder = new BatchEncoder();
   expect(decodeBatch(encode(operations, encoder)).operations).toEqual(operations);
   expect(decodeBatch(encode(operations, encoder)).operations).toEqual(operations);
@@ -74,14 +87,53 @@ test('reads of a transaction stay at home', () => {
   const encoder = new BatchEncoder();
   encoder.addTransaction([call('GET', 'a'), call('SET', 'a', '1'), call('TTL', 'a')], []);
   expect(decodeBatch(encoder.finish(TIME)).operations).toEqual([
-    { kind: 'transaction', watches: [], calls: [['SET', 'a', '1']] },
+    { kind: 'transaction', once: null, keepsReply: false, watches: [], calls: [['SET', 'a', '1']] },
   ]);
+});
+
+test('reads of a transaction travel when its reply is to be kept, unless it reads more than the keys it names', () => {
+  const encoder = new BatchEncoder();
+  const once: Once = { kind: 'session', session: 7, sequence: 3 };
+  encoder.addTransaction([call('GET', 'a'), call('SET', 'a', '1')], [], once);
+  encoder.addTransaction([call('DBSIZE'), call('SET', 'a', '1')], [], once);
+  expect(decodeBatch(encoder.finish(TIME)).operations).toEqual([
+    {
+      kind: 'transaction',
+      once,
+      keepsReply: true,
+      watches: [],
+      calls: [
+        ['GET', 'a'],
+        ['SET', 'a', '1'],
+      ],
+    },
+    { kind: 'transaction', once, keepsReply: false, watches: [], calls: [['SET', 'a', '1']] },
+  ]);
+});
+
+test('a payload of the release before names is read, and it has none', () => {
+  const old = Buffer.from(encode([{ kind: 'command', once: null, args: ['SET', 'key', 'value'] }]));
+  old[0] = 1;
+  expect(decodeBatch(old).operations).toEqual([
+    { kind: 'command', once: null, args: ['SET', 'key', 'value'] },
+  ]);
+  const named = Buffer.from(
+    encode([{ kind: 'command', once: { kind: 'key', key: 'k', fingerprint: 'f' }, args: ['SET', 'a', 'b'] }]),
+  );
+  named[0] = 1;
+  expect(() => decodeBatch(named)).toThrow(FormatError);
 });
 
 test('a payload cut off anywhere, or with a byte too many, is refused with an offset', () => {
   const whole = encode([
-    { kind: 'command', args: ['SET', 'key', 'value'] },
-    { kind: 'transaction', watches: [{ key: 'w', version: 300 }], calls: [['DEL', 'a', 'b']] },
+    { kind: 'command', once: null, args: ['SET', 'key', 'value'] },
+    {
+      kind: 'transaction',
+      once: null,
+      keepsReply: false,
+      watches: [{ key: 'w', version: 300 }],
+      calls: [['DEL', 'a', 'b']],
+    },
     { kind: 'expire', keys: ['gone', 'too'] },
   ]);
   for (let length = 0; length < whole.length; length++)

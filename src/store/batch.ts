@@ -3,32 +3,42 @@
  *
  * ```
  * payload   := version:u8  time:f64 (ms)  operations:u32  operation*
- * operation := head:u8  body              head = kind (low 4 bits) | flags (high 4 bits, none defined yet)
+ * operation := head:u8  name  body        head = kind (low 4 bits) | flags (high 4 bits)
+ * name      := session  sequence          with flag 1      what makes it run only once, see `once.ts`
+ *            | key  fingerprint           with flag 2      (no name with neither)
  * command     (kind 1) := arguments
- * transaction (kind 2) := count  { key  version }*   count  arguments*     the watches, then the writes
+ * transaction (kind 2) := count  { key  version }*   count  arguments*     the watches, then the writes;
+ *                                                    with flag 4 all calls: their replies are kept
  * expire      (kind 3) := count  key*
  * arguments := count  string*             the first is the command's name
  * ```
  *
- * Counts, lengths and versions are varints, strings a length and bytes. The flags leave room for a client session
- * and a sequence number per operation. Part of the disk and wire formats: a change needs a new version byte.
+ * Counts, lengths, versions and numbers are varints, strings a length and bytes. Part of the disk and wire formats: a
+ * change needs a new version byte. Version 1 had no names.
  */
 import { ByteReader, ByteWriter, FormatError } from './bytes.ts';
 import type { Call, Watch } from './command.ts';
 import { invariant } from './invariant.ts';
+import { keepsReply, type Once } from './once.ts';
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
+const FORMAT_VERSION_WITHOUT_NAMES = 1;
 const HEADER_BYTES = 1 + 8 + 4;
 const KIND = { command: 1, transaction: 2, expire: 3 } as const;
+const FLAG = { session: 0x10, key: 0x20, allCalls: 0x40 } as const;
+const KIND_BITS = 0x0f;
 
 /** The buffer of a fresh encoder, and what a larger one is cut back to after a huge batch. */
 const BUFFER_BYTES = 64 * 1024;
 const BUFFER_BYTES_KEPT_MAX = 4 * 1024 * 1024;
 
 export type Operation =
-  | { readonly kind: 'command'; readonly args: readonly string[] }
+  | { readonly kind: 'command'; readonly once: Once | null; readonly args: readonly string[] }
   | {
       readonly kind: 'transaction';
+      readonly once: Once | null;
+      /** Whether `calls` are all of them, and their replies are kept; only the writes otherwise. */
+      readonly keepsReply: boolean;
       readonly watches: readonly Watch[];
       readonly calls: readonly (readonly string[])[];
     }
@@ -60,25 +70,26 @@ export class BatchEncoder {
   }
 
   /** `args[0]` is the command's name. */
-  addCommand(args: readonly string[]): void {
+  addCommand(args: readonly string[], once: Once | null = null): void {
     this.#operations++;
-    this.#writer.byte(KIND.command);
+    this.#head(KIND.command, once);
     this.#arguments(args);
   }
 
-  /** Reads change nothing, so only the writes among `calls` travel. */
-  addTransaction(calls: readonly Call[], watches: readonly Watch[]): void {
+  /** Reads change nothing, so only the writes among `calls` travel, unless the reply is to be known on every node. */
+  addTransaction(calls: readonly Call[], watches: readonly Watch[], once: Once | null = null): void {
+    const all = once !== null && keepsReply(calls);
     this.#operations++;
-    this.#writer.byte(KIND.transaction);
+    this.#head(KIND.transaction | (all ? FLAG.allCalls : 0), once);
     this.#writer.varint(watches.length);
     for (const { key, version } of watches) {
       this.#writer.string(key);
       this.#writer.varint(version);
     }
-    let writes = 0;
-    for (const call of calls) if (call.command.write) writes++;
-    this.#writer.varint(writes);
-    for (const call of calls) if (call.command.write) this.#arguments(call.args);
+    let count = 0;
+    for (const call of calls) if (all || call.command.write) count++;
+    this.#writer.varint(count);
+    for (const call of calls) if (all || call.command.write) this.#arguments(call.args);
   }
 
   /** Keys whose deadline the leader has seen pass; each node removes those that its own entry says so of. */
@@ -107,6 +118,19 @@ export class BatchEncoder {
     for (let at = 1; at < HEADER_BYTES; at++) this.#writer.byte(0);
   }
 
+  #head(bits: number, once: Once | null): void {
+    if (once === null) this.#writer.byte(bits);
+    else if (once.kind === 'session') {
+      this.#writer.byte(bits | FLAG.session);
+      this.#writer.varint(once.session);
+      this.#writer.varint(once.sequence);
+    } else {
+      this.#writer.byte(bits | FLAG.key);
+      this.#writer.string(once.key);
+      this.#writer.string(once.fingerprint);
+    }
+  }
+
   #arguments(args: readonly string[]): void {
     invariant(args.length > 0, 'a command without a name in a batch');
     this.#writer.varint(args.length);
@@ -121,40 +145,64 @@ export class BatchEncoder {
 export function decodeBatch(payload: Uint8Array): Batch {
   const reader = new ByteReader(payload);
   const version = reader.byte('the format version');
-  if (version !== FORMAT_VERSION)
-    throw new FormatError(`batch format ${version} is not ${FORMAT_VERSION}, the one this release reads,`, 0);
+  if (version !== FORMAT_VERSION && version !== FORMAT_VERSION_WITHOUT_NAMES)
+    throw new FormatError(`batch format ${version} is none of those that this release reads (1, 2),`, 0);
   const time = reader.double('the time');
   if (!Number.isSafeInteger(time) || time < 0) throw new FormatError(`the time ${time} is not valid`, 1);
   let count = 0;
   for (let shift = 0; shift < 32; shift += 8) count += reader.byte('the number of operations') * 2 ** shift;
   const operations: Operation[] = [];
-  while (operations.length < count) operations.push(readOperation(reader));
+  const flags = version === FORMAT_VERSION ? 0xff : KIND_BITS;
+  while (operations.length < count) operations.push(readOperation(reader, flags));
   if (reader.remaining > 0) reader.fail(`${reader.remaining} bytes too many`);
   return { time, operations };
 }
 
-function readOperation(reader: ByteReader): Operation {
+/** `known`: the bits that the head may have. */
+function readOperation(reader: ByteReader, known: number): Operation {
   const head = reader.byte('an operation');
-  switch (head) {
+  if ((head & ~known) !== 0) reader.fail(`operation ${head} is unknown, before or`);
+  const once = readOnce(reader, head & (FLAG.session | FLAG.key));
+  const all = (head & FLAG.allCalls) !== 0;
+  switch (head & ~(FLAG.session | FLAG.key | FLAG.allCalls)) {
     case KIND.command:
-      return { kind: 'command', args: readArguments(reader) };
+      if (all) break;
+      return { kind: 'command', once, args: readArguments(reader) };
     case KIND.transaction: {
+      if (all && once === null) break;
       const watches: Watch[] = [];
       for (let left = reader.count('the number of watches', 2); left > 0; left--)
         watches.push({ key: reader.string('a watched key'), version: reader.varint('a version') });
       const calls: string[][] = [];
       for (let left = reader.count('the number of calls', 2); left > 0; left--)
         calls.push(readArguments(reader));
-      return { kind: 'transaction', watches, calls };
+      return { kind: 'transaction', once, keepsReply: all, watches, calls };
     }
     case KIND.expire: {
+      if (once !== null || all) break;
       const keys: string[] = [];
       for (let left = reader.count('the number of keys', 1); left > 0; left--)
         keys.push(reader.string('an expired key'));
       return { kind: 'expire', keys };
     }
+  }
+  return reader.fail(`operation ${head} is unknown, before or`);
+}
+
+function readOnce(reader: ByteReader, flags: number): Once | null {
+  switch (flags) {
+    case 0:
+      return null;
+    case FLAG.session: {
+      const session = reader.varint('a session');
+      return { kind: 'session', session, sequence: reader.varint('a sequence') };
+    }
+    case FLAG.key: {
+      const key = reader.string('an idempotency key');
+      return { kind: 'key', key, fingerprint: reader.string('a fingerprint') };
+    }
     default:
-      return reader.fail(`operation ${head} is unknown, before or`);
+      return reader.fail('an operation with two names before');
   }
 }
 

@@ -1,8 +1,11 @@
 import type { Keyspace } from './keyspace.ts';
+import type { OnceTable } from './once.ts';
 
 /** What a handler may know besides its arguments. */
 export interface Context {
   readonly keyspace: Keyspace;
+  /** What was run once and must not run again: the sessions of clients. */
+  readonly once: OnceTable;
   /**
    * Milliseconds since 1970: of a write, the time the leader put into the entry; of a read, the node's clock, but
    * never before the last entry's time.

@@ -1,11 +1,13 @@
 /**
- * A hash of a whole keyspace for comparing nodes: a sum of one hash per key, so that the order in which a node
- * happens to hold its keys doesn't count. Against accidents, not against attackers.
+ * A hash of a whole state for comparing nodes: a sum of one hash per key, so that the order in which a node happens to
+ * hold its keys doesn't count, and a hash of what is known of named writes, whose order does count. Against accidents,
+ * not against attackers.
  */
 import type { Keyspace } from './keyspace.ts';
+import type { OnceTable } from './once.ts';
 
 /** 16 hexadecimal digits. O(bytes): for tests, checks and diagnosis. */
-export function digestOf(keyspace: Keyspace): string {
+export function digestOf(keyspace: Keyspace, once: OnceTable): string {
   let high = 0;
   let low = 0;
   for (const shard of keyspace.shards) {
@@ -21,7 +23,17 @@ export function digestOf(keyspace: Keyspace): string {
       low = (low + finish(other)) | 0;
     }
   }
-  return hexadecimal(high) + hexadecimal(low);
+  if (once.sessions + once.keys === 0) return hexadecimal(high) + hexadecimal(low);
+  let one = 0x1b87_3593;
+  let other = 0x27d4_eb2f;
+  const records = once.records();
+  for (let next = records.next(); next.done !== true; next = records.next()) {
+    const { type, body } = next.value;
+    one = mix(absorb(one, type), body.length);
+    one = absorb(one, body);
+    other = mix(absorb(other, body), body.length);
+  }
+  return hexadecimal((high + finish(one)) | 0) + hexadecimal((low + finish(other)) | 0);
 }
 
 /** Murmur3's step with a 32-bit word. */

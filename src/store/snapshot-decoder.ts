@@ -4,23 +4,26 @@ import { ByteReader, FormatError, VARINT_BYTES_MAX } from './bytes.ts';
 import { Chunks } from './chunks.ts';
 import { invariant } from './invariant.ts';
 import { Keyspace } from './keyspace.ts';
+import { OnceTable } from './once.ts';
 import {
   FORMAT_VERSION,
+  FORMAT_VERSION_MIN,
   FRAME_BYTES_MAX,
   FRAME_HEADER_BYTES,
   MAGIC,
+  RECORD_TYPE,
   type SnapshotPosition,
-  TYPE_STRING,
 } from './snapshot.ts';
 import { MAX_STRING_BYTES } from './value.ts';
 
-/** A record has a key, a value and a few numbers. */
+/** A record has a key, a value and a few numbers; what is known of a session is less. */
 const RECORD_BYTES_MAX = 2 * MAX_STRING_BYTES + 1024;
 
 /** Takes the bytes of a snapshot in pieces of any size and builds a keyspace from them. */
 export class SnapshotDecoder {
-  readonly #complete: (keyspace: Keyspace, position: SnapshotPosition) => void;
+  readonly #complete: (keyspace: Keyspace, once: OnceTable, position: SnapshotPosition) => void;
   readonly #keyspace = new Keyspace();
+  readonly #once = new OnceTable();
   /** Bytes pushed that don't make a whole frame yet. */
   readonly #frames = new Chunks();
   /** Bytes out of frames that don't make a whole record yet. */
@@ -29,7 +32,7 @@ export class SnapshotDecoder {
   #state: 'open' | 'ended' | 'failed' = 'open';
 
   /** `complete` gets the result, from `finish`. */
-  constructor(complete: (keyspace: Keyspace, position: SnapshotPosition) => void) {
+  constructor(complete: (keyspace: Keyspace, once: OnceTable, position: SnapshotPosition) => void) {
     this.#complete = complete;
   }
 
@@ -55,7 +58,7 @@ export class SnapshotDecoder {
       this.#state = 'failed';
       throw new FormatError('the snapshot is cut off', this.#frames.offset + this.#frames.length);
     }
-    this.#complete(this.#keyspace, this.#position);
+    this.#complete(this.#keyspace, this.#once, this.#position);
   }
 
   /** False when there is no whole frame. */
@@ -84,9 +87,9 @@ export class SnapshotDecoder {
     while (magic.length < MAGIC.length) magic += String.fromCharCode(reader.byte('the magic'));
     if (magic !== MAGIC) throw new FormatError(`not a snapshot: it begins with ${JSON.stringify(magic)}`, 0);
     const version = reader.byte('the format version');
-    if (version !== FORMAT_VERSION)
+    if (version < FORMAT_VERSION_MIN || version > FORMAT_VERSION)
       throw new FormatError(
-        `snapshot format ${version} is not ${FORMAT_VERSION}, the one this release reads,`,
+        `snapshot format ${version} is none of those that this release reads (${FORMAT_VERSION_MIN} to ${FORMAT_VERSION}),`,
         MAGIC.length,
       );
     const time = reader.double('the time');
@@ -117,13 +120,28 @@ export class SnapshotDecoder {
   }
 
   #restore(reader: ByteReader): void {
-    const type = reader.byte('the type of a value');
-    if (type !== TYPE_STRING) reader.fail(`the unknown value type ${type} before`);
+    const type = reader.byte('the type of a record');
+    switch (type) {
+      case RECORD_TYPE.string:
+        this.#restoreString(reader);
+        break;
+      case RECORD_TYPE.session:
+        this.#once.restoreSession(reader);
+        break;
+      case RECORD_TYPE.key:
+        this.#once.restoreKey(reader);
+        break;
+      default:
+        reader.fail(`the unknown record type ${type} before`);
+    }
+    if (reader.remaining > 0) reader.fail(`${reader.remaining} bytes too many in a record`);
+  }
+
+  #restoreString(reader: ByteReader): void {
     const version = reader.varint('a version');
     const expiresAt = reader.varint('a deadline');
     const key = reader.string('a key');
     const value = reader.string('a value');
-    if (reader.remaining > 0) reader.fail(`${reader.remaining} bytes too many in a record`);
     if (!this.#keyspace.restore(key, value, expiresAt, version))
       reader.fail('the same key a second time before');
   }
@@ -131,9 +149,9 @@ export class SnapshotDecoder {
   #readEnd(): boolean {
     const reader = new ByteReader(this.#bodies.peek(this.#bodies.length), this.#bodies.offset);
     reader.byte('the end');
-    const count = reader.varint('the number of keys');
-    if (count !== this.#keyspace.size)
-      reader.fail(`${this.#keyspace.size} keys in a snapshot of ${count}, known`);
+    const count = reader.varint('the number of records');
+    const found = this.#keyspace.size + this.#once.sessions + this.#once.keys;
+    if (count !== found) reader.fail(`${found} records in a snapshot of ${count}, known`);
     if (reader.remaining > 0) reader.fail('bytes after the end of the snapshot');
     this.#bodies.take(this.#bodies.length);
     this.#state = 'ended';

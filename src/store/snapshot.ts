@@ -5,11 +5,14 @@
  * snapshot := frame*                                 every frame can be checked by itself
  * frame    := length:u32  crc32:u32  body            length and checksum of the body
  * bodies   := magic  version:u8  time:f64  appliedIndex  writeNumber  record*  0  count
- * record   := length  type:u8  version  expiresAt  key  value      length of what follows it
+ * record   := length  type:u8  what the type has               length of what follows it
+ *   string    (type 1) := version  expiresAt  key  value
+ *   session   (type 2) := id  last  count  reply*                see `once.ts`; least recently used first
+ *   named key (type 3) := key  fingerprint  reply                the same
  * ```
  *
  * The bodies of all frames, put together, are one stream; a record may lie across frames, the header and the end never do. Numbers without a size are
- * varints, key and value strings. The type says how the value is to be read: 1 is a string.
+ * varints, keys, values and replies strings. The count at the end is that of all records. Version 1 had type 1 alone.
  *
  * **The view.** A snapshot shows one moment, though the store changes while it is written. The encoder goes through
  * the shards in order. Just before a key changes in a shard that it hasn't reached, it keeps what the key held (a
@@ -20,11 +23,14 @@ import { crc32 } from 'node:zlib';
 import { ByteWriter, VARINT_BYTES_MAX } from './bytes.ts';
 import { invariant } from './invariant.ts';
 import { type Entry, type Keyspace, SHARD_COUNT, type View } from './keyspace.ts';
+import type { OnceRecord, OnceTable } from './once.ts';
 import { isString, type Value } from './value.ts';
 
 export const MAGIC = 'KVSS';
-export const FORMAT_VERSION = 1;
-export const TYPE_STRING = 1;
+export const FORMAT_VERSION = 2;
+/** Version 1 is read as well: it is the same without sessions. */
+export const FORMAT_VERSION_MIN = 1;
+export const RECORD_TYPE = { string: 1, session: 2, key: 3 } as const;
 
 export const FRAME_HEADER_BYTES = 8;
 /** The largest frame that is written or read. */
@@ -63,14 +69,17 @@ export class SnapshotEncoder implements View {
   #written = 0;
   /** What is left of the header or of a record too long for one frame. */
   #rest: string[];
+  /** What is known of named writes; before the keys. */
+  #onceRecords: Iterator<OnceRecord> | null;
   #count = 0;
   #imageCount = 0;
   #state: 'open' | 'ended' = 'open';
 
-  constructor(keyspace: Keyspace, { time, appliedIndex }: SnapshotPosition) {
+  constructor(keyspace: Keyspace, once: OnceTable, { time, appliedIndex }: SnapshotPosition) {
     invariant(keyspace.view === null, 'two snapshots at a time');
     keyspace.view = this;
     this.#keyspace = keyspace;
+    this.#onceRecords = once.records();
     this.#shards = keyspace.shards;
     const header = new ByteWriter(FRAME_BYTES_MIN);
     header.characters(MAGIC);
@@ -128,6 +137,7 @@ export class SnapshotEncoder implements View {
     this.#imageCount = 0;
     this.#collected = [];
     this.#rest = [];
+    this.#onceRecords = null;
   }
 
   /** Adds to the frame until it is full or the snapshot at its end. */
@@ -139,6 +149,13 @@ export class SnapshotEncoder implements View {
         this.#writeRest(room);
         continue;
       }
+      const named = this.#onceRecords?.next();
+      if (named !== undefined && named.done !== true) {
+        this.#rest = oncePieces(named.value);
+        this.#count++;
+        continue;
+      }
+      this.#onceRecords = null;
       const record = this.#nextRecord();
       if (record === undefined) {
         if (room < END_BYTES) return;
@@ -210,7 +227,7 @@ function writeRecordHead(writer: ByteWriter, key: string, { value, expiresAt, ve
     varintBytes(value.length) +
     value.length;
   writer.varint(bytes);
-  writer.byte(TYPE_STRING);
+  writer.byte(RECORD_TYPE.string);
   writer.varint(version);
   writer.varint(expiresAt);
   writer.varint(key.length);
@@ -231,4 +248,11 @@ function recordPieces(key: string, image: Image): string[] {
   writer.truncate(0);
   writer.varint(image.value.length);
   return [head, key, writer.view().toString('latin1'), image.value].filter((piece) => piece.length > 0);
+}
+
+function oncePieces({ type, body }: OnceRecord): string[] {
+  const writer = new ByteWriter(FRAME_BYTES_MIN);
+  writer.varint(1 + body.length);
+  writer.byte(RECORD_TYPE[type]);
+  return [writer.view().toString('latin1'), body];
 }

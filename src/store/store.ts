@@ -19,16 +19,19 @@
  */
 import { hasArity } from './arity.ts';
 import { decodeBatch, type Operation } from './batch.ts';
+import { ByteReader } from './bytes.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context } from './context.ts';
 import { digestOf } from './digest.ts';
+import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { invariant } from './invariant.ts';
-import { isExpired, Keyspace } from './keyspace.ts';
+import { Keyspace } from './keyspace.ts';
+import { KEPT_REPLY_BYTES_MAX, type Once, OnceTable } from './once.ts';
 import { Random } from './random.ts';
 import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
-import { dataCommands } from './table.ts';
+import { dataCommandOf } from './table.ts';
 
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {
@@ -44,11 +47,13 @@ export class UnknownWriteError extends Error {
 /** The context of all writes of a store, or of all its reads. */
 class StoreContext implements Context {
   keyspace: Keyspace;
+  once: OnceTable;
   now = 0;
   readonly #random = new Random();
 
-  constructor(keyspace: Keyspace) {
+  constructor(keyspace: Keyspace, once: OnceTable) {
     this.keyspace = keyspace;
+    this.once = once;
   }
 
   seed(first: number, second: number): void {
@@ -62,8 +67,9 @@ class StoreContext implements Context {
 
 export class Store {
   #keyspace = new Keyspace();
-  readonly #writes = new StoreContext(this.#keyspace);
-  readonly #reads = new StoreContext(this.#keyspace);
+  #once = new OnceTable();
+  readonly #writes = new StoreContext(this.#keyspace, this.#once);
+  readonly #reads = new StoreContext(this.#keyspace, this.#once);
   #time = 0;
   #appliedIndex = 0;
   /** The entry being applied, 0 between entries. */
@@ -71,6 +77,8 @@ export class Store {
   /** How many writes of the entry were run. */
   #ordinal = 0;
   #readCount = 0;
+  /** What runs now is run on every node, its reads included, because their replies are kept. */
+  #everywhere = false;
 
   /** The time of the last entry in ms since 1970. It never runs backwards, whatever leaders' clocks do. */
   get time(): number {
@@ -130,6 +138,36 @@ export class Store {
     for (const { command, args } of calls) this.execute(command, args, reply);
   }
 
+  /**
+   * Runs `run` inside the entry, unless a write of this name was run before or must not be run: then its kept reply, or
+   * the reason, is written in its place. `keepsReply`: whether the reply will be the same on every node. True when a
+   * kept reply was written.
+   */
+  executeOnce(
+    once: Once,
+    keepsReply: boolean,
+    reply: ReplyWriter,
+    run: (reply: ReplyWriter) => void,
+  ): boolean {
+    const verdict = this.#once.judge(once);
+    switch (verdict.kind) {
+      case 'refuse':
+        reply.error(verdict.error);
+        return false;
+      case 'repeat':
+        writeEncodedReply(new ByteReader(Buffer.from(verdict.reply, 'latin1')), reply);
+        return true;
+      case 'run': {
+        const encoder = new ReplyEncoder(reply, keepsReply ? KEPT_REPLY_BYTES_MAX : 0);
+        this.#everywhere = keepsReply;
+        run(encoder);
+        this.#everywhere = false;
+        this.#once.record(once, encoder.overflowed ? null : encoder.view().toString('latin1'));
+        return false;
+      }
+    }
+  }
+
   /** Removes those of the keys whose deadline is not after the entry's time. */
   expire(keys: readonly string[]): void {
     invariant(this.#entry !== 0, 'expiry outside an entry');
@@ -145,18 +183,16 @@ export class Store {
     const runs = operations.map(resolve);
     this.beginEntry(index, time);
     for (const run of runs) {
-      switch (run.kind) {
-        case 'command':
-          this.execute(run.call.command, run.call.args, noReply);
-          break;
-        case 'transaction':
-          this.executeTransaction(run.calls, run.watches, noReply);
-          break;
-        case 'expire':
-          this.expire(run.keys);
-      }
+      if (run.kind === 'expire') this.expire(run.keys);
+      else if (run.once === null) this.#run(run, noReply);
+      else this.executeOnce(run.once, run.keepsReply, noReply, (reply) => this.#run(run, reply));
     }
     this.endEntry();
+  }
+
+  #run(run: ClientRun, reply: ReplyWriter): void {
+    if (run.kind === 'command') this.execute(run.call.command, run.call.args, reply);
+    else this.executeTransaction(run.calls, run.watches, reply);
   }
 
   // --- Reads -----------------------------------------------------------------------------------------------------
@@ -185,17 +221,20 @@ export class Store {
     return this.#keyspace.get(key, Math.max(now, this.#time))?.version ?? 0;
   }
 
-  /** A hash over all keys, values, deadlines and versions in no order: equal stores have equal digests. */
+  /**
+   * A hash over all keys, values, deadlines and versions in no order, and over what is kept of named writes in the order
+   * of use: equal stores have equal digests.
+   */
   digest(): string {
-    return digestOf(this.#keyspace);
+    return digestOf(this.#keyspace, this.#once);
   }
 
   // --- Expiry ----------------------------------------------------------------------------------------------------
 
-  /** Whether the key expires after the last entry's time and not after `now`: a read at `now` finds it gone. */
-  isDue(key: string, now: number): boolean {
-    const entry = this.#keyspace.get(key, this.#time);
-    return entry !== undefined && isExpired(entry, now);
+  /** When the key will expire, in ms since 1970; Infinity if never, or if it is not there in the log's time. */
+  deadlineOf(key: string): number {
+    const expiresAt = this.#keyspace.get(key, this.#time)?.expiresAt ?? 0;
+    return expiresAt === 0 ? Infinity : expiresAt;
   }
 
   /** Whether `dueKeys` has something. Amortised O(1). */
@@ -213,16 +252,22 @@ export class Store {
   /** Starts a snapshot of the state as it is now; see {@link SnapshotEncoder}. One at a time, between entries. */
   startSnapshot(): SnapshotEncoder {
     invariant(this.#entry === 0, `a snapshot starts inside entry ${this.#entry}`);
-    return new SnapshotEncoder(this.#keyspace, { time: this.#time, appliedIndex: this.#appliedIndex });
+    return new SnapshotEncoder(this.#keyspace, this.#once, {
+      time: this.#time,
+      appliedIndex: this.#appliedIndex,
+    });
   }
 
   /** Starts to read a snapshot back; the state is replaced when the decoder's `finish` has seen all of it. */
   beginRestore(): SnapshotDecoder {
-    return new SnapshotDecoder((keyspace, { time, appliedIndex }) => {
+    return new SnapshotDecoder((keyspace, once, { time, appliedIndex }) => {
       invariant(this.#entry === 0, `a snapshot is restored inside entry ${this.#entry}`);
       this.#keyspace = keyspace;
-      this.#writes.keyspace = keyspace;
-      this.#reads.keyspace = keyspace;
+      this.#once = once;
+      for (const context of [this.#writes, this.#reads]) {
+        context.keyspace = keyspace;
+        context.once = once;
+      }
       this.#time = time;
       this.#appliedIndex = appliedIndex;
     });
@@ -236,7 +281,8 @@ export class Store {
 
   #runRead(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): void {
     this.#reads.now = now;
-    this.#reads.seed(this.#appliedIndex, this.#readCount++);
+    if (this.#everywhere) this.#reads.seed(this.#entry, this.#ordinal++);
+    else this.#reads.seed(this.#appliedIndex, this.#readCount++);
     command.run(this.#reads, args, reply);
   }
 
@@ -246,26 +292,35 @@ export class Store {
   }
 }
 
-type Run =
+type ClientRun = { readonly once: Once | null; readonly keepsReply: boolean } & (
   | { readonly kind: 'command'; readonly call: Call }
   | { readonly kind: 'transaction'; readonly calls: readonly Call[]; readonly watches: readonly Watch[] }
-  | { readonly kind: 'expire'; readonly keys: readonly string[] };
+);
+type Run = ClientRun | { readonly kind: 'expire'; readonly keys: readonly string[] };
 
 function resolve(operation: Operation): Run {
   switch (operation.kind) {
     case 'command':
-      return { kind: 'command', call: callOf(operation.args) };
-    case 'transaction':
-      return { kind: 'transaction', calls: operation.calls.map(callOf), watches: operation.watches };
-    default:
+      return { kind: 'command', once: operation.once, keepsReply: true, call: callOf(operation.args, true) };
+    case 'transaction': {
+      const { once, keepsReply, watches, calls } = operation;
+      return {
+        kind: 'transaction',
+        once,
+        keepsReply,
+        watches,
+        calls: calls.map((args) => callOf(args, !keepsReply)),
+      };
+    }
+    case 'expire':
       return operation;
   }
 }
 
-function callOf(args: readonly string[]): Call {
-  const [name = ''] = args;
-  const command = dataCommands.get(name) ?? dataCommands.get(name.toLowerCase());
-  if (command === undefined || !command.write || !hasArity(command, args))
-    throw new UnknownWriteError(name, args.length);
+/** `writes`: whether a read has no business there. */
+function callOf(args: readonly string[], writes: boolean): Call {
+  const command = dataCommandOf(args);
+  if (command === undefined || (writes && !command.write) || !hasArity(command, args))
+    throw new UnknownWriteError(args[0] ?? '', args.length);
   return { command, args };
 }

@@ -2,9 +2,22 @@
 import type { DataCommand } from './command.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { keyCommands } from './commands/keys.ts';
+import { sessionCommands } from './commands/sessions.ts';
 import { stringCommands } from './commands/strings.ts';
 
 /** By their names in lower case. */
 export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
   [...stringCommands, ...keyCommands, ...expiryCommands].map((command) => [command.name, command]),
 );
+
+/** Subcommands, by `container|name` in lower case. */
+export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
+  sessionCommands.map((command) => [command.name, command]),
+);
+
+/** The command or subcommand that a request names, its arity unchecked. */
+export function dataCommandOf(args: readonly string[]): DataCommand | undefined {
+  const name = args[0] ?? '';
+  const command = dataCommands.get(name) ?? dataCommands.get(name.toLowerCase());
+  return command ?? dataSubcommands.get(`${name}|${args[1] ?? ''}`.toLowerCase());
+}

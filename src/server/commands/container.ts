@@ -1,5 +1,5 @@
 /** Commands with subcommands, and what all files of this folder need to declare theirs. */
-import type { CommandSpec } from '../../store/command.ts';
+import type { CommandSpec, DataCommand } from '../../store/command.ts';
 import { wrongArity } from '../../store/errors.ts';
 import type { LocalCommand } from '../session.ts';
 
@@ -21,12 +21,13 @@ export interface SubcommandSpec extends LocalSpec {
 
 /**
  * A container and its subcommands; HELP is made from their summaries. `run` answers the bare container where that
- * means something.
+ * means something. `data`: subcommands that go through the log or read from it, with their full names.
  */
 export function container(
   group: string,
   spec: Omit<LocalSpec, 'run' | 'subcommands'> & { readonly run?: LocalSpec['run'] },
   subcommands: readonly SubcommandSpec[],
+  data: readonly DataCommand[] = [],
 ): LocalCommand {
   const help: SubcommandSpec = {
     name: 'help',
@@ -44,6 +45,10 @@ export function container(
   const all = [...subcommands, help];
   const lines = [
     `${spec.name.toUpperCase()} <subcommand> [<argument> ...], where <subcommand> is one of:`,
+    ...data.flatMap(({ name, arity, summary }) => [
+      `${name.slice(spec.name.length + 1).toUpperCase()}${arity === 3 ? ' <id>' : ''}`,
+      `    ${summary}`,
+    ]),
     ...all.flatMap(({ name, usage, summary }) => [
       usage === undefined ? name.toUpperCase() : `${name.toUpperCase()} ${usage}`,
       `    ${summary}`,
@@ -55,12 +60,17 @@ export function container(
     group,
     run: (_session, _args, reply) => reply.error(wrongArity(spec.name)),
     ...spec,
-    subcommands: all.map(({ usage: _usage, ...sub }) => ({
-      kind: 'local',
-      keys: NO_KEYS,
-      group,
-      ...sub,
-      name: `${spec.name}|${sub.name}`,
-    })),
+    subcommands: [
+      ...data,
+      ...all.map(
+        ({ usage: _usage, ...sub }): LocalCommand => ({
+          kind: 'local',
+          keys: NO_KEYS,
+          group,
+          ...sub,
+          name: `${spec.name}|${sub.name}`,
+        }),
+      ),
+    ],
   };
 }

@@ -36,20 +36,27 @@ export const replicationCommands: readonly LocalCommand[] = [
       arity: 1,
       flags: ['loading', 'stale', 'fast'],
       categories: ['fast', 'connection'],
-      summary: 'Accepted for cluster clients; reads still go to the leader, where they are linearizable',
+      summary:
+        'Runs the reads of this connection here although the node does not lead; they stay linearizable',
       since: '3.0.0',
       complexity: 'O(1)',
-      run: (_session, _args, reply) => reply.ok(),
+      run(session, _args, reply) {
+        session.readsHere = true;
+        reply.ok();
+      },
     },
     {
       name: 'readwrite',
       arity: 1,
       flags: ['loading', 'stale', 'fast'],
       categories: ['fast', 'connection'],
-      summary: 'Takes READONLY back',
+      summary: 'Takes READONLY back, and what --follower-reads means for this connection',
       since: '3.0.0',
       complexity: 'O(1)',
-      run: (_session, _args, reply) => reply.ok(),
+      run(session, _args, reply) {
+        session.readsHere = false;
+        reply.ok();
+      },
     },
     {
       name: 'asking',

@@ -2,7 +2,7 @@
 import { asNodeId } from '../../raft/types.ts';
 import { Store } from '../../store/store.ts';
 import type { Client, Engine, Lane, NodeAddress, NodeStatus, Request } from '../engine.ts';
-import { clusterDown, moved, outcomeUnknown } from '../errors.ts';
+import { outcomeUnknown } from '../errors.ts';
 import { isWrite } from '../requests.ts';
 
 export const SELF: NodeAddress = { id: asNodeId('n1'), host: '127.0.0.1', port: 7001 };
@@ -61,7 +61,7 @@ export class FakeEngine implements Engine {
         const { reply } = request.client;
         if (request.kind === 'text') request.write(reply);
         else if (isWrite(request)) reply.error(outcomeUnknown());
-        else reply.error(leader === null ? clusterDown() : moved(0, leader));
+        else request.client.refused(request);
       });
     }
   }
@@ -128,11 +128,19 @@ export class FakeEngine implements Engine {
       const { client } = request;
       switch (request.kind) {
         case 'command':
-          if (request.command.write) store.execute(request.command, request.args, client.reply);
+          if (request.command.write && request.once !== null) {
+            store.executeOnce(request.once, true, client.reply, (reply) =>
+              store.execute(request.command, request.args, reply),
+            );
+          } else if (request.command.write) store.execute(request.command, request.args, client.reply);
           else store.read(request.command, request.args, client.reply, this.now());
           break;
         case 'transaction':
-          if (isWrite(request)) store.executeTransaction(request.calls, request.watches, client.reply);
+          if (request.once !== null) {
+            store.executeOnce(request.once, true, client.reply, (reply) =>
+              store.executeTransaction(request.calls, request.watches, reply),
+            );
+          } else if (isWrite(request)) store.executeTransaction(request.calls, request.watches, client.reply);
           else store.readTransaction(request.calls, request.watches, client.reply, this.now());
           break;
         case 'watch':
