@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Client, type Dispatcher } from 'undici';
 import { FrameDecoder, FrameError, type FrameHandler } from './codec.ts';
+import { names } from './names.ts';
 
 /** Time for a TCP connection to be made. */
 export const CONNECT_MS_MAX = 1000;
@@ -18,7 +19,7 @@ export function redialDelay(failures: number): number {
 export function connectionTo(url: string, silenceMsMax: number): Client {
   return new Client(url, {
     pipelining: 1,
-    connect: { timeout: CONNECT_MS_MAX, noDelay: true },
+    connect: { timeout: CONNECT_MS_MAX, noDelay: true, lookup: names.lookup },
     headersTimeout: silenceMsMax,
     bodyTimeout: silenceMsMax,
   });

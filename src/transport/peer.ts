@@ -5,6 +5,7 @@ import type { GroupId, Member, Message, NodeId } from '../raft/types.ts';
 import { FrameError, encodeFrame, encodeLinkHeartbeat } from './codec.ts';
 import type { ClientAddress, Identity } from './identity.ts';
 import { IncomingStream, type LinkFailure } from './incoming.ts';
+import { names } from './names.ts';
 import { OutgoingStream } from './outgoing.ts';
 
 /** Appends and snapshots go by the bulk lane, all else by control, so that a large append can't delay a heartbeat. */
@@ -83,6 +84,7 @@ export class Peer {
   /** The peer has opened a stream. It replaces an older one, which a restarted peer has left behind. */
   accept(lane: Lane, response: ServerResponse): void {
     this.#outgoing[lane]?.close();
+    if (!this.#incoming[lane].open) names.forget(new URL(this.url).hostname);
     const { self, identity } = this.#options;
     const stream = new OutgoingStream({
       response,
