@@ -18,6 +18,7 @@ import {
   asNodeId,
   asTerm,
 } from '../src/raft/types.ts';
+import { Guard } from '../src/transport/identity.ts';
 import { Transport } from '../src/transport/transport.ts';
 
 const [near, far] = [asNodeId('near'), asNodeId('far')];
@@ -37,9 +38,10 @@ async function start(id: typeof near): Promise<Running> {
   const app = fastify();
   const running = { onMessage: () => {}, onDown: () => {} } as Pick<Running, 'onMessage' | 'onDown'>;
   const transport = new Transport({
-    self: { id, group: asGroupId('bench') },
-    clusterId: 'bench',
-    secret: 'bench',
+    self: { id, group: asGroupId('bench'), incarnation: '1' },
+    clusterId: () => 'bench',
+    guard: new Guard('bench'),
+    url: () => 'http://127.0.0.1:1',
     clientAddress: () => ({ host: '127.0.0.1', port: 1 }),
     heartbeatMs: 500,
     logger: pino({ level: 'silent' }),
@@ -48,9 +50,10 @@ async function start(id: typeof near): Promise<Running> {
     onPeerDown: () => running.onDown(),
     onUnreachable: () => {},
     onPeerAddress: () => {},
+    onRemoved: () => {},
   });
   transport.routes(app);
-  transport.setPeers([]);
+  transport.setPeers([], []);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   return Object.assign(running, { transport, url });
@@ -59,7 +62,7 @@ async function start(id: typeof near): Promise<Running> {
 /** The other process: answers heartbeats and appends, tells its address, dies when killed. */
 async function runFar(nearUrl: string): Promise<void> {
   const node = await start(far);
-  node.transport.setPeers([{ id: near, url: nearUrl, incarnation: '1' }]);
+  node.transport.setPeers([{ id: near, url: nearUrl, incarnation: '1' }], []);
   const round: Message = { type: 'heartbeatReply', term, round: 1 };
   const appended: Message = { type: 'appendReply', term, result: { ok: true, match: asIndex(1) } };
   node.onMessage = ({ type }) => node.transport.send(near, type === 'append' ? appended : round);
@@ -105,7 +108,7 @@ async function runNear(seconds: number): Promise<void> {
   const node = await start(near);
   const child: ChildProcess = fork(import.meta.filename, ['--far', node.url]);
   const [url] = (await once(child, 'message')) as [string];
-  node.transport.setPeers([{ id: far, url, incarnation: '1' }]);
+  node.transport.setPeers([{ id: far, url, incarnation: '1' }], []);
   while (!node.transport.connected(far)) await new Promise((resolve) => setTimeout(resolve, 5));
 
   const cases: readonly (readonly [string, Message])[] = [

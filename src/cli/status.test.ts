@@ -36,6 +36,7 @@ function reply(id: string, over: Partial<StatusReply>): StatusReply {
     id: asNodeId(id),
     clusterId: 'c',
     group: 'main',
+    state: 'member',
     role: 'follower',
     term: 3,
     leader: asNodeId('n1'),

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
-import { type Config, ConfigError, SETTINGS, readConfig, variableOf, warningsOf } from './config.ts';
+import {
+  type Config,
+  ConfigError,
+  SETTINGS,
+  httpUrlOf,
+  readConfig,
+  variableOf,
+  warningsOf,
+} from './config.ts';
 
 type Flags = Partial<Record<keyof Config, string | true>>;
 
@@ -27,7 +35,11 @@ describe('where a value comes from', () => {
       httpPort: 7380,
       host: '127.0.0.1',
       dataDir: './data',
-      peers: [{ id: 'n1', url: 'http://127.0.0.1:7380' }],
+      peers: null,
+      join: null,
+      learner: false,
+      replace: null,
+      httpUrl: null,
       announce: null,
       fsync: 'always',
       fsyncIntervalMs: 1000,
@@ -133,7 +145,7 @@ describe('peers', () => {
   test('the HTTP port follows from the URL of this node', () => {
     const config = readConfig({ id: 'n2', peers: THREE }, {});
     expect(config.httpPort).toBe(7002);
-    expect(config.peers.map(({ id, url }) => `${id} ${url}`)).toEqual([
+    expect(config.peers?.map(({ id, url }) => `${id} ${url}`)).toEqual([
       'n1 http://127.0.0.1:7001',
       'n2 http://127.0.0.1:7002',
       'n3 http://127.0.0.1:7003',
@@ -146,10 +158,10 @@ describe('peers', () => {
     ['n2=http://127.0.0.1:1', 'names n2 but not this node, n1; add n1=<url> or correct --id'],
     ['n1=http://a:1,n1=http://b:1', 'names node n1 twice'],
     ['n1=http://a:1,n2=http://a:1/', 'gives n1 and n2 the same URL http://a:1'],
-    ['n1=https://a:1', 'has no http:// URL for node n1'],
-    ['n1=a:1', 'has no http:// URL for node n1'],
-    ['n1=http://u:p@a:1', 'has no http:// URL for node n1'],
-    ['n1=http://a:1/x', 'has a path in the URL of node n1'],
+    ['n1=https://a:1', 'has no http:// URL'],
+    ['n1=a:1', 'has no http:// URL'],
+    ['n1=http://u:p@a:1', 'has no http:// URL'],
+    ['n1=http://a:1/x', 'has no http:// URL, without a path, for node n1'],
     ['http://a:1', 'has the part "http://a:1" without a valid node id'],
     ['n1=http://a:1,', 'has the part "" without a valid node id'],
     [Array.from({ length: 10 }, (_, at) => `n${at}=http://a:${at + 1}`).join(), 'names 10 nodes'],
@@ -157,6 +169,43 @@ describe('peers', () => {
     const refused = refusal({ peers });
     expect(refused).toContain('--peers: ');
     expect(refused).toContain(message);
+  });
+});
+
+describe('joining', () => {
+  test('a new node names a member, and where it is itself', () => {
+    const flags: Flags = { id: 'n4', join: 'http://a:7380/', httpUrl: 'http://b:7384', replace: 'n2' };
+    expect(readConfig(flags, {})).toMatchObject({
+      join: 'http://a:7380',
+      httpUrl: 'http://b:7384',
+      httpPort: 7384,
+      replace: 'n2',
+    });
+  });
+
+  test.each<[string, Flags, string]>([
+    ['a path', { join: 'http://a:1/x' }, '--join: "http://a:1/x" is not an http:// URL'],
+    ['founding, too', { join: 'http://a:1', peers: THREE }, '--join: --peers is given too'],
+    ['a learner that replaces', { join: 'http://a:1', learner: true, replace: 'n2' }, '--learner: a learner'],
+    ['no cluster for a learner', { learner: true }, '--learner: only says how to --join'],
+    ['no cluster for a replacement', { replace: 'n2' }, '--replace: only says how to --join'],
+    [
+      'another URL than in --peers',
+      { peers: THREE, httpUrl: 'http://a:1' },
+      '--http-url: http://a:1 is not the URL',
+    ],
+    [
+      'no address',
+      { join: 'http://a:1', host: '0.0.0.0', insecure: true },
+      "the other nodes can't reach 0.0.0.0",
+    ],
+    [
+      'no address for clients',
+      { join: 'http://a:1', host: '0.0.0.0', insecure: true, httpUrl: 'http://b:1' },
+      'say with --announce',
+    ],
+  ])('%s is refused', (_, flags, message) => {
+    expect(refusal(flags)).toContain(message);
   });
 });
 
@@ -196,8 +245,8 @@ describe('settings together', () => {
     expect(readConfig({ ...flags, announce: 'a:1' }, {}).announce).toEqual({ host: 'a', port: 1 });
   });
 
-  test('an IPv6 address is bracketed in the URL of a cluster of one', () => {
-    expect(readConfig({ host: '::1' }, {}).peers[0]?.url).toBe('http://[::1]:7380');
+  test('an IPv6 address is bracketed in a URL', () => {
+    expect(httpUrlOf({ host: '::1', port: 7380 })).toBe('http://[::1]:7380');
   });
 });
 

@@ -22,8 +22,16 @@ export interface Config {
   /** The address that both ports are bound to. */
   readonly host: string;
   readonly dataDir: string;
-  /** Every voter of the cluster, this node included; a node alone is a cluster of one. */
-  readonly peers: readonly MemberAddress[];
+  /** The members that found the cluster, this node included; `null`: none given, so a node alone founds one of its own. */
+  readonly peers: readonly MemberAddress[] | null;
+  /** HTTP address of any member of the cluster to join. */
+  readonly join: string | null;
+  /** Join without ever becoming a voter, unless promoted. */
+  readonly learner: boolean;
+  /** The voter whose place this node takes when it has joined and caught up. */
+  readonly replace: NodeId | null;
+  /** Where the other nodes reach this one; `null`: the address that the HTTP port is bound to. */
+  readonly httpUrl: string | null;
   /** Where clients are sent when this node leads; `null`: the address that the client port is bound to. */
   readonly announce: HostPort | null;
   readonly fsync: 'always' | 'interval' | 'never';
@@ -111,7 +119,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
     flag: 'http-port',
     argument: '<port>',
     description: 'TCP port for the other nodes and for the HTTP API; 0 takes a free one.',
-    defaultNote: `the port of this node's URL in \`--peers\`; without peers, \`--port\` + ${HTTP_PORT_OFFSET}`,
+    defaultNote: `the port of this node's URL in \`--peers\` or \`--http-url\`; without both, \`--port\` + ${HTTP_PORT_OFFSET}`,
     read: wholeNumber(0, PORT_MAX),
   },
   host: {
@@ -133,9 +141,38 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
     flag: 'peers',
     argument: '<id=url,…>',
     description:
-      'All nodes of the cluster, this one included, for example n1=http://10.0.0.1:7380,n2=http://10.0.0.2:7380. The same text on every node.',
+      'The nodes that found a cluster together, this one included, for example n1=http://10.0.0.1:7380,n2=http://10.0.0.2:7380. The same text on every node. Once founded, the members are in the data directory, and this only says where they are.',
     defaultNote: 'none: a cluster of one node',
     read: readPeers,
+  },
+  join: {
+    flag: 'join',
+    argument: '<url>',
+    description:
+      'HTTP address of any node of a cluster: a new node asks there to be added, gets the data, and becomes a voter when it has caught up. Once it is a member, this is ignored.',
+    defaultNote: 'none',
+    read: readUrl,
+  },
+  learner: {
+    flag: 'learner',
+    argument: null,
+    description: 'With --join: get the data, but no vote, until "kvorum cluster promote".',
+    default: 'false',
+    read: readSwitch,
+  },
+  replace: {
+    flag: 'replace',
+    argument: '<name>',
+    description: 'With --join: take the place of this voter, which leaves when the new node has caught up.',
+    defaultNote: 'none',
+    read: readId,
+  },
+  httpUrl: {
+    flag: 'http-url',
+    argument: '<url>',
+    description: 'Where the other nodes reach this one, for example http://10.0.0.4:7380.',
+    defaultNote: "this node's URL in `--peers`; without peers, the address that the HTTP port is bound to",
+    read: readUrl,
   },
   announce: {
     flag: 'announce',
@@ -271,14 +308,19 @@ export function readConfig(
   const host = required('host');
   const port = required('port');
   const peers = optional('peers');
-  const httpPort = optional('httpPort') ?? defaultHttpPort(id, port, peers);
+  const httpUrl = optional('httpUrl') ?? peers?.find((peer) => peer.id === id)?.url ?? null;
+  const httpPort = optional('httpPort') ?? defaultHttpPort(port, httpUrl);
   const config: Config = {
     id,
     port,
     httpPort,
     host,
     dataDir: required('dataDir'),
-    peers: peers ?? [{ id, url: `http://${inUrl(host)}:${httpPort}` }],
+    peers,
+    join: optional('join'),
+    learner: required('learner'),
+    replace: optional('replace'),
+    httpUrl,
     announce: optional('announce'),
     fsync: required('fsync'),
     fsyncIntervalMs: required('fsyncIntervalMs'),
@@ -410,18 +452,22 @@ function readPeer(text: string): MemberAddress {
   const id = text.slice(0, Math.max(0, at)).trim();
   if (!isValidId(id))
     throw new Refusal(`has the part ${JSON.stringify(text)} without a valid node id; ${form}`);
-  const url = URL.parse(text.slice(at + 1).trim());
-  if (
-    url === null ||
-    url.protocol !== 'http:' ||
-    url.username !== '' ||
-    url.search !== '' ||
-    url.hash !== ''
-  ) {
-    throw new Refusal(`has no http:// URL for node ${id}; ${form}`);
-  }
-  if (url.pathname !== '/') throw new Refusal(`has a path in the URL of node ${id}; leave it out`);
-  return { id: asNodeId(id), url: url.origin };
+  const url = readOrigin(text.slice(at + 1).trim());
+  if (url === null) throw new Refusal(`has no http:// URL, without a path, for node ${id}; ${form}`);
+  return { id: asNodeId(id), url };
+}
+
+function readUrl(text: string): string {
+  const url = readOrigin(text);
+  if (url === null)
+    throw new Refusal('is not an http:// URL without a path; use for example http://10.0.0.1:7380');
+  return url;
+}
+
+function readOrigin(text: string): string | null {
+  const url = URL.parse(text);
+  if (url === null || url.protocol !== 'http:' || url.username !== '') return null;
+  return url.pathname === '/' && url.search === '' && url.hash === '' ? url.origin : null;
 }
 
 function readSecret(text: string): string {
@@ -485,10 +531,9 @@ function sizeText(bytes: number): string {
 
 /* ------------------------------------------------------------------------------------------- settings together */
 
-function defaultHttpPort(id: NodeId, port: number, peers: readonly MemberAddress[] | null): number {
-  const own = peers?.find((peer) => peer.id === id);
+function defaultHttpPort(port: number, httpUrl: string | null): number {
   // A URL without a port means port 80.
-  if (own !== undefined) return Number(new URL(own.url).port || 80);
+  if (httpUrl !== null) return Number(new URL(httpUrl).port || 80);
   if (port === 0) return 0;
   if (port + HTTP_PORT_OFFSET > PORT_MAX) {
     throw new ConfigError(
@@ -499,13 +544,20 @@ function defaultHttpPort(id: NodeId, port: number, peers: readonly MemberAddress
 }
 
 function checkTogether(config: Config): void {
-  const { id, port, httpPort, host, peers, announce } = config;
-  if (!peers.some((peer) => peer.id === id)) {
+  const { id, port, httpPort, host, peers, announce, join, httpUrl } = config;
+  const own = peers?.find((peer) => peer.id === id);
+  if (peers !== null && own === undefined) {
     const names = peers.map((peer) => peer.id).join(', ');
     throw new ConfigError(
       `--peers: names ${names} but not this node, ${id}; add ${id}=<url> or correct --id`,
     );
   }
+  if (own !== undefined && own.url !== httpUrl) {
+    throw new ConfigError(
+      `--http-url: ${httpUrl} is not the URL of ${id} in --peers, ${own.url}; give one of the two`,
+    );
+  }
+  checkJoin(config);
   if (port !== 0 && port === httpPort) {
     throw new ConfigError(`--http-port: ${httpPort} is also the client port; give two different ports`);
   }
@@ -517,10 +569,35 @@ function checkTogether(config: Config): void {
         .join(' and ')}, bind a loopback address, or accept the risk with --insecure`,
     );
   }
-  if (peers.length > 1 && announce === null && (host === '0.0.0.0' || host === '::')) {
+  const everywhere = host === '0.0.0.0' || host === '::';
+  const together = join !== null || (peers?.length ?? 1) > 1;
+  if (join !== null && everywhere && httpUrl === null) {
+    throw new ConfigError(
+      `--host: the other nodes can't reach ${host}; say with --http-url http://host:port where they reach this node`,
+    );
+  }
+  if (together && everywhere && announce === null) {
     throw new ConfigError(
       `--host: clients can't be redirected to ${host}; say with --announce host:port where they reach this node`,
     );
+  }
+}
+
+function checkJoin({ peers, join, learner, replace }: Config): void {
+  if (join !== null && peers !== null) {
+    throw new ConfigError(
+      '--join: --peers is given too; --peers founds a cluster and --join adds a node to one, give one of them',
+    );
+  }
+  for (const [flag, given] of [
+    [SETTINGS.learner.flag, learner],
+    [SETTINGS.replace.flag, replace !== null],
+  ] as const) {
+    if (given && join === null)
+      throw new ConfigError(`--${flag}: only says how to --join a cluster; give both`);
+  }
+  if (learner && replace !== null) {
+    throw new ConfigError('--learner: a learner takes no voter’s place; leave out --learner or --replace');
   }
 }
 
@@ -529,6 +606,11 @@ function missingSecrets(config: Config): string[] {
   if (config.clusterSecret === null) missing.push(SETTINGS.clusterSecret.flag);
   if (config.password === null) missing.push(SETTINGS.password.flag);
   return missing;
+}
+
+/** The URL of an HTTP port. */
+export function httpUrlOf({ host, port }: HostPort): string {
+  return `http://${inUrl(host)}:${port}`;
 }
 
 /** An IPv6 address goes into brackets in a URL. */

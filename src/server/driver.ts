@@ -26,6 +26,9 @@ import {
   type GroupId,
   type Index,
   type Member,
+  type MemberAddress,
+  type MembershipChange,
+  type MembershipRejection,
   type Message,
   type NodeId,
   type Persist,
@@ -47,6 +50,18 @@ const TICKS_PER_HEARTBEAT = 5;
 const EXPIRE_EVERY_MS = 100;
 /** Election timeouts are this many heartbeats, up to twice as many. */
 export const ELECTION_HEARTBEATS = 10;
+
+/** What is said of a node that is no longer a member. */
+export const REMOVED: string =
+  'this node was removed from the cluster, and its id is never used again; stop it, or add it under a new id with an ' +
+  'empty data directory (kvorum serve --id <new id> --join <url>)';
+
+/** A change that this node was asked for and can't see the end of. */
+const STOPPED: MembershipOutcome = {
+  ok: false,
+  reason: 'unknown',
+  message: 'this node stopped; the change may or may not be made by the next leader',
+};
 
 type Plain<T> = T extends unknown ? Omit<T, 'now'> : never;
 
@@ -77,6 +92,25 @@ export interface DriverOptions {
   readonly onStepped?: (node: Node, event: Event, effects: readonly Effect[]) => void;
 }
 
+/** How a change of membership ended. */
+export type MembershipOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: MembershipRejection; readonly message: string };
+
+/** Who takes part, as this node knows it. */
+export interface ClusterView {
+  readonly clusterId: string;
+  /** The node that says so; what it says of the others' progress is only known to the leader. */
+  readonly node: NodeId;
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly configuration: Configuration;
+  /** A change is under way: not agreed on yet, or its second half is still to come. */
+  readonly changing: boolean;
+  readonly commitIndex: number;
+  readonly members: readonly MemberStatus[];
+}
+
 export class Driver implements Engine {
   readonly #options: DriverOptions;
   readonly #node: Node;
@@ -93,7 +127,13 @@ export class Driver implements Engine {
   #timers: (() => void)[] = [];
   /** The newest write of the log; done when the disk is not busy. */
   #writing: Promise<void> = Promise.resolve();
-  #onTransferEnded: ((ok: boolean) => void) | null = null;
+  /** The hand-over under way. */
+  #transfer: PromiseWithResolvers<boolean> | null = null;
+  #nextChange = 1;
+  /** Changes of membership that are not decided. */
+  readonly #changes = new Map<number, (outcome: MembershipOutcome) => void>();
+  /** Peers that say that this node was removed. */
+  readonly #removedBy = new Set<NodeId>();
 
   /** The store must stand at `recovered.snapshot`. */
   constructor(options: DriverOptions, peers: Peers) {
@@ -127,7 +167,7 @@ export class Driver implements Engine {
 
   /** Tells the transport who the peers are; before the HTTP port listens, or they would be turned away as unknown. */
   connectPeers(): void {
-    this.#setPeers(configurationOf(this.#node));
+    this.#setPeers(configurationOf(this.#node), []);
   }
 
   /** Begins to take part. A node that is the only voter has nobody to wait for. */
@@ -148,16 +188,37 @@ export class Driver implements Engine {
     this.#step({ type: 'tick', diskLow: this.#diskSpace.low });
   }
 
-  /** Hands leadership over if this node has it and another can take it. Resolves to whether another takes it. */
+  /** Hands leadership over if this node has it and another voter can take it. Resolves to whether another takes it. */
   async handOver(): Promise<boolean> {
-    if (!this.leading || membersOf(configurationOf(this.#node)).length === 1 || this.#stopped) return false;
-    const ended = new Promise<boolean>((resolve) => {
-      this.#onTransferEnded = resolve;
-    });
-    this.#step({ type: 'transfer', to: null });
-    const ok = await ended;
-    this.#options.logger.info({ ok }, ok ? 'leadership handed over' : 'leadership could not be handed over');
+    const { id, logger } = this.#options;
+    const { voters, outgoing } = configurationOf(this.#node);
+    if (!this.leading || ![...voters, ...outgoing].some((voter) => voter.id !== id)) return false;
+    const ok = await this.transfer(null);
+    logger.info({ ok }, ok ? 'leadership handed over' : 'leadership could not be handed over');
     return ok;
+  }
+
+  /**
+   * Hands leadership to `to`, or to the voter that is closest behind. Resolves to whether another node takes it; within
+   * about an election timeout. While one hand-over is under way, another call gets its outcome.
+   */
+  transfer(to: NodeId | null): Promise<boolean> {
+    if (!this.leading) return Promise.resolve(false);
+    if (this.#transfer !== null) return this.#transfer.promise;
+    const { promise } = (this.#transfer = Promise.withResolvers<boolean>());
+    this.#step({ type: 'transfer', to });
+    return promise;
+  }
+
+  /** Changes who takes part. May stay undecided for as long as there is no quorum. */
+  changeMembership(change: MembershipChange): Promise<MembershipOutcome> {
+    const id = this.#nextChange;
+    this.#nextChange += 1;
+    const { promise, resolve } = Promise.withResolvers<MembershipOutcome>();
+    if (this.#stopped) resolve(STOPPED);
+    else this.#changes.set(id, resolve);
+    this.#step({ type: 'changeMembership', id, change });
+    return promise;
   }
 
   /** Stops taking part, once the disk write under way is done. Rejects when that fails. */
@@ -167,6 +228,7 @@ export class Driver implements Engine {
     this.#stopped = true;
     this.#diskSpace.stop();
     this.#requests.leadershipLost();
+    this.#endWaits();
     await this.#writing;
   }
 
@@ -189,7 +251,21 @@ export class Driver implements Engine {
     this.#clientAddresses.set(peer, address);
   }
 
+  /** `removed`: the peer says that this node is no longer a member; otherwise it takes it for one. */
+  onRemoved(peer: NodeId, removed: boolean): void {
+    if (!removed) {
+      this.#removedBy.delete(peer);
+    } else if (!this.#removedBy.has(peer)) {
+      this.#removedBy.add(peer);
+      this.#options.logger.error({ peer }, `${peer} says: ${REMOVED}`);
+    }
+  }
+
   /* ---- what the client port asks ------------------------------------------------------------------------------ */
+
+  get id(): NodeId {
+    return this.#options.id;
+  }
 
   get leading(): boolean {
     return this.#node.role.name === 'leader' && !this.#stopped;
@@ -217,6 +293,30 @@ export class Driver implements Engine {
     return leader === null || address === null ? null : { id: leader, ...address };
   }
 
+  /** The leader, unless this node is it or knows none. */
+  leaderMember(): MemberAddress | null {
+    const { leader } = this.#node;
+    if (leader === this.#options.id) return null;
+    const member = membersOf(configurationOf(this.#node)).find(({ id }) => id === leader);
+    return member === undefined ? null : { id: member.id, url: this.#urlOf(member) };
+  }
+
+  /** Who takes part, with the progress of each where this node leads. */
+  clusterView(): ClusterView {
+    const { term, leader, log, commitIndex } = this.#node;
+    const { configuration } = log;
+    return {
+      clusterId: this.#options.clusterId,
+      node: this.#options.id,
+      leader,
+      term,
+      configuration,
+      changing: configuration.outgoing.length > 0 || log.configurationIndex > commitIndex,
+      commitIndex,
+      members: membersOf(configuration).map((member) => this.#memberStatus(member)),
+    };
+  }
+
   replicasAt(index: number): number {
     const { role } = this.#node;
     if (role.name !== 'leader') return 0;
@@ -232,6 +332,7 @@ export class Driver implements Engine {
       id,
       clusterId,
       group,
+      state: this.#state(),
       role: role.name,
       term,
       leader,
@@ -245,6 +346,14 @@ export class Driver implements Engine {
       keysWithExpiry: store.expiring,
       fsync,
     };
+  }
+
+  #state(): NodeStatus['state'] {
+    const { log, commitIndex } = this.#node;
+    const { configuration } = log;
+    const left = configuration.removed.includes(this.#options.id) && log.configurationIndex <= commitIndex;
+    if (left || this.#removedBy.size > 0) return 'removed';
+    return membersOf(configuration).length === 0 ? 'joining' : 'member';
   }
 
   #memberStatus(member: Member): MemberStatus {
@@ -331,17 +440,20 @@ export class Driver implements Engine {
         this.#background(this.#restoreSnapshot(effect.snapshot));
         break;
       case 'configuration':
-        this.#setPeers(effect.configuration);
+        this.#onConfiguration(effect);
         break;
       case 'membershipChanged':
+        this.#changeDecided(effect.id, { ok: true });
+        break;
       case 'membershipRejected':
+        this.#changeDecided(effect.id, { ok: false, reason: effect.reason, message: effect.message });
         break;
       case 'leadership':
         this.#onLeadership(effect);
         break;
       case 'transferEnded':
-        this.#onTransferEnded?.(effect.ok);
-        this.#onTransferEnded = null;
+        this.#transfer?.resolve(effect.ok);
+        this.#transfer = null;
         break;
     }
   }
@@ -351,10 +463,42 @@ export class Driver implements Engine {
     if (role !== 'leader') this.#requests.leadershipLost();
   }
 
-  #setPeers(configuration: Configuration): void {
+  /** `leaving`: members until it is certain that they are not. */
+  #setPeers(configuration: Configuration, leaving: readonly Member[]): void {
     const { id } = this.#options;
-    const peers = membersOf(configuration).filter((member) => member.id !== id);
-    this.#peers.setPeers(peers.map((peer) => ({ ...peer, url: this.#urlOf(peer) })));
+    const peers = [...membersOf(configuration), ...leaving].filter((member) => member.id !== id);
+    this.#peers.setPeers(
+      peers.map((peer) => ({ ...peer, url: this.#urlOf(peer) })),
+      configuration.removed,
+    );
+  }
+
+  /** A configuration takes effect as soon as it is in the log. */
+  #onConfiguration({ configuration, leaving }: Extract<Effect, { type: 'configuration' }>): void {
+    const names = (members: readonly Member[]): string => members.map(({ id }) => id).join(',');
+    const { voters, outgoing, learners, removed } = configuration;
+    this.#options.logger.info(
+      {
+        voters: names(voters),
+        outgoing: names(outgoing),
+        learners: names(learners),
+        removed: removed.join(),
+      },
+      'configuration',
+    );
+    this.#setPeers(configuration, leaving);
+  }
+
+  #changeDecided(id: number, outcome: MembershipOutcome): void {
+    this.#changes.get(id)?.(outcome);
+    this.#changes.delete(id);
+  }
+
+  /** Nobody will be told anything more. */
+  #endWaits(): void {
+    this.#transfer?.resolve(false);
+    for (const resolve of this.#changes.values()) resolve(STOPPED);
+    this.#changes.clear();
   }
 
   /* ---- disk --------------------------------------------------------------------------------------------------- */
@@ -481,7 +625,7 @@ export class Driver implements Engine {
     this.#stopped = true;
     this.#diskSpace.stop();
     for (const end of this.#timers) end();
-    this.#onTransferEnded?.(false);
+    this.#endWaits();
     this.#options.onFatal(error);
   }
 }

@@ -77,6 +77,8 @@ export interface NodeStatus {
   readonly id: NodeId;
   readonly clusterId: string;
   readonly group: string;
+  /** `joining`: its log has not told it who the members are yet. `removed`: by its log, or by what a peer says. */
+  readonly state: 'member' | 'joining' | 'removed';
   readonly role: 'follower' | 'preCandidate' | 'candidate' | 'leader';
   readonly term: number;
   readonly leader: NodeId | null;

@@ -1,10 +1,12 @@
 /**
- * A node, assembled: the directory is opened and recovered, the state machine stands at the newest snapshot, the
- * ports listen, and only then does the node take part.
+ * A node, assembled: the directory is claimed; a new one founds or joins a cluster; the log is opened and recovered, the
+ * state machine stands at the newest snapshot, the client port listens, and only then does the node take part.
+ *
+ * The HTTP port listens from the claim on: founders meet over it, and health checks hear what a node waits for.
  */
-import { createHash, randomInt, randomUUID } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fastify, { type FastifyBaseLogger, LogController } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { encodeConfiguration, membersOf } from '../raft/configuration.ts';
 import {
@@ -13,18 +15,21 @@ import {
   asTerm,
   type Configuration,
   EntryType,
-  type MemberAddress,
-  type NodeId,
+  type Member,
   type Recovered,
 } from '../raft/types.ts';
 import { Store } from '../store/store.ts';
+import { Guard } from '../transport/identity.ts';
 import { Transport } from '../transport/transport.ts';
-import { Wal } from '../wal/wal.ts';
+import { claimDirectory, Wal, type WalOptions } from '../wal/wal.ts';
 import { ClientPort } from './client-port.ts';
 import { systemClock } from './clock.ts';
-import { type Config, ConfigError, type HostPort } from './config.ts';
+import { type Config, ConfigError, type HostPort, httpUrlOf } from './config.ts';
 import { Driver } from './driver.ts';
-import { addRoutes } from './http.ts';
+import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy } from './founding.ts';
+import { addRoutes, type Stage, waitingFor } from './http.ts';
+import { Joining } from './joining.ts';
+import { addMembershipRoutes } from './membership.ts';
 import { restoreStore } from './snapshotter.ts';
 
 /** The one replicated log of this release. */
@@ -52,120 +57,209 @@ export interface RunningServer {
 }
 
 /**
- * Starts a node. Rejects with an error that says what to do when its directory, its ports or its configuration don't
- * allow it. `onFatal` is called when a running node can't go on (a failed disk write, a broken invariant); the
- * process must end then.
+ * Starts a node; one that founds or joins a cluster takes as long as the others let it wait. Rejects with an error that
+ * says what to do when its directory, its ports, its configuration or the cluster don't allow it. `onFatal` is called when
+ * a running node can't go on (a failed disk write, a broken invariant); the process must end then.
  */
 export async function startServer(
   config: Config,
   onFatal: (error: unknown) => void = endProcess,
 ): Promise<RunningServer> {
-  const logger = pino({ level: config.logLevel, base: { node: config.id } });
-  const { wal, recovered, notes } = await Wal.open({
-    directory: config.dataDir,
-    fsync: config.fsync,
-    fsyncIntervalMs: config.fsyncIntervalMs,
-    identity: { clusterId: newClusterId(config.peers), nodeId: config.id, group: GROUP },
-    bootstrap: bootstrap(config.peers),
-    onFailure: onFatal,
-  });
-  for (const note of notes) logger.warn(note);
+  const server = new Server(config, onFatal);
   try {
-    return await startNode(config, logger, wal, recovered, onFatal);
+    return await server.start();
   } catch (error) {
-    await wal.close();
+    await server.stop();
     throw error;
   }
 }
 
-async function startNode(
-  config: Config,
-  logger: Logger,
-  wal: Wal,
-  recovered: Recovered,
-  onFatal: (error: unknown) => void,
-): Promise<RunningServer> {
-  checkPeers(config, recovered);
-  const store = new Store();
-  if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot, systemClock);
+class Server {
+  readonly #config: Config;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #logger: Logger;
+  readonly #guard: Guard;
+  readonly #http: FastifyInstance;
+  #stage: Stage = { name: 'starting' };
+  #httpAddress: HostPort;
+  #clientAddress: HostPort;
+  #transport: Transport | null = null;
+  #wal: Wal | null = null;
+  #driver: Driver | null = null;
+  #port: ClientPort | null = null;
 
-  let clientAddress: HostPort = config.announce ?? { host: config.host, port: config.port };
-  const transport = new Transport({
-    self: { id: config.id, group: GROUP },
-    clusterId: wal.identity.clusterId,
-    secret: config.clusterSecret,
-    clientAddress: () => clientAddress,
-    heartbeatMs: LINK_HEARTBEAT_MS,
-    logger,
-    snapshots: { open: (index, checksum, offset) => wal.snapshotPieces({ index, checksum }, offset) },
-    onMessage: (from, message) => driver.onMessage(from, message),
-    onPeerDown: (peer) => driver.onPeerDown(peer),
-    onUnreachable: (peer) => driver.onUnreachable(peer),
-    onPeerAddress: (peer, address) => driver.onPeerAddress(peer, address),
-  });
-  const driver: Driver = new Driver(
-    {
-      id: config.id,
-      group: GROUP,
-      clusterId: wal.identity.clusterId,
-      recovered,
-      wal,
-      store,
-      clock: systemClock,
-      logger,
-      heartbeatMs: config.heartbeatMs,
-      snapshotEntries: config.snapshotEntries,
-      snapshotBytes: config.snapshotBytes,
-      fsync: config.fsync,
-      seed: randomInt(SEEDS),
-      clientAddress: () => clientAddress,
-      urls: new Map(config.peers.map(({ id, url }) => [id, url])),
-      onFatal,
-    },
-    transport,
-  );
-
-  const httpLogger: FastifyBaseLogger = logger;
-  const http = fastify({
-    loggerInstance: httpLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    forceCloseConnections: true,
-  });
-  transport.routes(http);
-  addRoutes(http, driver);
-  const port = new ClientPort({
-    engine: driver,
-    host: config.host,
-    port: config.port,
-    password: config.password,
-    maxClients: config.maxClients,
-    maxRequestBytes: config.maxRequestBytes,
-    followerReads: config.followerReads,
-    proxy: null,
-    logger,
-  });
-  try {
-    const address = await port.listen();
-    clientAddress = config.announce ?? address;
-    driver.connectPeers();
-    await http.listen({ host: config.host, port: config.httpPort });
-    const bound = http.server.address();
-    const httpPort = typeof bound === 'object' && bound !== null ? bound.port : config.httpPort;
-    const httpAddress = { host: config.host, port: httpPort };
-    driver.start();
-    return { address, httpAddress, stop };
-  } catch (error) {
-    await stop();
-    throw error;
+  constructor(config: Config, onFatal: (error: unknown) => void) {
+    this.#config = config;
+    this.#onFatal = onFatal;
+    this.#logger = pino({ level: config.logLevel, base: { node: config.id } });
+    this.#guard = new Guard(config.clusterSecret);
+    this.#httpAddress = { host: config.host, port: config.httpPort };
+    this.#clientAddress = config.announce ?? { host: config.host, port: config.port };
+    const logger: FastifyBaseLogger = this.#logger;
+    this.#http = fastify({
+      loggerInstance: logger,
+      logController: new LogController({ disableRequestLogging: true }),
+      forceCloseConnections: true,
+    });
   }
 
-  async function stop(): Promise<void> {
-    if (await driver.handOver()) await sleep(REDIRECT_MS);
-    await port.close();
-    await driver.stop();
-    await transport.close();
-    await http.close();
-    await wal.close();
+  async start(): Promise<RunningServer> {
+    const { id, dataDir } = this.#config;
+    const claim = await claimDirectory({ directory: dataDir, nodeId: id, group: GROUP });
+    const { incarnation } = claim.state === 'founded' ? claim.identity : claim;
+    const transport = this.#newTransport(incarnation);
+    await this.#listenToHttp(transport, incarnation);
+    const self: Member = { id, url: this.#url(), incarnation };
+    const beginning = claim.state === 'founded' ? null : await this.#begin(self);
+    const { wal, recovered } = await this.#openLog(beginning);
+    const store = new Store();
+    if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot, systemClock);
+    checkPeers(this.#config, configurationOf(recovered), this.#logger);
+    const driver = this.#newDriver(transport, wal, recovered, store);
+    const address = await this.#listenToClients(driver);
+    // From here on peers are admitted: nothing may come between this and telling the transport who they are.
+    this.#driver = driver;
+    this.#stage = { name: 'running', driver };
+    driver.connectPeers();
+    driver.start();
+    return { address, httpAddress: this.#httpAddress, stop: () => this.stop() };
+  }
+
+  /** Closes what is open. */
+  async stop(): Promise<void> {
+    if ((await this.#driver?.handOver()) === true) await sleep(REDIRECT_MS);
+    await this.#port?.close();
+    await this.#driver?.stop();
+    await this.#transport?.close();
+    await this.#http.close();
+    await this.#wal?.close();
+  }
+
+  #url(): string {
+    return this.#config.httpUrl ?? httpUrlOf(this.#httpAddress);
+  }
+
+  #newTransport(incarnation: string): Transport {
+    const { id } = this.#config;
+    const driver = (): Driver => {
+      if (this.#driver === null)
+        throw new Error('a peer was admitted before this node was part of a cluster');
+      return this.#driver;
+    };
+    this.#transport = new Transport({
+      self: { id, group: GROUP, incarnation },
+      clusterId: () => (this.#driver === null ? null : (this.#wal?.identity.clusterId ?? null)),
+      guard: this.#guard,
+      url: () => this.#url(),
+      clientAddress: () => this.#clientAddress,
+      heartbeatMs: LINK_HEARTBEAT_MS,
+      logger: this.#logger,
+      snapshots: {
+        open: (index, checksum, offset) => this.#wal?.snapshotPieces({ index, checksum }, offset) ?? null,
+      },
+      onMessage: (from, message) => driver().onMessage(from, message),
+      onPeerDown: (peer) => driver().onPeerDown(peer),
+      onUnreachable: (peer) => driver().onUnreachable(peer),
+      onPeerAddress: (peer, address) => driver().onPeerAddress(peer, address),
+      onRemoved: (peer, removed) => driver().onRemoved(peer, removed),
+    });
+    return this.#transport;
+  }
+
+  async #listenToHttp(transport: Transport, incarnation: string): Promise<void> {
+    const { id, host, httpPort } = this.#config;
+    const node: AskedNode = { id, incarnation, stage: () => this.#foundingStage() };
+    const waiting = (): string => waitingFor(this.#stage);
+    transport.routes(this.#http);
+    addRoutes(this.#http, () => this.#stage);
+    addFoundingRoute(this.#http, GROUP, this.#guard, node);
+    addMembershipRoutes(this.#http, { guard: this.#guard, driver: () => this.#driver, waiting });
+    await this.#http.listen({ host, port: httpPort });
+    const bound = this.#http.server.address();
+    if (typeof bound === 'object' && bound !== null) this.#httpAddress = { host, port: bound.port };
+  }
+
+  #foundingStage(): ReturnType<AskedNode['stage']> {
+    const stage = this.#stage;
+    if (stage.name === 'founding') return { state: 'founding', founding: stage.founding };
+    if (stage.name !== 'running') return null;
+    const { clusterId, configuration } = stage.driver.clusterView();
+    // A node that has only just joined can't say who belongs to the cluster.
+    return membersOf(configuration).length === 0 ? null : { state: 'founded', clusterId, configuration };
+  }
+
+  /** A directory that belongs to no cluster yet: joins one, founds one with others, or founds one alone. */
+  async #begin(self: Member): Promise<Beginning> {
+    const { peers, join, learner, replace } = this.#config;
+    const [guard, logger] = [this.#guard, this.#logger];
+    if (join !== null) {
+      const joining = new Joining({ self, via: join, learner, replaces: replace, guard, logger });
+      this.#stage = { name: 'joining', joining };
+      return joining.run();
+    }
+    if (peers === null || peers.length === 1) return foundedBy(GROUP, [self]);
+    const founding = new Founding({ group: GROUP, self, peers, guard, logger });
+    this.#stage = { name: 'founding', founding };
+    return founding.run();
+  }
+
+  /** `beginning`: what a new directory begins with; `null` for one that is set up already. */
+  async #openLog(beginning: Beginning | null): Promise<{ wal: Wal; recovered: Recovered }> {
+    const { id, dataDir, fsync, fsyncIntervalMs } = this.#config;
+    const { wal, recovered, notes } = await Wal.open({
+      directory: dataDir,
+      fsync,
+      fsyncIntervalMs,
+      identity: { clusterId: beginning?.clusterId ?? '', nodeId: id, group: GROUP },
+      bootstrap: bootstrapOf(beginning?.configuration ?? null),
+      onFailure: this.#onFatal,
+    });
+    this.#wal = wal;
+    for (const note of notes) this.#logger.warn(note);
+    return { wal, recovered };
+  }
+
+  #newDriver(transport: Transport, wal: Wal, recovered: Recovered, store: Store): Driver {
+    const { id, heartbeatMs, snapshotEntries, snapshotBytes, fsync, peers } = this.#config;
+    return new Driver(
+      {
+        id,
+        group: GROUP,
+        clusterId: wal.identity.clusterId,
+        recovered,
+        wal,
+        store,
+        clock: systemClock,
+        logger: this.#logger,
+        heartbeatMs,
+        snapshotEntries,
+        snapshotBytes,
+        fsync,
+        seed: randomInt(SEEDS),
+        clientAddress: () => this.#clientAddress,
+        urls: new Map((peers ?? []).map((peer) => [peer.id, peer.url])),
+        onFatal: this.#onFatal,
+      },
+      transport,
+    );
+  }
+
+  async #listenToClients(engine: Driver): Promise<HostPort> {
+    const { host, port, password, maxClients, maxRequestBytes, followerReads, announce } = this.#config;
+    this.#port = new ClientPort({
+      engine,
+      host,
+      port,
+      password,
+      maxClients,
+      maxRequestBytes,
+      followerReads,
+      proxy: null,
+      logger: this.#logger,
+    });
+    const address = await this.#port.listen();
+    this.#clientAddress = announce ?? address;
+    return address;
   }
 }
 
@@ -177,26 +271,9 @@ function endProcess(error: unknown): void {
   });
 }
 
-/** The same on every node of a cluster that is started with the same peers; a node alone is a cluster of its own. */
-function newClusterId(peers: readonly MemberAddress[]): string {
-  if (peers.length === 1) return randomUUID();
-  const text = peers.map(({ id, url }) => `${id}=${url}`).sort((a, b) => (a < b ? -1 : 1));
-  return createHash('sha256')
-    .update(`${GROUP} ${text.join(' ')}`)
-    .digest('hex')
-    .slice(0, 32);
-}
-
-/** The first entry of every log, the same on all founding members: who they are. */
-function bootstrap(
-  peers: readonly MemberAddress[],
-): NonNullable<Parameters<typeof Wal.open>[0]['bootstrap']> {
-  const configuration: Configuration = {
-    voters: [...peers].sort((a, b) => (a.id < b.id ? -1 : 1)).map((peer) => ({ ...peer, incarnation: '' })),
-    outgoing: [],
-    learners: [],
-    removed: [],
-  };
+/** The first entry of every log, the same on all founding members: who they are. A node that joins begins without. */
+function bootstrapOf(configuration: Configuration | null): WalOptions['bootstrap'] {
+  if (configuration === null) return null;
   const term = asTerm(1);
   const payload = encodeConfiguration(configuration);
   return {
@@ -205,18 +282,26 @@ function bootstrap(
   };
 }
 
-/** The members are in the log; `--peers` can only say where they are. */
-function checkPeers(config: Config, recovered: Recovered): void {
-  const configuration = recovered.configurations.at(-1)?.configuration ?? recovered.snapshot?.configuration;
-  const known = configuration === undefined ? [] : ids(membersOf(configuration));
-  const given = ids(config.peers);
-  if (known.join() === given.join()) return;
-  throw new ConfigError(
-    `--peers names ${given.join(', ')}, but the cluster in ${config.dataDir} has the members ${known.join(', ')}; ` +
-      'give the same members, or another --data-dir to found a new cluster',
-  );
+function configurationOf(recovered: Recovered): Configuration | null {
+  return recovered.configurations.at(-1)?.configuration ?? recovered.snapshot?.configuration ?? null;
 }
 
-function ids(members: readonly MemberAddress[]): NodeId[] {
-  return members.map(({ id }) => id).sort();
+/**
+ * The members are in the log; `--peers` can only say where they are. It may name members that this node has not heard of
+ * yet, unless it is alone: then nobody can have added them.
+ */
+function checkPeers(
+  { id, peers, dataDir }: Config,
+  configuration: Configuration | null,
+  logger: Logger,
+): void {
+  if (peers === null || configuration === null) return;
+  const members = membersOf(configuration);
+  const known = new Set([...members.map((member) => member.id), ...configuration.removed]);
+  const unknown = peers.map((peer) => peer.id).filter((peer) => !known.has(peer));
+  if (unknown.length === 0) return;
+  const problem = `--peers names ${unknown.join(', ')}, which the cluster in ${dataDir} does not know`;
+  const remedy = 'it only founds clusters; a node is added by starting it with --join <url of a member>';
+  if (members.every((member) => member.id === id)) throw new ConfigError(`${problem}: ${remedy}`);
+  logger.warn(`${problem} so far: ${remedy}`);
 }

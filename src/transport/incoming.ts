@@ -9,6 +9,8 @@ export const CONNECT_MS_MAX = 1000;
 /** Pause before the first redial. Long enough that a killed process has closed its listener as well. */
 const REDIAL_MS_MIN = 20;
 const REDIAL_MS_MAX = 1000;
+/** Pause after an answer that will not change before an operator does something. */
+const LASTING_REDIAL_MS = 5000;
 
 /** The pause before the next attempt after `failures` in a row, in milliseconds: doubling, with jitter. */
 export function redialDelay(failures: number): number {
@@ -25,6 +27,23 @@ export function connectionTo(url: string, silenceMsMax: number): Client {
   });
 }
 
+/** What is wrong with the head of an answer. */
+export interface LinkProblem {
+  readonly text: string;
+  /** The peer will say the same again until an operator does something. */
+  readonly lasting: boolean;
+}
+
+/** The peer answered, and it is of no use. */
+class Refused extends Error {
+  readonly lasting: boolean;
+
+  constructor({ text, lasting }: LinkProblem) {
+    super(text);
+    this.lasting = lasting;
+  }
+}
+
 /** Why a stream is not there. */
 export interface LinkFailure {
   readonly problem: string;
@@ -39,7 +58,7 @@ export interface IncomingOptions {
   /** A stream that says nothing for so many milliseconds is taken for dead. */
   readonly silenceMsMax: number;
   /** What is wrong with the head of the answer, or `null`. */
-  readonly check: (status: number, headers: IncomingHttpHeaders) => string | null;
+  readonly check: (status: number, headers: IncomingHttpHeaders) => LinkProblem | null;
   readonly onOpen: () => void;
   readonly onFrame: FrameHandler;
   /** The stream ended or couldn't be opened; it is being dialled again. */
@@ -103,7 +122,8 @@ export class IncomingStream {
   #failed(error: unknown): void {
     if (this.#closed) return;
     this.#attempt = null;
-    this.#timer = setTimeout(() => this.#dial(), redialDelay(this.#failures));
+    const lasting = error instanceof Refused && error.lasting;
+    this.#timer = setTimeout(() => this.#dial(), lasting ? LASTING_REDIAL_MS : redialDelay(this.#failures));
     this.#failures += 1;
     this.#options.onFailure({ problem: problemOf(error), refused: isRefused(error) });
   }
@@ -142,7 +162,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     const problem = this.#options.check(status, headers);
     if (problem !== null) {
-      controller.abort(new Error(problem));
+      controller.abort(new Refused(problem));
       return;
     }
     this.open = true;

@@ -3,8 +3,8 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { GroupId, Member, Message, NodeId } from '../raft/types.ts';
 import { FrameError, encodeFrame, encodeLinkHeartbeat } from './codec.ts';
-import type { ClientAddress, Identity } from './identity.ts';
-import { IncomingStream, type LinkFailure } from './incoming.ts';
+import { type ClientAddress, type Identity, type Problem, isLasting } from './identity.ts';
+import { IncomingStream, type LinkFailure, type LinkProblem } from './incoming.ts';
 import { names } from './names.ts';
 import { OutgoingStream } from './outgoing.ts';
 
@@ -36,11 +36,12 @@ export interface PeerOptions {
   /** Messages for the peer may have been lost with a stream that broke. */
   readonly onLost: (peer: NodeId) => void;
   readonly onAddress: (peer: NodeId, address: ClientAddress) => void;
+  /** The peer says that this node was removed, or (`false`) takes it for a member. */
+  readonly onRemoved: (peer: NodeId, removed: boolean) => void;
 }
 
 export class Peer {
-  readonly id: NodeId;
-  readonly url: string;
+  readonly member: Member;
   readonly #options: PeerOptions;
   readonly #incoming: Record<Lane, IncomingStream>;
   readonly #outgoing: Record<Lane, OutgoingStream | null> = { control: null, bulk: null };
@@ -53,11 +54,18 @@ export class Peer {
   #closed = false;
 
   constructor(member: Member, options: PeerOptions) {
-    this.id = member.id;
-    this.url = member.url;
+    this.member = member;
     this.#options = options;
     this.#incoming = { control: this.#newIncoming('control'), bulk: this.#newIncoming('bulk') };
     for (const lane of LANES) this.#incoming[lane].start();
+  }
+
+  get id(): NodeId {
+    return this.member.id;
+  }
+
+  get url(): string {
+    return this.member.url;
   }
 
   /** Whether both streams to the peer stand, so that what is sent now is on its way. */
@@ -118,11 +126,17 @@ export class Peer {
   }
 
   /** What is wrong with an answer from the peer's address, or `null`. */
-  checkAnswer(status: number, headers: IncomingHttpHeaders): string | null {
-    const caller = this.#options.identity.checkResponse(status, headers, this.id);
-    if (typeof caller === 'string') return caller;
+  checkAnswer(status: number, headers: IncomingHttpHeaders): LinkProblem | null {
+    const caller = this.#options.identity.checkResponse(status, headers, this.member);
+    if ('text' in caller) return this.#onProblem(caller);
     this.noteAddress(caller.clientAddress);
+    this.#options.onRemoved(this.id, false);
     return null;
+  }
+
+  #onProblem({ text, refusal }: Problem): LinkProblem {
+    if (refusal === 'removed') this.#options.onRemoved(this.id, true);
+    return { text, lasting: refusal !== null && isLasting(refusal) };
   }
 
   /** The peer has said where its clients reach it. */

@@ -79,7 +79,7 @@ async function pair(snapshots: SnapshotSource): Promise<{ receiver: TestNode; se
   const receiver = await startNode(watch, 'n1');
   const sender = await startNode(watch, 'n2', { snapshots });
   nodes.push(receiver, sender);
-  for (const node of nodes) node.transport.setPeers([receiver.member, sender.member]);
+  for (const node of nodes) node.transport.setPeers([receiver.member, sender.member], []);
   return { receiver, sender };
 }
 
@@ -170,6 +170,8 @@ test('a second transfer to the same peer ends the first one', async () => {
     headers: {
       'x-kvorum-cluster': 'test',
       'x-kvorum-node': receiver.id,
+      'x-kvorum-incarnation': '1',
+      'x-kvorum-url': receiver.url,
       'x-kvorum-to': sender.id,
       'x-kvorum-version': String(PROTOCOL_VERSION),
     },
@@ -208,7 +210,7 @@ function fetchFromServer(sink: Memory): Promise<void> {
     path: '/s',
     headers: () => ({}),
     silenceMsMax: 5000,
-    check: (status) => (status === 200 ? null : `status ${status}`),
+    check: (status) => (status === 200 ? null : { text: `status ${status}`, lasting: false }),
     snapshot,
     sink,
     signal: never,

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Index, type SnapshotMeta, asIndex } from '../raft/types.ts';
-import { connectionTo, redialDelay } from './incoming.ts';
+import { type LinkProblem, connectionTo, redialDelay } from './incoming.ts';
 
 /** Largest chunk in bytes. Small, so that a transfer leaves the event loop to other work several times per MB. */
 export const SNAPSHOT_CHUNK_BYTES_MAX: number = 256 * 1024;
@@ -107,7 +107,7 @@ interface FetchOptions {
   readonly headers: () => Record<string, string>;
   readonly silenceMsMax: number;
   /** What is wrong with the head of the answer, or `null`. */
-  readonly check: (status: number, headers: IncomingHttpHeaders) => string | null;
+  readonly check: (status: number, headers: IncomingHttpHeaders) => LinkProblem | null;
   readonly snapshot: SnapshotMeta;
   readonly sink: SnapshotSink;
   readonly signal: AbortSignal;
@@ -146,8 +146,8 @@ async function fetchOnce(options: FetchOptions): Promise<Error | null> {
     if (answer instanceof Broken) return answer;
     const problem = check(answer.statusCode, answer.headers);
     if (problem !== null) {
-      if (answer.statusCode >= 500) return new Broken(problem);
-      throw new SnapshotError(`snapshot ${snapshotName(snapshot)}: ${problem}`);
+      if (answer.statusCode >= 500) return new Broken(problem.text);
+      throw new SnapshotError(`snapshot ${snapshotName(snapshot)}: ${problem.text}`);
     }
     for await (const { offset, bytes } of chunksOf(answer.body)) {
       if (offset !== sink.offset) return new Broken(`a chunk for byte ${offset} came at byte ${sink.offset}`);

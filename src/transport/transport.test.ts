@@ -27,7 +27,11 @@ async function start(name: string, options?: NodeOptions): Promise<TestNode> {
 /** Nodes that know each other and are connected. */
 async function cluster(names: readonly string[], options?: NodeOptions): Promise<TestNode[]> {
   const nodes = await Promise.all(names.map((name) => start(name, options)));
-  for (const node of nodes) node.transport.setPeers(nodes.map(({ member }) => member));
+  for (const node of nodes)
+    node.transport.setPeers(
+      nodes.map(({ member }) => member),
+      [],
+    );
   await connected(nodes);
   return nodes;
 }
@@ -192,8 +196,8 @@ test('three nodes exchange every kind of message, each lane in its order', async
 test('a bulk lane that is stuck does not hold back a heartbeat', async () => {
   const [n1, n2] = [await start('n1'), await start('n2', { heartbeatMs: 60_000 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
-  n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
+  n1.transport.setPeers([n2.member], []);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }], []);
   await connected([n1, n2]);
   proxy.hold('/raft/v1/main/stream/bulk');
   n1.transport.send(n2.id, append(8 * 1024 * 1024));
@@ -255,8 +259,8 @@ test('a killed peer is reported down once, and connected again when it is back',
 test('a network that goes silent is noticed, is not taken for a dead process, and heals', async () => {
   const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
-  n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
+  n1.transport.setPeers([n2.member], []);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }], []);
   await connected([n1, n2]);
   proxy.hold('');
   await watch.until(() => n2.log.some(({ msg }) => msg.startsWith('no stream from n1')));
@@ -272,8 +276,8 @@ test('connections that all break, without a refusal, are no sign of a dead proce
   const [n1, n2] = [await start('n1'), await start('n2')];
   const to1 = await startProxy(Number(new URL(n1.url).port));
   const to2 = await startProxy(Number(new URL(n2.url).port));
-  n1.transport.setPeers([{ id: n2.id, url: to2.url, incarnation: '1' }]);
-  n2.transport.setPeers([{ id: n1.id, url: to1.url, incarnation: '1' }]);
+  n1.transport.setPeers([{ id: n2.id, url: to2.url, incarnation: '1' }], []);
+  n2.transport.setPeers([{ id: n1.id, url: to1.url, incarnation: '1' }], []);
   await connected([n1, n2]);
   const before = failures(n1, 'n2');
   to1.hangUp();
@@ -285,8 +289,8 @@ test('connections that all break, without a refusal, are no sign of a dead proce
 test('a stream with nothing to say keeps beating', async () => {
   const [n1, n2] = [await start('n1', { heartbeatMs: 100 }), await start('n2', { heartbeatMs: 100 })];
   const proxy = await startProxy(Number(new URL(n1.url).port));
-  n1.transport.setPeers([n2.member]);
-  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }]);
+  n1.transport.setPeers([n2.member], []);
+  n2.transport.setPeers([{ id: n1.id, url: proxy.url, incarnation: '1' }], []);
   // Head and first heartbeat may be two pieces; a stream without more would not get beyond them.
   await watch.until(() => proxy.pieces() >= 6);
 });
@@ -302,12 +306,48 @@ test('a stream opened anew by the same peer replaces the one it has', async () =
   await connected([n1, n2]);
 });
 
-test('members that leave are closed and turned away as removed', async () => {
+test('a member that leaves is turned away as removed, and knows it from then on', async () => {
   const [n1, n2] = await pair();
-  n1.transport.setPeers([n1.member]);
+  n1.transport.setPeers([n1.member], [n2.id]);
   await watch.until(() => n2.log.some(({ msg }) => msg.includes(REFUSALS.removed.text)));
   expect(n1.transport.connected(n2.id)).toBe(false);
   expect([...n1.down, ...n1.unreachable]).toEqual([]);
+  expect([...n2.removedBy]).toEqual(['n1']);
+});
+
+test('a member under another data directory is refused on both sides', async () => {
+  const n1 = await start('n1', { incarnation: 'a' });
+  const wiped = await start('n2', { incarnation: 'c', peers: [n1.member] });
+  n1.transport.setPeers([{ ...wiped.member, incarnation: 'b' }], []);
+  const told = ({ log }: TestNode, start: string): boolean =>
+    log.some(({ msg }) => msg.startsWith(start) && msg.includes(REFUSALS.impostor.text));
+  await watch.until(() => told(n1, 'turned n2 away') && told(n1, 'no stream from n2'));
+  await watch.until(() => told(wiped, 'no stream from n1'));
+  expect(n1.transport.connected(wiped.id)).toBe(false);
+});
+
+test('a member that a node has not heard of is heard as a guest, until the configuration names it', async () => {
+  const [n1, n2] = await pair();
+  const n4 = await start('n4', { peers: [n1.member, n2.member] });
+  await connected([n1, n4]);
+  n4.transport.send(n1.id, heartbeat(1));
+  await watch.until(() => n1.messages.length === 1);
+  // The guest's id is its own: nobody else takes it.
+  const answer = await request(`${n1.url}/raft/v1/main/stream/control`, {
+    headers: headersOf('n4', { 'x-kvorum-incarnation': 'other' }),
+  });
+  expect(answer.statusCode).toBe(REFUSALS.unknown.status);
+  await answer.body.dump();
+  n1.transport.setPeers([n2.member, n4.member], []);
+  expect(n1.transport.connected(n4.id)).toBe(true);
+  n1.transport.setPeers([n2.member], [n4.id]);
+  expect(n1.transport.connected(n4.id)).toBe(false);
+});
+
+test('a node that is not yet part of a cluster says so', async () => {
+  const n1 = await start('n1', { clusterId: null });
+  const n2 = await start('n2', { peers: [n1.member] });
+  await watch.until(() => n2.log.some(({ msg }) => msg.includes(REFUSALS.starting.text)));
 });
 
 test('closing the server ends the streams first', async () => {
@@ -322,6 +362,8 @@ function headersOf(id: string, changed: Record<string, string> = {}): Record<str
     'x-kvorum-cluster': 'test',
     'x-kvorum-group': 'main',
     'x-kvorum-node': id,
+    'x-kvorum-incarnation': '1',
+    'x-kvorum-url': 'http://127.0.0.1:1',
     'x-kvorum-to': 'n1',
     'x-kvorum-version': String(PROTOCOL_VERSION),
     'x-kvorum-client': 'n2.test:6380',
@@ -333,23 +375,19 @@ function headersOf(id: string, changed: Record<string, string> = {}): Record<str
 const REFUSED: readonly (readonly [Refusal, Record<string, string>])[] = [
   ['secret', { authorization: '' }],
   ['secret', { authorization: 'Bearer open sesam' }],
-  ['version', { 'x-kvorum-version': '2' }],
+  ['version', { 'x-kvorum-version': '1' }],
   ['cluster', { 'x-kvorum-cluster': 'other' }],
   ['misdirected', { 'x-kvorum-to': 'n3' }],
-  ['unknown', { 'x-kvorum-node': 'n9' }],
   ['unknown', { 'x-kvorum-node': '../n2' }],
+  ['unknown', { 'x-kvorum-node': 'n9', 'x-kvorum-url': 'nowhere' }],
+  ['impostor', { 'x-kvorum-incarnation': '2' }],
   ['removed', { 'x-kvorum-node': 'n8' }],
 ];
 
 test.each(REFUSED)('a request is refused for its %s: %o', async (refusal, changed) => {
   const n1 = await start('n1', { secret: 'open sesame' });
-  const [n2, n8] = ['n2', 'n8'].map((id) => ({
-    id: asNodeId(id),
-    url: 'http://127.0.0.1:1',
-    incarnation: '1',
-  })) as [Member, Member];
-  n1.transport.setPeers([n2, n8]);
-  n1.transport.setPeers([n2]);
+  const n2: Member = { id: n2Id, url: 'http://127.0.0.1:1', incarnation: '1' };
+  n1.transport.setPeers([n2], [asNodeId('n8')]);
   for (const path of ['stream/control', 'snapshot/1-00000000?offset=0']) {
     const answer = await request(`${n1.url}/raft/v1/main/${path}`, { headers: headersOf('n2', changed) });
     expect(answer.statusCode).toBe(REFUSALS[refusal].status);
@@ -362,7 +400,7 @@ test.each(REFUSED)('a request is refused for its %s: %o', async (refusal, change
 
 test('nodes with different secrets say so on both ends and do not connect', async () => {
   const [n1, n2] = [await start('n1', { secret: 'one' }), await start('n2', { secret: 'two' })];
-  for (const node of [n1, n2]) node.transport.setPeers([n1.member, n2.member]);
+  for (const node of [n1, n2]) node.transport.setPeers([n1.member, n2.member], []);
   const told = ({ log }: TestNode, start: string): boolean =>
     log.some(({ msg }) => msg.startsWith(start) && msg.includes(REFUSALS.secret.text));
   await watch.until(() => told(n1, 'turned n2 away') && told(n2, 'turned n1 away'));
@@ -399,8 +437,14 @@ const IMPOSTORS: readonly (readonly [string, Record<string, string>, Buffer, str
     REFUSALS.cluster.text,
   ],
   [
+    'has another data directory',
+    headersOf('n2', { 'x-kvorum-incarnation': '2' }),
+    encodeFrame(n2Id, n1Id, heartbeat(1)),
+    REFUSALS.impostor.text,
+  ],
+  [
     'is of another version',
-    headersOf('n2', { 'x-kvorum-version': '2' }),
+    headersOf('n2', { 'x-kvorum-version': '1' }),
     encodeFrame(n2Id, n1Id, heartbeat(1)),
     REFUSALS.version.text,
   ],
@@ -444,7 +488,7 @@ test('a group that nobody serves is a 404', async () => {
 
 test('a peer with an unusable address is a problem of that peer alone', async () => {
   const [n1, n2] = await pair();
-  n1.transport.setPeers([n2.member, { id: asNodeId('n3'), url: 'nonsense', incarnation: '1' }]);
+  n1.transport.setPeers([n2.member, { id: asNodeId('n3'), url: 'nonsense', incarnation: '1' }], []);
   await watch.until(() => n1.log.some(({ msg }) => msg.startsWith('no stream from n3')));
   expect(n1.transport.connected(n2.id)).toBe(true);
 });
@@ -467,7 +511,7 @@ test('an invariant that breaks in a receiver stops the process, and not only the
   let errors = '';
   child.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()));
   child.stdout.once('data', (bytes: Buffer) => {
-    n1.transport.setPeers([{ id: asNodeId('n2'), url: bytes.toString().trim(), incarnation: '1' }]);
+    n1.transport.setPeers([{ id: asNodeId('n2'), url: bytes.toString().trim(), incarnation: '1' }], []);
   });
   await watch.until(() => n1.transport.connected(asNodeId('n2')) || child.exitCode !== null);
   n1.transport.send(asNodeId('n2'), heartbeat(1));

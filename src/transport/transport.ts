@@ -25,6 +25,11 @@
  *   connection, its process is gone: reported once, within tens of milliseconds, so that followers of a crashed
  *   leader needn't wait for their election timeout. A time-out or an unknown name means nothing of the kind.
  *
+ * **Who is heard.** A node of another cluster, one that was removed, and one whose data directory is not the one that the
+ * configuration names are turned away, whichever side dialled. A node that the configuration does not name, but that
+ * knows the cluster's id, is a *guest*: only members ever learn that id, so it joined after the newest configuration that
+ * this node has. A node that joins, or was away while all others were replaced, knows nobody else who could tell it more.
+ *
  * The modules: `codec` (frames), `identity` (headers and refusals), `outgoing` and `incoming` (the two ends of a
  * stream), `snapshot` (files in chunks), `peer` (all streams with one node) and this one (all peers, the routes).
  */
@@ -39,15 +44,9 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { Logger } from 'pino';
-import type { GroupId, Member, Message, NodeId, SnapshotMeta } from '../raft/types.ts';
-import {
-  type Caller,
-  type ClientAddress,
-  Identity,
-  REFUSALS,
-  type Refusal,
-  type Standing,
-} from './identity.ts';
+import { NOBODY, standingOf } from '../raft/configuration.ts';
+import type { Configuration, GroupId, Member, Message, NodeId, SnapshotMeta } from '../raft/types.ts';
+import { type Caller, type ClientAddress, type Guard, Identity, REFUSALS, type Refusal } from './identity.ts';
 import { LANES, type Lane, Peer } from './peer.ts';
 import {
   type SnapshotSink,
@@ -63,13 +62,17 @@ import {
 const SILENT_BEATS_MAX = 4;
 /** The same refusal is logged at most once in so many milliseconds: a refused node asks again every second. */
 const REFUSAL_LOG_MS = 60_000;
+/** As many as a configuration can have members; one more is turned away. */
+const GUESTS_MAX = 18;
 
 export interface TransportOptions {
-  readonly self: { readonly id: NodeId; readonly group: GroupId };
-  readonly clusterId: string;
-  /** Shared by all nodes; `null` leaves the routes unguarded. Never logged. */
-  readonly secret: string | null;
-  /** Where clients reach this node, told to the peers. Asked for with every request: the port may be bound late. */
+  readonly self: { readonly id: NodeId; readonly group: GroupId; readonly incarnation: string };
+  /** `null` while this node is not yet part of a cluster: peers are told so until it is. */
+  readonly clusterId: () => string | null;
+  readonly guard: Guard;
+  /** Where peers reach this node. Asked for with every request, as the next: ports may be bound late. */
+  readonly url: () => string;
+  /** Where clients reach this node, told to the peers. */
   readonly clientAddress: () => ClientAddress;
   /** Interval of the link heartbeats in milliseconds; four without a sign make a dead stream. About 500. */
   readonly heartbeatMs: number;
@@ -83,6 +86,8 @@ export interface TransportOptions {
   readonly onUnreachable: (peer: NodeId) => void;
   /** Where the peer's clients reach it; when first heard and at every change. */
   readonly onPeerAddress: (peer: NodeId, address: ClientAddress) => void;
+  /** The peer says that this node was removed from the cluster, or (`false`) takes it for a member. */
+  readonly onRemoved: (peer: NodeId, removed: boolean) => void;
 }
 
 /** A fastify server, whatever logger it was given. */
@@ -101,8 +106,10 @@ export class Transport {
   readonly #identity: Identity;
   readonly #silenceMsMax: number;
   readonly #peers = new Map<NodeId, Peer>();
-  /** Ids that were members in the life of this process and are no longer. */
-  readonly #removed = new Set<NodeId>();
+  /** Who is and who was a member, as this node knows it. */
+  #known: Configuration = NOBODY;
+  /** Members of this cluster that this node has not heard of yet. */
+  readonly #guests = new Map<NodeId, Member>();
   readonly #refusalLogged = new Map<Refusal, number>();
   readonly #beat: NodeJS.Timeout;
   #turnPlanned = false;
@@ -139,20 +146,32 @@ export class Transport {
     app.addHook('preClose', () => this.close());
   }
 
-  /** Says who the members are, this node among them or not: opens streams to new ones, closes those of the others. */
-  setPeers(members: readonly Member[]): void {
+  /**
+   * Says who the members are, this node among them or not, and which ids were: opens streams to new members, closes those
+   * of the others.
+   */
+  setPeers(members: readonly Member[], removed: readonly NodeId[]): void {
     if (this.#closed) return;
-    const wanted = new Map(members.map((member) => [member.id, member]));
+    this.#known = { voters: members, outgoing: [], learners: [], removed };
+    for (const { id, incarnation } of this.#guests.values()) {
+      if (standingOf(this.#known, id, incarnation) !== 'stranger') this.#guests.delete(id);
+    }
+    this.#connect();
+  }
+
+  /** One peer for every member and guest, and for nobody else. */
+  #connect(): void {
+    const wanted = new Map(
+      [...this.#known.voters, ...this.#guests.values()].map((member) => [member.id, member]),
+    );
     wanted.delete(this.#options.self.id);
     for (const [id, peer] of this.#peers) {
       const member = wanted.get(id);
-      if (member === undefined) this.#removed.add(id);
-      if (member?.url === peer.url) continue;
+      if (member?.url === peer.url && member.incarnation === peer.member.incarnation) continue;
       this.#peers.delete(id);
       void peer.close();
     }
     for (const [id, member] of wanted) {
-      this.#removed.delete(id);
       if (!this.#peers.has(id)) this.#peers.set(id, this.#newPeer(member));
     }
   }
@@ -215,7 +234,7 @@ export class Transport {
   }
 
   #newPeer(member: Member): Peer {
-    const { self, logger, onMessage, onPeerDown, onPeerAddress } = this.#options;
+    const { self, logger, onMessage, onPeerDown, onPeerAddress, onRemoved } = this.#options;
     return new Peer(member, {
       self,
       identity: this.#identity,
@@ -225,6 +244,7 @@ export class Transport {
       onDown: onPeerDown,
       onLost: (peer) => this.#reportUnreachable(peer),
       onAddress: onPeerAddress,
+      onRemoved,
     });
   }
 
@@ -283,24 +303,34 @@ export class Transport {
 
   /** The peer that asks, or `null` after an answer that turns it away. */
   #admit(request: Request, reply: Reply): Peer | null {
-    const caller = this.#identity.checkRequest(request.headers, (id) => this.#standing(id));
-    if (typeof caller === 'string') {
-      this.#refuse(reply, caller, request);
-      return null;
-    }
-    return this.#peerOf(caller);
+    const caller = this.#identity.checkRequest(request.headers);
+    const peer = typeof caller === 'string' ? caller : this.#peerOf(caller);
+    if (typeof peer !== 'string') return peer;
+    this.#refuse(reply, peer, request);
+    return null;
   }
 
-  #peerOf(caller: Caller): Peer | null {
-    const peer = this.#peers.get(caller.id) ?? null;
-    peer?.noteAddress(caller.clientAddress);
-    return peer;
-  }
-
-  #standing(id: NodeId): Standing {
+  #peerOf(caller: Caller): Peer | Refusal {
     if (this.#closed) return 'closing';
-    if (this.#peers.has(id)) return 'member';
-    return this.#removed.has(id) ? 'removed' : 'unknown';
+    const standing = standingOf(this.#known, caller.id, caller.incarnation);
+    if (standing === 'impostor' || standing === 'removed') return standing;
+    if (standing === 'stranger' && !this.#welcome(caller)) return 'unknown';
+    const peer = this.#peers.get(caller.id);
+    peer?.noteAddress(caller.clientAddress);
+    return peer ?? 'unknown';
+  }
+
+  /** Takes in a member that this node has not heard of yet. `false`: it is none, or there are too many. */
+  #welcome({ id, url, incarnation }: Caller): boolean {
+    const guest = this.#guests.get(id);
+    if (id === this.#options.self.id || (guest !== undefined && guest.incarnation !== incarnation))
+      return false;
+    if (guest?.url === url) return true;
+    if (!URL.canParse(url) || (guest === undefined && this.#guests.size >= GUESTS_MAX)) return false;
+    this.#guests.set(id, { id, url, incarnation });
+    this.#options.logger.info({ peer: id, url }, `${id} is a member that this node has not heard of yet`);
+    this.#connect();
+    return true;
   }
 
   #refuse(reply: Reply, refusal: Refusal, request: Request): void {

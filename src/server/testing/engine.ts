@@ -88,6 +88,7 @@ export class FakeEngine implements Engine {
       id: SELF.id,
       clusterId: 'c0ffee',
       group: 'main',
+      state: 'member',
       role: this.leading ? 'leader' : 'follower',
       term: 3,
       leader: this.leader?.id ?? null,

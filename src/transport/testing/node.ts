@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { type Member, type Message, type NodeId, asGroupId, asNodeId } from '../../raft/types.ts';
-import { type ClientAddress } from '../identity.ts';
+import { type ClientAddress, Guard } from '../identity.ts';
 import { Transport, type TransportOptions } from '../transport.ts';
 
 /** Notes of all nodes of a test, and a way to wait until they say something. */
@@ -38,6 +38,8 @@ export interface TestNode {
   readonly down: NodeId[];
   readonly unreachable: NodeId[];
   readonly addresses: Map<NodeId, ClientAddress>;
+  /** Peers that say that this node was removed. */
+  readonly removedBy: Set<NodeId>;
   /** Log lines, parsed. */
   readonly log: { readonly level: number; readonly msg: string }[];
   /** As `kill -9` does: the listener and all sockets are gone, nothing is said. */
@@ -45,9 +47,13 @@ export interface TestNode {
   stop(): Promise<void>;
 }
 
-export interface NodeOptions
-  extends Partial<Pick<TransportOptions, 'clusterId' | 'secret' | 'heartbeatMs' | 'snapshots'>> {
+export interface NodeOptions extends Partial<Pick<TransportOptions, 'heartbeatMs' | 'snapshots'>> {
   readonly port?: number;
+  /** Not yet part of a cluster while `null`. */
+  readonly clusterId?: string | null;
+  readonly secret?: string;
+  /** '1' where it does not matter. */
+  readonly incarnation?: string;
   readonly peers?: readonly Member[];
 }
 
@@ -61,6 +67,7 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     down: [] as NodeId[],
     unreachable: [] as NodeId[],
     addresses: new Map<NodeId, ClientAddress>(),
+    removedBy: new Set<NodeId>(),
     log: [] as { level: number; msg: string }[],
   };
   const noting =
@@ -70,10 +77,14 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
       // After the transport is done with the callback, so that its own state says the same.
       setImmediate(() => watch.notify());
     };
+  const incarnation = options.incarnation ?? '1';
+  const clusterId = options.clusterId === undefined ? 'test' : options.clusterId;
+  let url = '';
   const transport = new Transport({
-    self: { id, group: asGroupId('main') },
-    clusterId: options.clusterId ?? 'test',
-    secret: options.secret ?? null,
+    self: { id, group: asGroupId('main'), incarnation },
+    clusterId: () => clusterId,
+    guard: new Guard(options.secret ?? null),
+    url: () => url,
     clientAddress: () => ({ host: `${name}.test`, port: 6380 }),
     heartbeatMs: options.heartbeatMs ?? 500,
     logger: pino(
@@ -85,11 +96,15 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     onPeerDown: noting((peer) => node.down.push(peer)),
     onUnreachable: noting((peer) => node.unreachable.push(peer)),
     onPeerAddress: noting((peer, address) => node.addresses.set(peer, address)),
+    onRemoved: noting((peer, removed) => {
+      if (removed) node.removedBy.add(peer);
+      else node.removedBy.delete(peer);
+    }),
   });
   transport.routes(app);
-  transport.setPeers(options.peers ?? []);
+  transport.setPeers(options.peers ?? [], []);
   await app.listen({ host: '127.0.0.1', port: options.port ?? 0 });
-  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   let stopped = false;
   const stop = async (): Promise<void> => {
     if (stopped) return;
@@ -101,5 +116,5 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     app.server.closeAllConnections();
     await stop();
   };
-  return { ...node, transport, url, member: { id, url, incarnation: '1' }, stop, kill };
+  return { ...node, transport, url, member: { id, url, incarnation }, stop, kill };
 }

@@ -1,0 +1,88 @@
+/** One question in JSON to the HTTP port of a node: how newcomers, followers and operators' commands talk to a cluster. */
+
+/** An answer, whatever its status. */
+export interface NodeAnswer {
+  readonly status: number;
+  /** What was in it; `null` where that was not JSON. */
+  readonly body: unknown;
+}
+
+/** What is wrong, as every refusal of the API says it. */
+export interface NodeError {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Nobody answered, or not in time. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+  /** The request can't have arrived: the connection was refused or the name is unknown. */
+  readonly unsent: boolean;
+
+  constructor(message: string, unsent: boolean) {
+    super(message);
+    this.unsent = unsent;
+  }
+}
+
+/** Errors of a connection that was never made. */
+const UNSENT = [
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+];
+
+/** Rejects with {@link NoAnswer}, and with nothing else. `url` is the node's; `timeoutMs` covers the whole exchange. */
+export async function askNode(
+  url: string,
+  question: {
+    readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+    readonly path: string;
+    readonly body?: unknown;
+    readonly headers?: Readonly<Record<string, string>>;
+    readonly timeoutMs: number;
+  },
+): Promise<NodeAnswer> {
+  const { method, path, body, headers, timeoutMs } = question;
+  try {
+    const answer = await fetch(new URL(path, url), {
+      method,
+      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: parse(text) };
+  } catch (error) {
+    throw noAnswer(error, timeoutMs);
+  }
+}
+
+/** The refusal in an answer; made up from the status where something else than a node answered. */
+export function errorOf({ status, body }: NodeAnswer): NodeError {
+  const { error } = (body ?? {}) as { error?: Partial<NodeError> };
+  if (typeof error?.code === 'string' && typeof error.message === 'string') {
+    return { code: error.code, message: error.message };
+  }
+  return { code: 'unexpected', message: `HTTP ${status}, which is not an answer of a kvorum node` };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}
+
+function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
+  if (!(error instanceof Error)) return new NoAnswer(String(error), false);
+  if (error.name === 'TimeoutError') return new NoAnswer(`no answer within ${timeoutMs} ms`, false);
+  // fetch says only "fetch failed"; the code behind it tells a closed port from an unknown name.
+  const cause = error.cause as NodeJS.ErrnoException | undefined;
+  const code = cause?.code ?? '';
+  return new NoAnswer(code || cause?.message || error.message, UNSENT.includes(code));
+}
