@@ -379,3 +379,43 @@ test('a pre-vote counts although its giver is terms behind', () => {
   trio.message('c', 'b', { ...reply, term: asTerm(term - 1) });
   expect(trio.node('b').role.name).toBe('candidate');
 });
+
+test('a pre-vote that was given for an earlier attempt does not count for this one', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.isolate('b');
+  trio.pass(2100);
+  const { term } = trio.node('b');
+  expect(trio.node('b').role.name).toBe('preCandidate');
+  trio.message('c', 'b', { type: 'preVoteReply', term, granted: true, campaignTerm: term });
+  expect([trio.node('b').role.name, trio.node('b').term]).toEqual(['preCandidate', term]);
+});
+
+test('the signal to take over is not sent before the successor has every entry', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.slowDisks.add(asNodeId('c'));
+  trio.propose('a', 'x');
+  trio.feed('a', { type: 'transfer', to: asNodeId('c') });
+  const signals = (): number =>
+    trio.reported('a', 'send').filter(({ message }) => message.type === 'timeoutNow').length;
+  expect(signals()).toBe(0);
+  trio.releaseDisk('c');
+  expect(signals()).toBe(1);
+  expect(trio.node('c').role.name).toBe('leader');
+});
+
+test('a late rejection of what has been matched since does not bring entries under way on their way again', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.propose('a', 'x');
+  trio.slowDisks.add(asNodeId('c'));
+  trio.propose('a', 'y');
+  const appends = (): number =>
+    trio.reported('a', 'send').filter(({ to, message }) => to === asNodeId('c') && message.type === 'append')
+      .length;
+  const before = appends();
+  const result = { ok: false, rejected: asIndex(2), hintIndex: asIndex(1), hintTerm: asTerm(1) } as const;
+  trio.message('c', 'a', { type: 'appendReply', term: asTerm(2), result });
+  expect(appends()).toBe(before);
+});

@@ -75,14 +75,7 @@ import {
   onSnapshotSaved,
   restoreWhenDurable,
 } from './snapshots.ts';
-import {
-  DEFAULT_LIMITS,
-  type Node,
-  type NodeOptions,
-  resetElectionDeadline,
-  send,
-  setHardState,
-} from './state.ts';
+import { DEFAULT_LIMITS, type Node, type NodeOptions, resetElectionDeadline, send } from './state.ts';
 import {
   asIndex,
   type Configuration,
@@ -359,8 +352,6 @@ function followLeader(node: Node, from: NodeId): void {
   stepDown(node, node.term, from);
   node.leaderContact = node.now;
   node.leaderGone = false;
-  // An old copy of this directory may not know whom it voted for. This leader is the only one of the term.
-  if (node.recovering && node.vote === null) setHardState(node, node.term, from);
   resetElectionDeadline(node);
 }
 

@@ -22,7 +22,7 @@
  * here and not send them, so the node asks again for as long as nothing moves.
  */
 import { becomeProbe, sendAppends } from './replication.ts';
-import { type Node, send, setRecovering } from './state.ts';
+import { type Node, send, setHardState, setRecovering } from './state.ts';
 import { asIndex, type Heartbeat, type NodeId, type RecoveryReply } from './types.ts';
 
 /* ---- the recovering follower ---------------------------------------------------------------------------------- */
@@ -42,6 +42,8 @@ export function noticeLoss(node: Node, { match, matchTerm }: Heartbeat): boolean
 /** Something came from the leader: ask it, or ask again when nothing has come of it. */
 export function askForRecovery(node: Node, leader: NodeId): void {
   if (!node.recovering) return;
+  // An old copy of the directory may not know whom it voted for. This leader is the only one that the term can have.
+  if (node.vote === null) setHardState(node, node.term, leader);
   const { recovery, now, options } = node;
   if (recovery === null || recovery.term !== node.term || recovery.leader !== leader) {
     node.recovery = {
