@@ -1,0 +1,435 @@
+/**
+ * Clients: each has a connection to one node, asks, waits for the answer or gives up, follows redirects, and tells the
+ * {@link ./oracle.ts | oracle} what it was told. A client can reach every node, also one that is cut off from its peers.
+ */
+import type { Client as Connection, Lane, Request } from '../../../src/server/engine.ts';
+import { redirection } from '../../../src/server/errors.ts';
+import type { Call, Watch } from '../../../src/store/command.ts';
+import { call, Recorder, type Reply } from '../../../src/store/testing/harness.ts';
+import { TOKEN_LENGTH } from './oracle.ts';
+import type { Machine } from './machine.ts';
+import type { NodeWorld } from './world.ts';
+
+export interface ClientOptions {
+  /** Mean time between an answer and the next question, in ms. */
+  readonly thinkMs: number;
+  /** After which a client gives its connection up. */
+  readonly patienceMs: number;
+  /** Share of questions that only read. */
+  readonly readRate: number;
+  /** Keys of each family. */
+  readonly keys: number;
+  /** How long fleeting keys live, in ms, at most. */
+  readonly lifeMs: number;
+  /** Longest filling that a register carries besides its token, in bytes. */
+  readonly fillingBytes: number;
+  /** Questions that are sent at once, at most. */
+  readonly pipeline: number;
+}
+
+/** One thing to ask for. */
+interface Question {
+  readonly make: (connection: Session) => Request;
+  /** What it writes; empty for a read, and without a name where the write can't be told from others. */
+  readonly writes: readonly (string | null)[];
+  readonly answered: (reply: Reply, invoked: number, session: Session) => void;
+}
+
+/** Tokens after which a list is left alone, so that it stays cheap to read. */
+const LIST_TOKENS_MAX = 40;
+/** A connection that closed is noticed after so many ms. */
+const NOTICE_MS = 5;
+/** One way between a client and a node, in ms. */
+const WAY_MS = { min: 0.05, max: 1 } as const;
+
+/** A connection to one life of a machine. */
+class Session implements Connection {
+  readonly machine: Machine;
+  readonly reply: Recorder = new Recorder();
+  watches: readonly Watch[] = [];
+  repetitions = 0;
+  readonly #settled: (replies: readonly Reply[]) => void;
+
+  constructor(machine: Machine, settled: (replies: readonly Reply[]) => void) {
+    this.machine = machine;
+    this.#settled = settled;
+  }
+
+  settled(count: number): void {
+    this.#settled(this.reply.replies.splice(0, count));
+  }
+
+  watched(watches: readonly Watch[]): void {
+    this.watches = watches;
+  }
+
+  repeated(): void {
+    this.repetitions += 1;
+  }
+
+  /** What a connection answers on a node that does not lead. */
+  refused(): void {
+    const { driver, id } = this.machine;
+    this.reply.error(redirection(0, driver?.leaderAddress() ?? null, id));
+  }
+}
+
+/** A counter between its WATCH and its EXEC. */
+interface Optimistic {
+  readonly key: string;
+  watches: readonly Watch[] | null;
+  value: number | null;
+}
+
+export class SimulatedClient {
+  readonly #world: NodeWorld;
+  readonly #options: ClientOptions;
+  #target: Machine;
+  #session: Session | null = null;
+  #waiting: { readonly question: Question; readonly invoked: number }[] = [];
+  /** Counts the times it asked, so that what concerns an old question is known for that. */
+  #asked = 0;
+  #nextReplyAt = 0;
+  #optimistic: Optimistic | null = null;
+
+  constructor(world: NodeWorld, options: ClientOptions) {
+    this.#world = world;
+    this.#options = options;
+    this.#target = world.random.pick(world.machines);
+    this.#thenAsk();
+  }
+
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** The machine's process is gone: its connections close. */
+  machineDied(machine: Machine): void {
+    const session = this.#session;
+    if (session?.machine !== machine) return;
+    this.#session = null;
+    this.#optimistic = null;
+    const asked = this.#asked;
+    this.#world.schedule.after(NOTICE_MS, null, () => {
+      if (asked === this.#asked && !this.isIdle) this.#giveUp();
+    });
+  }
+
+  /** Reads every key once more, from whoever leads. False while it is busy with something else. */
+  readEverything(): void {
+    const { keys } = this.#options;
+    const questions: Question[] = [];
+    for (let key = 0; key < keys; key += 1) {
+      for (const list of this.#generations(`l${key}`)) questions.push(this.#readList(list));
+      for (const list of this.#generations(`p${key}`)) questions.push(this.#readPair(list));
+      questions.push(this.#readCounter(`c${key}`), this.#readCounter(`o${key}`));
+      questions.push(this.#readRegister(`r${key}`), this.#readFleeting(`f${key}`));
+    }
+    this.#optimistic = null;
+    this.#ask('read', questions);
+  }
+
+  /** One write, to see that it is taken. */
+  writeOnce(): void {
+    this.#optimistic = null;
+    this.#ask('log', [this.#append(this.#listKey('l'))]);
+  }
+
+  #thenAsk(): void {
+    const { random, schedule } = this.#world;
+    schedule.after(this.#options.thinkMs * random.between(0.1, 1.9), null, () => {
+      if (!this.#world.clientsAsk || !this.isIdle) return;
+      if (this.#optimistic !== null) {
+        this.#ask('log', [this.#nextOptimistic(this.#optimistic)]);
+        return;
+      }
+      const count = random.chance(0.2) ? 1 + random.below(this.#options.pipeline) : 1;
+      if (count > 1) this.#world.coverage.count('pipelines');
+      const lane = random.chance(this.#options.readRate) ? 'read' : 'log';
+      this.#ask(
+        lane,
+        Array.from({ length: count }, () => {
+          return lane === 'read' || random.chance(this.#options.readRate) ? this.#read() : this.#write(count === 1);
+        }),
+      );
+    });
+  }
+
+  /** Asks all of this at once, of the node that it believes to lead. */
+  #ask(lane: Lane, questions: readonly Question[]): void {
+    const { schedule, random } = this.#world;
+    const invoked = schedule.now;
+    this.#waiting = questions.map((question) => ({ question, invoked }));
+    this.#asked += 1;
+    const asked = this.#asked;
+    schedule.after(random.between(WAY_MS.min, WAY_MS.max), this.#target, () => {
+      if (asked === this.#asked) this.#arrive(lane);
+    });
+    schedule.after(this.#options.patienceMs, null, () => {
+      if (asked === this.#asked && !this.isIdle) this.#giveUp();
+    });
+  }
+
+  #arrive(lane: Lane): void {
+    const { driver } = this.#target;
+    if (driver === null) {
+      for (const { question } of this.#waiting.splice(0)) this.#turnedAway(question);
+      this.#goElsewhere();
+      this.#thenAsk();
+      return;
+    }
+    const session = this.#session ?? this.#connect();
+    for (const { question } of this.#waiting) driver.submit(lane, question.make(session));
+  }
+
+  #connect(): Session {
+    const { schedule, random } = this.#world;
+    const session = new Session(this.#target, (replies) => {
+      // Replies of one connection stay in order.
+      this.#nextReplyAt = Math.max(this.#nextReplyAt, schedule.now + random.between(WAY_MS.min, WAY_MS.max));
+      schedule.after(this.#nextReplyAt - schedule.now, null, () => {
+        if (this.#session !== session) return;
+        for (const reply of replies) this.#answered(reply, session);
+      });
+    });
+    this.#session = session;
+    return session;
+  }
+
+  #answered(reply: Reply, session: Session): void {
+    const first = this.#waiting.shift();
+    if (first === undefined) {
+      this.#world.fail('DC', `a client got an answer that it did not ask for: ${String(reply)}`);
+      return;
+    }
+    const { question, invoked } = first;
+    if (reply instanceof Error) this.#refused(reply.message, question);
+    else {
+      this.#world.coverage.count(question.writes.length > 0 ? 'writes acknowledged' : 'reads answered');
+      question.answered(reply, invoked, session);
+    }
+    if (this.isIdle) this.#thenAsk();
+  }
+
+  #refused(message: string, question: Question): void {
+    const { coverage, random, machines } = this.#world;
+    const [code = '', , address = ''] = message.split(' ');
+    this.#optimistic = null;
+    if (code === 'UNKNOWN') {
+      if (question.writes.length > 0) coverage.count('writes of unknown outcome');
+      return;
+    }
+    this.#turnedAway(question);
+    if (code === 'MOVED') {
+      coverage.count('redirects followed');
+      const id = address.slice(0, address.indexOf(':'));
+      if (this.isIdle) this.#goTo(machines.find((machine) => machine.id === id) ?? this.#target);
+    } else if (code === 'CLUSTERDOWN' || code === 'BUSY' || code === 'OOM') {
+      if (this.isIdle && random.chance(0.5)) this.#goElsewhere();
+    } else {
+      this.#world.fail('DC', `a client was answered ${message}`);
+    }
+  }
+
+  #turnedAway({ writes }: Question): void {
+    for (const token of writes) {
+      this.#world.coverage.count('writes turned away');
+      if (token !== null) this.#world.oracle.refused(token);
+    }
+  }
+
+  /** No answer will come. */
+  #giveUp(): void {
+    for (const { question } of this.#waiting.splice(0)) {
+      if (question.writes.length > 0) this.#world.coverage.count('writes of unknown outcome');
+    }
+    this.#asked += 1;
+    this.#goElsewhere();
+    this.#thenAsk();
+  }
+
+  #goElsewhere(): void {
+    this.#goTo(this.#world.random.pick(this.#world.machines));
+  }
+
+  #goTo(machine: Machine): void {
+    this.#target = machine;
+    this.#session = null;
+    this.#optimistic = null;
+  }
+
+  /* ---- writes ------------------------------------------------------------------------------------------------------ */
+
+  #write(alone: boolean): Question {
+    const { random, oracle, schedule, coverage } = this.#world;
+    const families = ['list', 'list', 'pair', 'counter', 'register', 'register', 'fleeting', 'fleeting'] as const;
+    switch (alone && random.chance(0.15) ? 'optimistic' : random.pick(families)) {
+      case 'list':
+        return this.#append(this.#listKey('l'));
+      case 'pair': {
+        const key = this.#listKey('p');
+        const [token, floor] = [oracle.token(), oracle.listFloor(key)];
+        const calls = [call('APPEND', `${key}a`, token), call('APPEND', `${key}b`, token)];
+        return transaction(calls, [], [token], (reply) => {
+          coverage.count('transactions done');
+          const [one, two] = both(reply);
+          oracle.pairRead(key, one, two);
+          oracle.appended(key, token, one, floor);
+        });
+      }
+      case 'counter': {
+        const key = this.#key('c');
+        const floor = oracle.counterFloor(key);
+        return command(['INCR', key], [null], (reply) => oracle.counted(key, reply, floor));
+      }
+      case 'register': {
+        const key = this.#key('r');
+        const token = oracle.token(schedule.now);
+        const value = token + '-'.repeat(random.below(this.#options.fillingBytes + 1));
+        return command(['SET', key, value], [token], () => oracle.registerSet(key, token, schedule.now));
+      }
+      case 'fleeting':
+        return this.#fleeting(this.#key('f'));
+      case 'optimistic': {
+        const key = this.#key('o');
+        const optimistic: Optimistic = { key, watches: null, value: null };
+        this.#optimistic = optimistic;
+        return {
+          writes: [],
+          make: (client) => ({ kind: 'watch', client, keys: [key] }),
+          answered: (_reply, _invoked, { watches }) => {
+            optimistic.watches = watches;
+          },
+        };
+      }
+    }
+  }
+
+  #append(key: string): Question {
+    const { oracle } = this.#world;
+    const [token, floor] = [oracle.token(), oracle.listFloor(key)];
+    return command(['APPEND', key, token], [token], (reply) => oracle.appended(key, token, reply, floor));
+  }
+
+  #fleeting(key: string): Question {
+    const { random, oracle, schedule } = this.#world;
+    const life = String(1 + random.below(this.#options.lifeMs));
+    const kind = random.below(6);
+    if (kind === 0) return command(['DEL', key], [null], () => undefined);
+    if (kind === 1) return command(['PEXPIRE', key, life], [null], () => undefined);
+    const token = oracle.token(schedule.now);
+    return command(['SET', key, token, 'PX', life], [token], () => oracle.fleetingSet(key, token, schedule.now));
+  }
+
+  /** WATCH, then GET, then MULTI, SET, EXEC: two clients can't both move a counter on from one value. */
+  #nextOptimistic({ key, watches, value }: Optimistic): Question {
+    const { oracle, coverage } = this.#world;
+    if (value === null) {
+      const floor = oracle.counterFloor(key);
+      return command(['GET', key], [], (reply) => {
+        oracle.counterRead(key, reply, floor);
+        if (this.#optimistic !== null) this.#optimistic.value = Number(reply ?? '0');
+      });
+    }
+    this.#optimistic = null;
+    const next = value + 1;
+    return transaction([call('SET', key, String(next))], watches ?? [], [null], (reply) => {
+      if (reply === null) coverage.count('transactions given up for a watched key');
+      else oracle.counted(key, next, value);
+    });
+  }
+
+  /* ---- reads ------------------------------------------------------------------------------------------------------- */
+
+  #read(): Question {
+    const { random } = this.#world;
+    switch (random.pick(['list', 'pair', 'counter', 'register', 'register', 'fleeting', 'fleeting'] as const)) {
+      case 'list':
+        return this.#readList(this.#listKey('l'));
+      case 'pair':
+        return this.#readPair(this.#listKey('p'));
+      case 'counter':
+        return this.#readCounter(this.#key(random.pick(['c', 'o'])));
+      case 'register':
+        return this.#readRegister(this.#key('r'));
+      case 'fleeting':
+        return this.#readFleeting(this.#key('f'));
+    }
+  }
+
+  #readList(key: string): Question {
+    const { oracle } = this.#world;
+    const floor = oracle.listFloor(key);
+    return command(['GET', key], [], (reply) => oracle.listRead(key, reply, floor));
+  }
+
+  #readPair(key: string): Question {
+    const { oracle } = this.#world;
+    const floor = oracle.listFloor(key);
+    const calls = [call('GET', `${key}a`), call('GET', `${key}b`)];
+    return transaction(calls, [], [], (reply) => {
+      const [one, two] = both(reply);
+      oracle.pairRead(key, one, two);
+      oracle.listRead(key, one, floor);
+    });
+  }
+
+  #readCounter(key: string): Question {
+    const { oracle } = this.#world;
+    const floor = oracle.counterFloor(key);
+    return command(['GET', key], [], (reply) => oracle.counterRead(key, reply, floor));
+  }
+
+  #readRegister(key: string): Question {
+    const { oracle } = this.#world;
+    const floor = oracle.registerFloor(key);
+    return command(['GET', key], [], (reply) => {
+      oracle.registerRead(key, typeof reply === 'string' ? reply.slice(0, TOKEN_LENGTH) : reply, floor);
+    });
+  }
+
+  #readFleeting(key: string): Question {
+    const { oracle, schedule, coverage } = this.#world;
+    return command(['GET', key], [], (reply, invoked) => {
+      const gone = oracle.fleetingRead(key, reply, invoked, schedule.now);
+      if (reply === null && gone > 0) coverage.count('keys expired before a client');
+    });
+  }
+
+  /* ---- keys -------------------------------------------------------------------------------------------------------- */
+
+  #key(family: string): string {
+    return `${family}${this.#world.random.below(this.#options.keys)}`;
+  }
+
+  /** A list that is still short. */
+  #listKey(family: string): string {
+    return this.#generations(this.#key(family)).at(-1) ?? '';
+  }
+
+  /** The lists that were begun under a key, one after the other. */
+  #generations(key: string): string[] {
+    const lists = [`${key}-0`];
+    while (this.#world.oracle.listFloor(lists.at(-1) ?? '') >= LIST_TOKENS_MAX) lists.push(`${key}-${lists.length}`);
+    return lists;
+  }
+}
+
+function command(args: readonly string[], writes: Question['writes'], answered: Question['answered']): Question {
+  const { command: entry } = call(...args);
+  return { writes, answered, make: (client) => ({ kind: 'command', client, command: entry, args, once: null }) };
+}
+
+function transaction(
+  calls: readonly Call[],
+  watches: readonly Watch[],
+  writes: Question['writes'],
+  answered: Question['answered'],
+): Question {
+  return { writes, answered, make: (client) => ({ kind: 'transaction', client, calls, watches, once: null }) };
+}
+
+/** The replies of a transaction of two. */
+function both(reply: Reply): [Reply, Reply] {
+  return Array.isArray(reply) ? [reply[0] ?? null, reply[1] ?? null] : [reply, reply];
+}

@@ -1,0 +1,78 @@
+/** What happened in a run of whole nodes. A scenario that silently never occurs shows as a zero. */
+export const NODE_SCENARIOS = [
+  'steps',
+  'messages through the codec',
+  'frames damaged on the wire',
+  'leaders elected',
+  'leaders deposed',
+  'starts',
+  'power losses',
+  'power losses of all nodes',
+  'kills',
+  'orderly stops',
+  'leadership handed over',
+  'crashes in a disk operation',
+  'crashes during a start',
+  'pauses',
+  'partitions',
+  'disk stalls',
+  'clocks stepped',
+  'clocks drifting',
+  'failed writes',
+  'failed syncs',
+  'nodes ended by a disk error',
+  'disks full',
+  'writes to a full disk',
+  'directory changes lost',
+  'disks damaged',
+  'damage refused at start',
+  'damage that did no harm',
+  'damage found while running',
+  'disks restored from a copy',
+  'torn tails cut',
+  'log segments begun',
+  'log reads',
+  'compactions',
+  'snapshots taken',
+  'snapshot transfers begun',
+  'snapshot transfers done',
+  'snapshot transfers failed',
+  'snapshot connections broken',
+  'snapshot transfers gone on with',
+  'snapshot chunks damaged',
+  'snapshots installed',
+  'starts from a snapshot',
+  'second-generation snapshots',
+  'writes acknowledged',
+  'writes of unknown outcome',
+  'writes turned away',
+  'reads answered',
+  'redirects followed',
+  'transactions done',
+  'transactions given up for a watched key',
+  'keys expired before a client',
+  'pipelines',
+  'digests compared',
+] as const;
+
+export type NodeScenario = (typeof NODE_SCENARIOS)[number];
+
+export class NodeCoverage {
+  readonly #counts = new Map<NodeScenario, number>(NODE_SCENARIOS.map((scenario) => [scenario, 0]));
+
+  count(scenario: NodeScenario, by = 1): void {
+    this.#counts.set(scenario, this.of(scenario) + by);
+  }
+
+  of(scenario: NodeScenario): number {
+    return this.#counts.get(scenario) ?? 0;
+  }
+
+  add(other: NodeCoverage): void {
+    for (const scenario of NODE_SCENARIOS) this.count(scenario, other.of(scenario));
+  }
+
+  missing(): NodeScenario[] {
+    return NODE_SCENARIOS.filter((scenario) => this.of(scenario) === 0);
+  }
+}

@@ -1,0 +1,97 @@
+/** One run of whole nodes: a time of trouble in which nothing wrong may happen, then peace, in which the right things must. */
+import { check, Failure } from '../failure.ts';
+import type { TraceRecord } from '../trace.ts';
+import type { NodeCoverage } from './coverage.ts';
+import { NodeNemesis, planNodes } from './nemesis.ts';
+import { ELECTION_HEARTBEATS, NodeWorld } from './world.ts';
+
+/** Time for the cluster to converge once faults have stopped, and again to serve, in election timeouts. */
+const CONVERGENCE_ELECTIONS = 60;
+/** No message is under way for longer, in election timeouts. */
+const MESSAGE_LIFE_ELECTIONS = 10;
+
+export interface NodeRunOptions {
+  readonly seed: number;
+  /** Steps of all cores together before faults stop. */
+  readonly steps: number;
+  /** Gets every record of the trace. */
+  readonly watch: ((record: TraceRecord) => void) | null;
+}
+
+export interface NodeRunResult {
+  readonly failure: Failure | null;
+  readonly steps: number;
+  readonly virtualMs: number;
+  readonly coverage: NodeCoverage;
+  /** Equal for two runs of the same seed. */
+  readonly hash: number;
+  /** The end of the trace. */
+  readonly records: readonly TraceRecord[];
+}
+
+export async function runNodes({ seed, steps, watch }: NodeRunOptions): Promise<NodeRunResult> {
+  const { options, profile } = planNodes(seed, watch);
+  const world = new NodeWorld(options);
+  let failure: Failure | null = null;
+  // A promise of a node that nobody looks after would end its process.
+  const unhandled = (error: unknown): void => {
+    world.failure ??= error instanceof Failure ? error : new Failure('AS', `unhandled rejection: ${String(error)}`, { cause: error });
+  };
+  process.on('unhandledRejection', unhandled);
+  try {
+    const nemesis = new NodeNemesis(world, profile);
+    while (world.trace.steps < steps) await world.next();
+    nemesis.makePeace();
+    await mustServe(world, nemesis);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    failure = error;
+  } finally {
+    process.off('unhandledRejection', unhandled);
+  }
+  return {
+    failure,
+    steps: world.trace.steps,
+    virtualMs: world.now,
+    coverage: world.coverage,
+    hash: world.trace.hash >>> 0,
+    records: world.trace.records(),
+  };
+}
+
+/** LV: with the faults gone everybody agrees, new writes are taken, and everything acknowledged is there to be read. */
+async function mustServe(world: NodeWorld, nemesis: NodeNemesis): Promise<void> {
+  const { clients, options } = world;
+  const electionMs = options.heartbeatMs * ELECTION_HEARTBEATS;
+  const limitMs = electionMs * CONVERGENCE_ELECTIONS + 5000;
+  // A signal to take over that was under way may still cost a leader its place, and a damaged disk is noticed only now.
+  await world.run(electionMs * MESSAGE_LIFE_ELECTIONS);
+  nemesis.makePeace();
+  world.clientsAsk = false;
+  await world.runUntil('every client is answered', () => clients.every(({ isIdle }) => isIdle), limitMs);
+  await world.runUntil('all nodes equal', () => world.hasConverged(), limitMs);
+  world.compareAll();
+  const acknowledged = world.coverage.of('writes acknowledged');
+  await again(world, (at) => clients[at]?.writeOnce(), acknowledged + 1, 'writes acknowledged', limitMs);
+  for (const client of clients) client.readEverything();
+  await world.runUntil('everything is read', () => clients.every(({ isIdle }) => isIdle), limitMs);
+  await world.runUntil('all nodes equal at the end', () => world.hasConverged(), limitMs);
+  world.compareAll();
+  check(world.failure === null, 'LV', () => '');
+}
+
+/** A client that is sent elsewhere must ask once more. */
+async function again(
+  world: NodeWorld,
+  ask: (client: number) => void,
+  count: number,
+  what: 'writes acknowledged',
+  limitMs: number,
+): Promise<void> {
+  const end = world.now + limitMs;
+  while (world.coverage.of(what) < count) {
+    check(world.now <= end, 'LV', () => `${what}: none within ${limitMs} ms. ${world.summary()}`);
+    ask(0);
+    await world.runUntil('an answer', () => world.clients[0]?.isIdle === true, limitMs);
+  }
+}
