@@ -7,8 +7,11 @@ import { FAIR_WEATHER } from '../network.ts';
 import { Random } from '../random.ts';
 import type { TraceRecord } from '../trace.ts';
 import type { Machine } from './machine.ts';
-import { DAMAGES, type Disk, FAST, kernelError, type Operation } from './storage.ts';
+import { DAMAGES, FAST, kernelError, type Operation, type Speed } from './storage.ts';
 import { ELECTION_HEARTBEATS, type NodeWorld, type NodeWorldOptions } from './world.ts';
+
+/** No message is under way for longer, in election timeouts. */
+export const MESSAGE_LIFE_ELECTIONS = 4;
 
 const FAULTS = [
   'power',
@@ -58,7 +61,7 @@ export function planNodes(
     chunkBytes: random.pick([300, 3000, 100_000]),
     clients: 1 + random.below(8),
     client: {
-      thinkMs: random.spread(1, 50),
+      thinkMs: random.spread(2, 100),
       patienceMs: electionMs * random.pick([1, 3]),
       readRate: random.pick([0.2, 0.5, 0.8]),
       keys: random.pick([1, 2, 4]),
@@ -70,7 +73,7 @@ export function planNodes(
   };
   const profile: NodeProfile = {
     faults: random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length)),
-    faultMs: electionMs * random.spread(0.3, 4),
+    faultMs: electionMs * random.spread(0.1, 2),
     downMs: electionMs * random.spread(1, 10),
   };
   return { options, profile };
@@ -82,14 +85,15 @@ export class NodeNemesis {
   readonly #random: Random;
   readonly #electionMs: number;
   #active = true;
-  /** What the damaged disks held before. */
-  readonly #copies = new Map<Machine, ReturnType<Disk['copy']>>();
+  /** How the damaged disks are mended. */
+  readonly #undo = new Map<Machine, () => void>();
 
   constructor(world: NodeWorld, profile: NodeProfile) {
     this.#world = world;
     this.#profile = profile;
     this.#random = world.random;
     this.#electionMs = world.options.heartbeatMs * ELECTION_HEARTBEATS;
+    for (const machine of world.machines) machine.storage.speed = this.#someSpeed();
     this.#again();
     if (profile.faults.includes('aimedCrash')) {
       world.onStepped = (machine, effects) => this.#aimAtEffects(machine, effects);
@@ -277,7 +281,7 @@ export class NodeNemesis {
           doubleRate: random.pick([0, 0.1, 0.3]),
           slowRate: random.pick([0, 0.01, 0.1]),
           appendLossRate: random.pick([0, 0, 0.5, 0.95]),
-          slowMs: random.spread(100, 10 * this.#electionMs),
+          slowMs: random.spread(100, MESSAGE_LIFE_ELECTIONS * this.#electionMs),
         };
   }
 
@@ -287,10 +291,14 @@ export class NodeNemesis {
       this.#world.coverage.count('disk stalls');
       machine.storage.stallMs = random.spread(10, 5 * this.#electionMs);
     } else {
-      const syncMaxMs = random.spread(0.1, 30);
-      const syncMinMs = syncMaxMs * random.next();
-      machine.storage.speed = { syncMinMs, syncMaxMs, cachedMs: random.pick([0.01, 0.2]) };
+      machine.storage.speed = this.#someSpeed();
     }
+  }
+
+  #someSpeed(): Speed {
+    const syncMaxMs = this.#random.spread(0.1, 30);
+    const syncMinMs = syncMaxMs * this.#random.next();
+    return { syncMinMs, syncMaxMs, cachedMs: this.#random.pick([0.01, 0.2]) };
   }
 
   /** One operation fails; the next of its kind would succeed, and must not be believed. */
@@ -314,25 +322,24 @@ export class NodeNemesis {
   #damage(machine: Machine): void {
     const { storage, disk } = machine;
     if (this.#world.machines.some((other) => other.disk.damaged)) return;
-    const copy = storage.copy();
-    const what = storage.damage(this.#random.pick(DAMAGES));
-    if (what === null) return;
-    this.#world.note(machine, what);
+    const damaged = storage.damage(this.#random.pick(DAMAGES));
+    if (damaged === null) return;
+    this.#world.note(machine, damaged.what);
     this.#world.coverage.count('disks damaged');
     disk.damaged = true;
-    this.#copies.set(machine, copy);
+    this.#undo.set(machine, damaged.undo);
     // A damage that nobody has met must show at the next start.
     if (machine.isUp) this.#later(this.#downMs(), () => this.#crash(machine, this.#random.chance(0.5)));
   }
 
+  /** Puts back from a copy what was damaged. */
   #restore(machine: Machine): void {
-    const copy = this.#copies.get(machine);
-    if (copy === undefined) return;
-    if (machine.isUp) return;
-    this.#copies.delete(machine);
+    const undo = this.#undo.get(machine);
+    this.#undo.delete(machine);
+    if (undo === undefined || !machine.disk.damaged) return;
     this.#world.coverage.count('disks restored from a copy');
-    this.#world.note(machine, 'gets its disk back from a copy');
-    machine.storage.restore(copy);
+    this.#world.note(machine, 'gets its files back from a copy');
+    undo();
     machine.disk.damaged = false;
     machine.start();
   }

@@ -2,13 +2,11 @@
 import { check, Failure } from '../failure.ts';
 import type { TraceRecord } from '../trace.ts';
 import type { NodeCoverage } from './coverage.ts';
-import { NodeNemesis, planNodes } from './nemesis.ts';
+import { MESSAGE_LIFE_ELECTIONS, NodeNemesis, planNodes } from './nemesis.ts';
 import { ELECTION_HEARTBEATS, NodeWorld } from './world.ts';
 
 /** Time for the cluster to converge once faults have stopped, and again to serve, in election timeouts. */
 const CONVERGENCE_ELECTIONS = 60;
-/** No message is under way for longer, in election timeouts. */
-const MESSAGE_LIFE_ELECTIONS = 10;
 
 export interface NodeRunOptions {
   readonly seed: number;
@@ -42,7 +40,7 @@ export async function runNodes({ seed, steps, watch }: NodeRunOptions): Promise<
     const nemesis = new NodeNemesis(world, profile);
     while (world.trace.steps < steps) await world.next();
     nemesis.makePeace();
-    await mustServe(world, nemesis);
+    await mustServe(world);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     failure = error;
@@ -60,14 +58,13 @@ export async function runNodes({ seed, steps, watch }: NodeRunOptions): Promise<
 }
 
 /** LV: with the faults gone everybody agrees, new writes are taken, and everything acknowledged is there to be read. */
-async function mustServe(world: NodeWorld, nemesis: NodeNemesis): Promise<void> {
+async function mustServe(world: NodeWorld): Promise<void> {
   const { clients, options } = world;
   const electionMs = options.heartbeatMs * ELECTION_HEARTBEATS;
   const limitMs = electionMs * CONVERGENCE_ELECTIONS + 5000;
-  // A signal to take over that was under way may still cost a leader its place, and a damaged disk is noticed only now.
-  await world.run(electionMs * MESSAGE_LIFE_ELECTIONS);
-  nemesis.makePeace();
   world.clientsAsk = false;
+  // A signal to take over that was under way may still cost a leader its place.
+  await world.run(electionMs * MESSAGE_LIFE_ELECTIONS);
   await world.runUntil('every client is answered', () => clients.every(({ isIdle }) => isIdle), limitMs);
   await world.runUntil('all nodes equal', () => world.hasConverged(), limitMs);
   world.compareAll();

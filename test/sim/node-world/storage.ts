@@ -8,6 +8,7 @@
  * file is back. The log promises to notice, and to refuse.
  */
 import { WalError } from '../../../src/wal/errors.ts';
+import { DATA_START } from '../../../src/wal/segment.ts';
 import { type OpenMode, SECTOR_BYTES, type Storage, type StorageFile } from '../../../src/wal/storage.ts';
 import type { Random } from '../random.ts';
 import type { Process, Schedule } from '../schedule.ts';
@@ -24,6 +25,12 @@ export interface Speed {
 }
 
 export const FAST: Speed = { syncMinMs: 0.1, syncMaxMs: 1, cachedMs: 0.01 };
+
+/** What a disk has suffered, in words, and how a copy of its files makes up for it. */
+export interface Damaged {
+  readonly what: string;
+  readonly undo: () => void;
+}
 
 /** Sectors whose last sync is remembered, so that it can turn out to have gone wrong. */
 const RECENT_MAX = 64;
@@ -154,12 +161,6 @@ class Inode {
     this.durable.copy(this.content, at, at, at + SECTOR_BYTES);
   }
 
-  clone(): Inode {
-    const copy = new Inode();
-    copy.content = Buffer.from(this.content);
-    copy.durable = Buffer.from(this.durable);
-    return copy;
-  }
 }
 
 type Names = Map<string, Inode>;
@@ -394,6 +395,7 @@ export class Disk {
   #rename(from: string, to: string): void {
     const inode = this.#names.get(from);
     if (inode === undefined) throw missing(from);
+    if (to.endsWith('.log')) this.#coverage.count('log segments begun');
     this.#change((names) => {
       names.delete(from);
       names.set(to, inode);
@@ -432,66 +434,71 @@ export class Disk {
 
   /* ---- damage ------------------------------------------------------------------------------------------------------ */
 
-  /** What stands on the disk, to be put back by {@link restore}. */
-  copy(): ReadonlyMap<string, Inode> {
-    return new Map([...this.#durableNames].map(([path, inode]) => [path, inode.clone()]));
-  }
-
-  restore(copy: ReadonlyMap<string, Inode>): void {
-    this.#names = new Map([...copy].map(([path, inode]) => [path, inode.clone()]));
-    for (const inode of this.#names.values()) inode.content = Buffer.from(inode.durable);
-    this.#durableNames = new Map(this.#names);
-    this.#changes = [];
-  }
-
-  /** Damages something at rest. Answers what, in words, or null when there was nothing to damage. */
-  damage(kind: Damage): string | null {
+  /** Damages something at rest; null when there was nothing to damage. */
+  damage(kind: Damage): Damaged | null {
     const random = this.#random;
     switch (kind) {
       case 'flipped bit': {
         const files = this.#damageable().filter(([, { content }]) => content.length > 0);
         if (files.length === 0) return null;
-        const [path, { content, durable }] = random.pick(files);
+        const [path, inode] = random.pick(files);
         // Most bytes of a segment are zeros that stand for nothing; the head and what was written count for more.
-        const used = content.length - trailingZeros(content);
-        const at = random.below(Math.max(1, random.chance(0.8) ? used : content.length));
-        const mask = 1 << random.below(8);
-        content[at] = (content[at] ?? 0) ^ mask;
-        if (at < durable.length) durable[at] = content[at] ?? 0;
-        return `bit ${mask} of byte ${at} of ${path} flips`;
+        const used = inode.content.length - trailingZeros(inode.content);
+        const at = random.below(Math.max(1, random.chance(0.8) ? used : inode.content.length));
+        const bytes = Buffer.from([(inode.content[at] ?? 0) ^ (1 << random.below(8))]);
+        return { what: `a bit of byte ${at} of ${path} flips`, undo: patch(inode, at, bytes) };
       }
       case 'lost write': {
         const written = this.#someWrite(() => true);
         if (written === null) return null;
-        put(written.inode, written.at, written.before);
-        return `the write of ${written.after.length} bytes at ${written.at} of ${written.path} was lost`;
+        const { path, inode, at, before, after } = written;
+        return {
+          what: `the write of ${after.length} bytes at ${at} of ${path} was lost`,
+          undo: patch(inode, at, before),
+        };
       }
       case 'misdirected write': {
-        const written = this.#someWrite(({ at }) => at >= 8192);
+        // Not of an identifier: with it the evidence goes that would prove the damage it does (recovery.ts).
+        const written = this.#someWrite(({ at }) => at >= DATA_START);
         const files = this.#damageable().filter(([, { content }]) => content.length >= SECTOR_BYTES);
         if (written === null || files.length === 0) return null;
         const [path, target] = random.pick(files);
-        const sector = random.below(Math.ceil(target.content.length / SECTOR_BYTES)) * SECTOR_BYTES;
-        put(written.inode, written.at, written.before);
-        put(target, sector, written.after.subarray(0, target.content.length - sector));
-        return `the write at ${written.at} of ${written.path} went to ${sector} of ${path}`;
+        const sector = random.below(Math.floor(target.content.length / SECTOR_BYTES)) * SECTOR_BYTES;
+        const undoLost = patch(written.inode, written.at, written.before);
+        const undoMisplaced = patch(target, sector, written.after.subarray(0, target.content.length - sector));
+        return {
+          what: `the write at ${written.at} of ${written.path} went to ${sector} of ${path}`,
+          undo: () => {
+            undoMisplaced();
+            undoLost();
+          },
+        };
       }
       case 'file back': {
-        const { path, inode } = this.#removed.shift() ?? { path: '', inode: null };
-        if (inode === null || this.#names.has(path)) return null;
+        const removed = this.#removed.shift();
+        if (removed === undefined || this.#names.has(removed.path)) return null;
+        const { path, inode } = removed;
         this.#names.set(path, inode);
         this.#durableNames.set(path, inode);
-        return `${path} is back`;
+        return { what: `${path} is back`, undo: () => this.#forget(path, inode) };
       }
       case 'file gone': {
-        const files = this.#damageable().filter(([name]) => !name.endsWith('.tmp'));
+        const files = this.#damageable();
         if (files.length === 0) return null;
-        const [path] = random.pick(files);
-        this.#names.delete(path);
-        this.#durableNames.delete(path);
-        return `${path} is gone`;
+        const [path, inode] = random.pick(files);
+        this.#forget(path, inode);
+        const undo = (): void => {
+          this.#names.set(path, inode);
+          this.#durableNames.set(path, inode);
+        };
+        return { what: `${path} is gone`, undo };
       }
     }
+  }
+
+  #forget(path: string, inode: Inode): void {
+    if (this.#names.get(path) === inode) this.#names.delete(path);
+    if (this.#durableNames.get(path) === inode) this.#durableNames.delete(path);
   }
 
   #damageable(): [string, Inode][] {
@@ -526,9 +533,17 @@ interface Work<T> {
 
 type Operate = <T>(operation: Operation, path: string, work: Work<T>) => Promise<T>;
 
-function put({ content, durable }: Inode, at: number, bytes: Buffer): void {
-  content.set(bytes.subarray(0, Math.max(0, content.length - at)), at);
-  durable.set(bytes.subarray(0, Math.max(0, durable.length - at)), at);
+/** Changes what a file holds. The answer takes that back where nobody has written since. */
+function patch(inode: Inode, at: number, bytes: Buffer): () => void {
+  const before = Buffer.from(inode.content.subarray(at, at + bytes.length));
+  const put = (what: Buffer): void => {
+    inode.content.set(what, at);
+    inode.durable.set(what.subarray(0, Math.max(0, inode.durable.length - at)), at);
+  };
+  put(bytes.subarray(0, before.length));
+  return () => {
+    if (inode.content.subarray(at, at + before.length).equals(bytes.subarray(0, before.length))) put(before);
+  };
 }
 
 function trailingZeros(bytes: Buffer): number {

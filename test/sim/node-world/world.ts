@@ -345,8 +345,10 @@ export class NodeWorld {
   /** The log of a machine was opened. */
   recovered(machine: Machine, { snapshot }: Recovered): void {
     if (machine.disk.damaged) {
+      // Every file is read at a start: what it did not mind now can't harm later.
       this.coverage.count('damage that did no harm');
       this.note(machine, 'comes up with a damaged disk');
+      machine.disk.damaged = false;
     }
     machine.applied = snapshot?.index ?? 0;
     machine.state = this.#states[machine.applied] ?? 0;
