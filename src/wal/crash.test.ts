@@ -149,7 +149,7 @@ describe('power loss in the middle of one append (scenarios 46, 48)', () => {
       again.state = acknowledged;
       const notes = await again.open();
       if (cut === from) continue;
-      expect(notes.join()).toContain('cut a torn write');
+      expect(notes.join()).toContain('a torn write after entry');
       expect([...torn.names.keys()].some((name) => name.includes('/torn-'))).toBe(true);
       await again.wal.close();
     }

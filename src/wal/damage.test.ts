@@ -294,7 +294,7 @@ describe('refusals', () => {
     const error = await Wal.open(options(runner.storage)).catch((thrown: unknown) => thrown as WalError);
     expect(error).toBeInstanceOf(WalError);
     expect((error as WalError).message).toContain(path);
-    expect((error as WalError).message).toMatch(/offset 8192 \(entries from \d+ on\)/);
+    expect((error as WalError).message).toMatch(/offset 8192 \(entries \d+ to \d+\)/);
     expect((error as WalError).message).toContain('Safe remedies');
   });
 

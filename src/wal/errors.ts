@@ -46,22 +46,29 @@ export function nothingWritten(error: unknown): unknown {
   return new WalError('WAL_FULL', error.message, error.cause, true);
 }
 
-/** The safe ways out of a refusal; the same for every kind of damage. */
+/** The safe ways out of a refusal; the same for every kind of damage. Explained in docs/recovery.md. */
 const REMEDIES =
-  'Nothing was changed. Safe remedies: (1) copy the directory aside, then restore the damaged file from a copy of the ' +
-  'same moment, if the disk itself was at fault; (2) keep this node stopped: the others serve on while they are a ' +
-  'majority, and their data is whole. ' +
-  'Do not empty the directory under the same node id: votes and acknowledged writes would be forgotten.';
+  'Nothing was changed. Safe remedies: (1) replace the node while the others are a majority, they have all of its data: ' +
+  'start a new one with `kvorum serve --join` under a new id in an empty directory, then `kvorum cluster remove` this ' +
+  'one; (2) if only the disk was at fault, copy the directory aside and restore the file from a copy of the same ' +
+  'moment; (3) where no majority is left, `kvorum recover --force-new-cluster` on the node whose log is sound and ' +
+  'newest. `kvorum check` tells what is damaged. Do not empty the directory and start again under the same id: votes ' +
+  'and acknowledged writes would be forgotten, and the others will refuse it.';
 
-/** Damage at a place in a file. `range` says which entries are concerned, in words. */
-export function corrupt(
-  file: string,
-  offset: number,
-  what: string,
-  range: string,
-  cause?: unknown,
-): WalError {
-  return new WalError('WAL_CORRUPT', `${file}: ${what} at offset ${offset} (${range}). ${REMEDIES}`, cause);
+/** Damage at a place in a file. */
+export class CorruptError extends WalError {
+  /** What is wrong there, without the place and the remedies. */
+  readonly what: string;
+
+  constructor(file: string, offset: number, what: string, range: string) {
+    super('WAL_CORRUPT', `${file}: ${what} at offset ${offset} (${range}). ${REMEDIES}`);
+    this.what = `${what} at offset ${offset}`;
+  }
+}
+
+/** `range` says which entries are concerned, in words. */
+export function corrupt(file: string, offset: number, what: string, range: string): CorruptError {
+  return new CorruptError(file, offset, what, range);
 }
 
 /** Wraps what a file operation threw; errors of this layer pass unchanged. */

@@ -8,24 +8,33 @@
  * - both damaged: the node may have voted in a way it can't remember, so it refuses to start.
  */
 import { join } from 'node:path';
-import { asTerm, type HardState, type NodeId } from '../raft/types.ts';
-import { corrupt, ioError, isMissing } from './errors.ts';
+import { asTerm, invariant, type HardState, type NodeId } from '../raft/types.ts';
+import { ioError, isMissing } from './errors.ts';
 import { decodePage, encodePage, foreignFormat } from './page.ts';
 import { readWhole, SECTOR_BYTES, type OpenMode, type Storage, type StorageFile } from './storage.ts';
 
 const MAGIC = 'KVTRMVTE';
 const COPIES = ['term-vote-a', 'term-vote-b'] as const;
 
-interface Stored {
+/** A state with its place in the order of writes. */
+export interface Stored {
   /** Rises by one per write; the higher of two sound copies is the newer. */
   readonly sequence: number;
   readonly state: HardState;
 }
 
 /** What one of the files turned out to be. */
-type Copy =
+export type HardStateCopy = { readonly name: string } & (
   | { readonly state: 'sound'; readonly stored: Stored }
-  | { readonly state: 'missing' | 'bad'; readonly why: string };
+  | { readonly state: 'missing' | 'bad'; readonly why: string }
+);
+
+/** Both files, and the newer of the sound ones. */
+export interface FoundHardState {
+  readonly copies: readonly HardStateCopy[];
+  /** `null`: neither is sound, and the node may have voted in a way it can't remember. */
+  readonly newest: Stored | null;
+}
 
 /** Whether a file of the directory is a copy. */
 export function isHardStateFile(name: string): boolean {
@@ -65,34 +74,27 @@ export class HardStateFiles {
    * Takes the newer sound copy and writes both, even when they are equal: after a failed sync the kernel may show
    * bytes that the disk does not have. `notes` hears about a repair.
    */
-  static async open(storage: Storage, directory: string, notes: string[]): Promise<HardStateFiles> {
-    const copies: Copy[] = [];
-    for (const name of COPIES) copies.push(await readCopy(storage, join(directory, name)));
-    const sequences = copies.map((copy) => (copy.state === 'sound' ? copy.stored.sequence : -1));
-    const newestAt = sequences.indexOf(Math.max(...sequences));
-    const newest = copies[newestAt];
-    if (newest?.state !== 'sound') {
-      const whys = copies.map((copy, at) => `${COPIES[at]} ${copy.state === 'sound' ? '' : copy.why}`);
-      throw corrupt(
-        join(directory, COPIES[0]),
-        0,
-        `neither copy of term and vote is sound: ${whys.join('; ')}`,
-        'no entries',
-      );
-    }
+  static async open(
+    storage: Storage,
+    directory: string,
+    { copies, newest }: FoundHardState,
+    notes: string[],
+  ): Promise<HardStateFiles> {
+    invariant(newest !== null, () => 'term and vote are opened although neither copy is sound');
     const modes = copies.map((copy): OpenMode => (copy.state === 'missing' ? 'create' : 'update'));
-    const files = new HardStateFiles(directory, await openFiles(storage, directory, modes), newest.stored);
+    const files = new HardStateFiles(directory, await openFiles(storage, directory, modes), newest);
     try {
       // The other one first: while it is written, the newest is perhaps the only sound one.
-      await files.#writeCopies(newest.stored, [1 - newestAt, newestAt]);
+      const newestAt = copies.findIndex((copy) => copy.state === 'sound' && copy.stored === newest);
+      await files.#writeCopies(newest, [1 - newestAt, newestAt]);
       if (modes.includes('create')) await storage.syncDirectory(directory);
     } catch (error) {
       await files.close();
       throw ioError('write', join(directory, 'term-vote'), error);
     }
-    copies.forEach((copy, at) => {
-      if (copy.state !== 'sound') notes.push(`${COPIES[at]} ${copy.why}; repaired from the other copy`);
-    });
+    for (const copy of copies) {
+      if (copy.state !== 'sound') notes.push(`${copy.name} ${copy.why}; repaired from the other copy`);
+    }
     return files;
   }
 
@@ -134,19 +136,32 @@ async function openFiles(
   return files;
 }
 
-async function readCopy(storage: Storage, path: string): Promise<Copy> {
+/** Reads both copies and changes nothing. Throws `WAL_FORMAT` or `WAL_IO`. */
+export async function readHardState(storage: Storage, directory: string): Promise<FoundHardState> {
+  const copies: HardStateCopy[] = [];
+  for (const name of COPIES) copies.push(await readCopy(storage, directory, name));
+  let newest: Stored | null = null;
+  for (const copy of copies) {
+    if (copy.state === 'sound' && copy.stored.sequence > (newest?.sequence ?? -1)) newest = copy.stored;
+  }
+  return { copies, newest };
+}
+
+async function readCopy(storage: Storage, directory: string, name: string): Promise<HardStateCopy> {
+  const path = join(directory, name);
   let bytes: Buffer;
   try {
     bytes = await readWhole(storage, path);
   } catch (error) {
-    if (isMissing(error)) return { state: 'missing', why: 'is missing' };
+    if (isMissing(error)) return { name, state: 'missing', why: 'is missing' };
     throw ioError('read', path, error);
   }
   const page = decodePage(MAGIC, bytes);
   if (page.state === 'foreign') throw foreignFormat(path, page.format);
-  if (page.state === 'bad') return { state: 'bad', why: `is damaged (${page.why})` };
+  if (page.state === 'bad') return { name, state: 'bad', why: `is damaged (${page.why})` };
   const { sequence, term, vote, recovering } = page.value;
   return {
+    name,
     state: 'sound',
     stored: {
       sequence: Number(sequence),

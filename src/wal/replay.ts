@@ -1,6 +1,7 @@
 /**
  * Reading the log back: every segment from the oldest to the newest, batch by batch, each held against what the ones
- * before it promised. Stops at the first thing that is not sound and lets {@link ./recovery.ts} decide.
+ * before it promised. Stops at the first thing that is not sound, and tells what is known about that place, so that
+ * {@link ./recovery.ts} can decide. Changes nothing.
  */
 import { join } from 'node:path';
 import { decodeConfiguration } from '../raft/configuration.ts';
@@ -16,27 +17,18 @@ import {
   recordBytes,
   type StoredRecord,
 } from './record.ts';
-import { decide, type TailFacts } from './recovery.ts';
+import type { TailFacts } from './recovery.ts';
 import {
   DATA_START,
+  EMPTY_RING,
   isZero,
   readHead,
   readRing,
   sequenceOf,
+  type FoundHead,
   type Ring,
-  type SegmentHead,
 } from './segment.ts';
-import {
-  alignToSector,
-  readExactly,
-  SECTOR_BYTES,
-  writeZeros,
-  type Storage,
-  type StorageFile,
-} from './storage.ts';
-
-/** Copies of cut tails that are kept; the oldest go first. */
-const TORN_COPIES_MAX = 8;
+import { alignToSector, readExactly, SECTOR_BYTES, type Storage } from './storage.ts';
 
 /** Where the next batch goes. */
 export interface LogTail {
@@ -50,27 +42,61 @@ export interface LogTail {
   chain: number;
 }
 
-/** A log as it was found, cut and repaired. */
+/** A segment that was read to its end, or to where it stops to be sound. */
+export interface ReplayedSegment {
+  readonly name: string;
+  readonly sequence: number;
+  readonly bytes: number;
+  /** Sound batches. */
+  readonly batches: number;
+  readonly sealed: boolean;
+}
+
+/** A configuration entry. */
+export interface ConfigurationAt {
+  readonly index: Index;
+  readonly configuration: Configuration;
+}
+
+/** The place where the sound log ends, and all that is known about it. */
+export interface LogEnd {
+  readonly path: string;
+  readonly offset: number;
+  /** Offset behind the last byte that is not zero. */
+  readonly usedEnd: number;
+  /** What is wrong there, in words; empty when nothing is. */
+  readonly what: string;
+  /** The last entry that the identifiers speak of, where that is beyond the sound log. */
+  readonly promised: Index | null;
+  readonly facts: Omit<TailFacts, 'restorable'>;
+}
+
+/** A log as it was found. */
 export interface ReplayedLog {
+  /** The entries before `end`. */
   readonly index: LogIndex;
+  readonly segments: readonly ReplayedSegment[];
+  /** Older segments that count no more: a snapshot has replaced them. */
+  readonly replaced: readonly string[];
+  readonly end: LogEnd;
+  /** Where the log goes on, once its end is mended. Of the newest segment, unless the log must be refused. */
   readonly tail: LogTail;
-  /** The newest segment, open for writing. */
-  readonly file: StorageFile;
   readonly ring: Ring;
-  readonly configurations: readonly { readonly index: Index; readonly configuration: Configuration }[];
+  readonly configurations: readonly ConfigurationAt[];
+  /** How many entries there are of each type. */
+  readonly entryTypes: ReadonlyMap<EntryType, number>;
   /** The highest commit index any batch carried. */
   readonly commit: Index;
 }
 
-/** Reads the log in `directory`; throws `WAL_CORRUPT` or `WAL_FORMAT` where it must not be used. */
+/** Reads the log in `directory`; throws `WAL_FORMAT`, `WAL_IO`, or `WAL_CORRUPT` where there is nothing to tell of. */
 export async function replayLog(
   storage: Storage,
   directory: string,
   identity: Identity,
-  notes: string[],
 ): Promise<ReplayedLog> {
   try {
-    return await new Replay(storage, directory, identity, notes).run();
+    return await new Replay(storage, directory, identity).run();
   } catch (error) {
     throw ioError('read the log in', directory, error);
   }
@@ -80,143 +106,153 @@ class Replay {
   readonly #storage: Storage;
   readonly #directory: string;
   readonly #identity: Identity;
-  readonly #notes: string[];
   #index = new LogIndex({ index: asIndex(0), term: asTerm(0) });
-  #configurations: { index: Index; configuration: Configuration }[] = [];
+  #configurations: ConfigurationAt[] = [];
+  /** Of every entry that counts, in order. */
+  #types: EntryType[] = [];
   #commit = asIndex(0);
   #batch = 0;
   #chain = 0;
 
-  constructor(storage: Storage, directory: string, identity: Identity, notes: string[]) {
+  constructor(storage: Storage, directory: string, identity: Identity) {
     this.#storage = storage;
     this.#directory = directory;
     this.#identity = identity;
-    this.#notes = notes;
   }
 
   async run(): Promise<ReplayedLog> {
-    const segments = await this.#segments();
-    const newest = segments.at(-1);
-    if (newest === undefined)
-      throw corrupt(this.#directory, 0, 'there is no segment of the log', 'all entries');
-    for (const segment of segments) {
-      const file = await this.#storage.open(join(this.#directory, segment.name), 'update');
-      let keep = false;
-      try {
-        const replayed = await this.#segment(file, segment, segment === newest);
-        if (segment !== newest) continue;
-        keep = true;
-        return {
-          ...replayed,
-          index: this.#index,
-          file,
-          configurations: this.#configurations,
-          commit: this.#commit,
-        };
-      } finally {
-        if (!keep) await file.close();
-      }
+    const { found, replaced } = await this.#heads();
+    const segments: ReplayedSegment[] = [];
+    for (const [at, segment] of found.entries()) {
+      const isNewest = at === found.length - 1;
+      const { end, ring, tail, batches } = await this.#segment(segment, isNewest);
+      const { name, sequence, fileBytes: bytes } = tail;
+      segments.push({ name, sequence, bytes, batches, sealed: ring.newest?.sealed === true });
+      if (!isNewest && isClean(end)) continue;
+      const entryTypes = new Map<EntryType, number>();
+      for (const type of this.#types) entryTypes.set(type, (entryTypes.get(type) ?? 0) + 1);
+      return {
+        index: this.#index,
+        segments,
+        replaced,
+        end,
+        tail,
+        ring,
+        configurations: this.#configurations,
+        entryTypes,
+        commit: this.#commit,
+      };
     }
     throw new InvariantError('the newest segment was not among the segments');
   }
 
-  /** The segments that make up the log, oldest first. Removes those that a snapshot has replaced. */
-  async #segments(): Promise<{ name: string; head: SegmentHead }[]> {
+  /** The heads of the segments that make up the log, oldest first. */
+  async #heads(): Promise<{ found: FoundHead[]; replaced: string[] }> {
     const names = (await this.#storage.list(this.#directory))
       .filter((name) => sequenceOf(name) !== null)
       .sort();
-    const segments: { name: string; head: SegmentHead }[] = [];
-    for (const name of names) {
-      const file = await this.#storage.open(join(this.#directory, name), 'read');
-      try {
-        segments.push({ name, head: await readHead(file, name, this.#identity) });
-      } finally {
-        await file.close();
-      }
+    const found: FoundHead[] = [];
+    for (const name of names) found.push(await this.#head(name));
+    if (found.length === 0)
+      throw corrupt(this.#directory, 0, 'there is no segment of the log', 'all entries');
+    const begin = found.findLastIndex(({ head }) => head?.begins === true);
+    const replaced = found.splice(0, Math.max(0, begin)).map(({ name }) => name);
+    return { found, replaced };
+  }
+
+  async #head(name: string): Promise<FoundHead> {
+    const file = await this.#storage.open(join(this.#directory, name), 'read');
+    try {
+      return await readHead(file, name, this.#identity);
+    } finally {
+      await file.close();
     }
-    const begin = segments.findLastIndex(({ head }) => head.begins);
-    const replaced = segments.splice(0, Math.max(0, begin));
-    for (const { name } of replaced) await this.#storage.remove(join(this.#directory, name));
-    if (replaced.length > 0) await this.#storage.syncDirectory(this.#directory);
-    return segments;
   }
 
   async #segment(
-    file: StorageFile,
-    { name, head }: { name: string; head: SegmentHead },
+    segment: FoundHead,
     isNewest: boolean,
-  ): Promise<{ tail: LogTail; ring: Ring }> {
-    await file.sync();
+  ): Promise<{ end: LogEnd; ring: Ring; tail: LogTail; batches: number }> {
+    const { name } = segment;
     const path = join(this.#directory, name);
-    const bytes = await readExactly(file, 0, await file.size());
-    this.#begin(path, name, head);
-    const ring = readRing(bytes, head.sequence);
-    let end = DATA_START;
-    let stopped = this.#next(bytes, end, head.sequence);
-    while (stopped.state === 'batch') {
-      end = stopped.end;
-      stopped = this.#next(bytes, end, head.sequence);
-    }
-    const proved = ring.newest?.batch ?? 0;
-    const scan = scanBehind(bytes, end, head.sequence, this.#batch + 1);
-    const facts: TailFacts = {
-      damaged: !scan.zero || proved > this.#batch,
-      inconsistent: stopped.state === 'inconsistent',
-      sealed: !isNewest || ring.newest?.sealed === true,
+    const bytes = await this.#content(path);
+    const misfit = this.#begin(segment);
+    const before = this.#batch;
+    const { sequence, offset, inconsistent } =
+      misfit === null ? this.#batches(bytes, segment) : { sequence: 0, offset: 0, inconsistent: null };
+    const ring = misfit === null ? readRing(bytes, sequence) : EMPTY_RING;
+    const scan = scanBehind(bytes, offset, sequence, this.#batch + 1);
+    const identifierProves = (ring.newest?.batch ?? 0) > this.#batch;
+    const facts: LogEnd['facts'] = {
+      headSound: segment.head !== null,
+      follows: segment.head === null || misfit === null,
+      damaged: !scan.zero || identifierProves,
+      sealed: !isNewest,
+      successorMissing: isNewest && ring.newest?.sealed === true,
+      inconsistent: inconsistent !== null,
       laterBatchProves: scan.proves,
-      identifierProves: proved > this.#batch,
+      identifierProves,
       ringReadable: ring.bad.length === 0,
     };
-    const { verdict, label, because } = decide(facts);
-    if (verdict === 'refuse') {
-      const what = stopped.state === 'inconsistent' ? stopped.why : `batch ${this.#batch + 1} is damaged`;
-      throw corrupt(path, end, `${what}: ${because} [${label}]`, `entries from ${this.#index.last + 1} on`);
-    }
-    if (isNewest && ring.newest?.sealed === true) {
-      throw corrupt(
-        path,
-        end,
-        'the segment after this one is missing',
-        `entries from ${this.#index.last + 1} on`,
-      );
-    }
-    if (verdict === 'truncate') await this.#cut(file, path, bytes, end, scan.used);
-    const tail = {
-      sequence: head.sequence,
-      name,
-      fileBytes: bytes.length,
-      end,
-      batch: this.#batch,
-      chain: this.#chain,
-    };
-    return { tail, ring };
+    const what = misfit ?? inconsistent ?? whatIsWrong(facts, this.#batch + 1);
+    const promised = identifierProves ? (ring.newest?.last ?? null) : null;
+    const end: LogEnd = { path, offset, usedEnd: scan.used, what, promised, facts };
+    const { length: fileBytes } = bytes;
+    const tail = { sequence, name, fileBytes, end: offset, batch: this.#batch, chain: this.#chain };
+    return { end, ring, tail, batches: this.#batch - before };
   }
 
-  /** Holds a segment's head against the log so far. */
-  #begin(path: string, name: string, head: SegmentHead): void {
-    if (this.#index.segments.length === 0) {
+  /** The whole file, synced first: what the kernel shows may not be on the disk yet. */
+  async #content(path: string): Promise<Buffer> {
+    const file = await this.#storage.open(path, 'read');
+    try {
+      await file.sync();
+      return await readExactly(file, 0, await file.size());
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Holds a segment's head against the log so far and begins it; answers why it can't. */
+  #begin(segment: FoundHead): string | null {
+    const { name, head } = segment;
+    if (head === null) return segment.why;
+    const { last, lastTerm, segments } = this.#index;
+    const previous = segments.at(-1);
+    if (previous === undefined) {
       this.#index = new LogIndex(head.after);
     } else {
-      const { last, lastTerm, segments } = this.#index;
       const follows =
-        head.sequence === (segments.at(-1)?.sequence ?? 0) + 1 &&
+        head.sequence === previous.sequence + 1 &&
         head.after.index === last &&
         head.after.term === lastTerm &&
         head.batch === this.#batch &&
         head.chain === this.#chain;
       if (!follows) {
-        throw corrupt(
-          path,
-          0,
-          `the segment does not follow ${segments.at(-1)?.name}: batch ${head.batch} and entry ${head.after.index} ` +
-            `should come before it, found were ${this.#batch} and ${last}; a segment is missing or damaged`,
-          `entries from ${last + 1} on`,
+        return (
+          `the segment does not follow ${previous.name}: batch ${head.batch} and entry ${head.after.index} ` +
+          `should come before it, found were ${this.#batch} and ${last}`
         );
       }
     }
     this.#batch = head.batch;
     this.#chain = head.chain;
     this.#index.addSegment(head.sequence, name);
+    return null;
+  }
+
+  /** Runs the batches of a segment up to the first that is not sound. */
+  #batches(
+    bytes: Buffer,
+    { name }: FoundHead,
+  ): { sequence: number; offset: number; inconsistent: string | null } {
+    const sequence = sequenceOf(name) ?? 0;
+    for (let offset = DATA_START; ; ) {
+      const step = this.#next(bytes, offset, sequence);
+      if (step.state === 'none') return { sequence, offset, inconsistent: null };
+      if (step.state === 'inconsistent') return { sequence, offset, inconsistent: step.why };
+      offset = step.end;
+    }
   }
 
   /** Takes the batch at `at`, if it is sound and complete. */
@@ -261,6 +297,7 @@ class Replay {
     if (known !== null && known !== term)
       return `entry ${index} has term ${known}, its successor says ${term}`;
     if (index < this.#index.last) {
+      this.#types.length = Math.max(0, index - this.#index.base.index);
       this.#index.truncate({ index, term });
       this.#configurations = this.#configurations.filter((configuration) => configuration.index <= index);
     }
@@ -269,6 +306,7 @@ class Replay {
         return `entry ${record.index} of term ${record.term} follows ${this.#index.last} of ${this.#index.lastTerm}`;
       }
       this.#index.add(record.index, record.term, offset, record.payload.length);
+      this.#types.push(record.type);
       if (record.type === EntryType.configuration) {
         this.#configurations.push({
           index: record.index,
@@ -280,29 +318,6 @@ class Replay {
     const { second } = decodeMark(end);
     if (second > this.#commit) this.#commit = asIndex(Math.min(second, this.#index.last));
     return null;
-  }
-
-  /** Overwrites the torn tail with zeros, after a copy of it was made for whoever wants to look. */
-  async #cut(file: StorageFile, path: string, bytes: Buffer, from: number, to: number): Promise<void> {
-    const names = (await this.#storage.list(this.#directory))
-      .filter((name) => name.startsWith('torn-'))
-      .sort();
-    for (const name of names.slice(0, Math.max(0, names.length + 1 - TORN_COPIES_MAX))) {
-      await this.#storage.remove(join(this.#directory, name));
-    }
-    const name = `torn-${String(this.#batch + 1).padStart(16, '0')}-at-${from}.copy`;
-    const copy = await this.#storage.open(join(this.#directory, name), 'create');
-    try {
-      await copy.write([bytes.subarray(from, to)], 0);
-      await copy.sync();
-    } finally {
-      await copy.close();
-    }
-    await this.#storage.syncDirectory(this.#directory);
-    await writeZeros(file, from, to);
-    this.#notes.push(
-      `${path}: cut a torn write of ${to - from} bytes at offset ${from}, after entry ${this.#index.last}; kept as ${name}`,
-    );
   }
 }
 
@@ -316,6 +331,15 @@ const NONE: Step = { state: 'none' };
 
 function inconsistent(why: string): Step {
   return { state: 'inconsistent', why };
+}
+
+function isClean({ facts }: LogEnd): boolean {
+  return facts.headSound && facts.follows && !facts.damaged && !facts.inconsistent && !facts.successorMissing;
+}
+
+function whatIsWrong(facts: LogEnd['facts'], batch: number): string {
+  if (facts.successorMissing) return 'the segment after this one is missing';
+  return facts.damaged ? `batch ${batch} is damaged` : '';
 }
 
 /** What lies behind the sound log: all zeros; up to where not; a later batch that was written when `batch` was durable. */

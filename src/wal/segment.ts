@@ -12,7 +12,6 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { asIndex, asTerm, type Index } from '../raft/types.ts';
-import { corrupt } from './errors.ts';
 import type { Identity } from './identity.ts';
 import { decodePage, encodePage, foreignFormat } from './page.ts';
 import { crcStart, getU64, putU64, type Position } from './record.ts';
@@ -49,8 +48,13 @@ export interface Identifier {
   readonly sealed: boolean;
 }
 
+/** A ring without identifiers. */
+export const EMPTY_RING: Ring = { slots: [], newest: null, bad: [], next: 0 };
+
 /** What the ring of a segment says. */
 export interface Ring {
+  /** By slot; `null` where there is none that is sound. */
+  readonly slots: readonly (Identifier | null)[];
   /** The identifier of the highest batch, if any. */
   readonly newest: Identifier | null;
   /** Slots that are neither empty nor sound. */
@@ -88,14 +92,18 @@ export async function nameSegment(
   return name;
 }
 
-/** Reads and checks the head of the segment `name`. */
-export async function readHead(file: StorageFile, name: string, identity: Identity): Promise<SegmentHead> {
-  const size = await file.size();
-  if (size < DATA_START)
-    throw corrupt(name, size, 'the file is too short to be a segment', 'all its entries');
+/** A segment's head, or why there is none. */
+export type FoundHead =
+  | { readonly name: string; readonly head: SegmentHead }
+  | { readonly name: string; readonly head: null; readonly why: string };
+
+/** Reads and checks the head of the segment `name`. Throws `WAL_FORMAT`. */
+export async function readHead(file: StorageFile, name: string, identity: Identity): Promise<FoundHead> {
+  const bad = (why: string): FoundHead => ({ name, head: null, why });
+  if ((await file.size()) < DATA_START) return bad('the file is too short to be a segment');
   const page = decodePage(MAGIC, await readExactly(file, 0, HEAD_BYTES));
   if (page.state === 'foreign') throw foreignFormat(name, page.format);
-  if (page.state === 'bad') throw corrupt(name, 0, `the head is damaged: ${page.why}`, 'all its entries');
+  if (page.state === 'bad') return bad(`the head is damaged: ${page.why}`);
   const { sequence, after, batch, chain, begins, identity: owner } = page.value;
   const position = after as Position;
   const head: SegmentHead = {
@@ -105,18 +113,11 @@ export async function readHead(file: StorageFile, name: string, identity: Identi
     chain: Number(chain),
     begins: begins === true,
   };
-  if (segmentName(head) !== name) {
-    throw corrupt(
-      name,
-      0,
-      `the head belongs to ${segmentName(head)}: the file was renamed`,
-      'all its entries',
-    );
-  }
-  if (JSON.stringify(owner) !== JSON.stringify(identity)) {
-    throw corrupt(name, 0, `the segment belongs to ${JSON.stringify(owner)}`, 'all its entries');
-  }
-  return head;
+  if (segmentName(head) !== name)
+    return bad(`the head belongs to ${segmentName(head)}: the file was renamed`);
+  if (JSON.stringify(owner) !== JSON.stringify(identity))
+    return bad(`the segment belongs to ${JSON.stringify(owner)}`);
+  return { name, head };
 }
 
 /** Writes an identifier; the caller syncs. */
@@ -143,31 +144,51 @@ export async function clearSlot(file: StorageFile, slot: number): Promise<void> 
 
 /** Reads the ring from the bytes of a whole segment. */
 export function readRing(bytes: Buffer, sequence: number): Ring {
-  let newest: Identifier | null = null;
-  let next = 0;
+  const slots: (Identifier | null)[] = [];
   const bad: number[] = [];
   for (let slot = 0; slot < RING_SLOTS; slot += 1) {
     const offset = slotOffset(slot);
     const sector = bytes.subarray(offset, offset + SECTOR_BYTES);
-    if (isZero(sector)) continue;
-    if (crc32(sector.subarray(4), crcStart(sequence, offset)) !== sector.readUInt32LE(0)) {
-      bad.push(slot);
-      continue;
-    }
-    const identifier = {
-      batch: getU64(sector, 8),
-      last: asIndex(getU64(sector, 16)),
-      end: getU64(sector, 24),
-      sealed: sector[32] === 1,
-    };
+    const sound = crc32(sector.subarray(4), crcStart(sequence, offset)) === sector.readUInt32LE(0);
+    if (!sound && !isZero(sector)) bad.push(slot);
+    slots.push(sound && !isZero(sector) ? decodeIdentifier(sector) : null);
+  }
+  return ringOf(slots, bad);
+}
+
+function decodeIdentifier(sector: Buffer): Identifier {
+  return {
+    batch: getU64(sector, 8),
+    last: asIndex(getU64(sector, 16)),
+    end: getU64(sector, 24),
+    sealed: sector[32] === 1,
+  };
+}
+
+function ringOf(slots: readonly (Identifier | null)[], bad: readonly number[]): Ring {
+  let newest: Identifier | null = null;
+  let next = 0;
+  for (const [slot, identifier] of slots.entries()) {
+    if (identifier === null) continue;
     // Of two for the same batch the sealed one is newer.
     const newer = newest === null || identifier.batch > newest.batch;
-    if (newer || (identifier.batch === newest?.batch && identifier.sealed)) {
-      newest = identifier;
-      next = (slot + 1) % RING_SLOTS;
-    }
+    if (!newer && !(identifier.batch === newest?.batch && identifier.sealed)) continue;
+    newest = identifier;
+    next = (slot + 1) % RING_SLOTS;
   }
-  return { newest, bad, next };
+  return { slots, newest, bad, next };
+}
+
+/** Empties the slots that name a batch after `batch`, durably; answers the ring that is left. */
+export async function clearSlotsAfter(file: StorageFile, ring: Ring, batch: number): Promise<Ring> {
+  const slots = [...ring.slots];
+  for (const [slot, identifier] of ring.slots.entries()) {
+    if (identifier === null || identifier.batch <= batch) continue;
+    await clearSlot(file, slot);
+    slots[slot] = null;
+  }
+  await file.sync();
+  return ringOf(slots, ring.bad);
 }
 
 function slotOffset(slot: number): number {

@@ -126,7 +126,11 @@ export async function setUp(
 }
 
 /** Removes files, durably. */
-async function removeAll(storage: Storage, directory: string, names: readonly string[]): Promise<void> {
+export async function removeAll(
+  storage: Storage,
+  directory: string,
+  names: readonly string[],
+): Promise<void> {
   if (names.length === 0) return;
   for (const name of names) await storage.remove(join(directory, name));
   await storage.syncDirectory(directory);

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { invariant, type SnapshotMeta } from '../raft/types.ts';
-import { ioError, isMissing, WalError } from './errors.ts';
+import { corrupt, CorruptError, ioError, isMissing, WalError } from './errors.ts';
 import {
   readBlocks,
   readFooter,
@@ -54,6 +54,43 @@ export function snapshotName({ index, checksum }: SnapshotId): string {
   return `snapshot-${String(index).padStart(16, '0')}-${checksum.toString(16).padStart(8, '0')}.snap`;
 }
 
+/** A finished file as it was found. */
+export type FoundSnapshot = { readonly name: string; readonly bytes: number } & (
+  | { readonly meta: SnapshotMeta }
+  | { readonly meta: null; readonly error: CorruptError }
+);
+
+/** Reads and checks every finished file, oldest first. Changes nothing. Throws `WAL_FORMAT` or `WAL_IO`. */
+export async function readSnapshots(storage: Storage, directory: string): Promise<FoundSnapshot[]> {
+  const names = (await storage.list(directory)).filter((name) => NAME.test(name)).sort();
+  const found: FoundSnapshot[] = [];
+  for (const name of names) found.push(await readSnapshot(storage, directory, name));
+  return found;
+}
+
+async function readSnapshot(storage: Storage, directory: string, name: string): Promise<FoundSnapshot> {
+  const path = join(directory, name);
+  const file = await storage.open(path, 'read').catch((error: unknown) => {
+    throw ioError('open', path, error);
+  });
+  try {
+    await file.sync();
+    const bytes = await file.size();
+    try {
+      const meta = await verifySnapshot(file, path);
+      if (snapshotName(meta) === name) return { name, bytes, meta };
+      throw corrupt(path, 0, `the content is that of ${snapshotName(meta)}`, 'a snapshot');
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error;
+      return { name, bytes, meta: null, error };
+    }
+  } catch (error) {
+    throw ioError('read', path, error);
+  } finally {
+    await file.close();
+  }
+}
+
 /** What a transfer that was broken off has received: the running checksum makes that it can only go on in order. */
 interface Received {
   readonly meta: SnapshotMeta;
@@ -66,58 +103,27 @@ export class Snapshots {
   readonly #directory: string;
   readonly #group: string;
   /** Finished files, oldest first. */
-  #files: SnapshotMeta[] = [];
+  #files: SnapshotMeta[];
   /** How many are reading a file, by name. */
   readonly #inUse = new Map<string, number>();
   #temporaries = 0;
   #received: Received | null = null;
   #receiver: Receiver | null = null;
 
-  constructor(storage: Storage, directory: string, group: string) {
+  /** `found`: the sound files, as {@link readSnapshots} gives them. */
+  constructor(storage: Storage, directory: string, group: string, found: readonly SnapshotMeta[]) {
     this.#storage = storage;
     this.#directory = directory;
     this.#group = group;
+    this.#files = [...found];
   }
 
-  /**
-   * Reads and checks every file; the result is the newest sound one, if any. A damaged one is put aside and noted
-   * when `serves` says that the result will do without it; otherwise its error is thrown.
-   */
-  async recover(
-    serves: (meta: SnapshotMeta | null) => boolean,
-    notes: string[],
-  ): Promise<SnapshotMeta | null> {
-    const names = (await this.#storage.list(this.#directory)).filter((name) => NAME.test(name)).sort();
-    const damaged: { name: string; error: unknown }[] = [];
-    for (const name of names.toReversed()) {
-      try {
-        this.#files.unshift(await this.#verify(name));
-      } catch (error) {
-        if (!(error instanceof WalError) || error.code !== 'WAL_CORRUPT') throw error;
-        damaged.push({ name, error });
-      }
-    }
-    const newest = this.#files.at(-1) ?? null;
-    const [first] = damaged;
-    if (first !== undefined && !serves(newest)) throw first.error;
-    for (const { name, error } of damaged) {
-      await this.#storage.rename(this.#path(name), `${this.#path(name)}.damaged`);
-      await this.#storage.syncDirectory(this.#directory);
-      notes.push(`put aside as ${name}.damaged, the log serves without it: ${String(error)}`);
-    }
-    return newest;
-  }
-
-  async #verify(name: string): Promise<SnapshotMeta> {
-    const file = await this.#open(name);
-    try {
-      await file.sync();
-      const meta = await verifySnapshot(file, this.#path(name));
-      if (snapshotName(meta) === name) return meta;
-      throw new WalError('WAL_CORRUPT', `${this.#path(name)}: the content is that of ${snapshotName(meta)}`);
-    } finally {
-      await file.close();
-    }
+  /** Puts a damaged file aside, durably. */
+  async setAside(name: string): Promise<string> {
+    const aside = `${name}.damaged`;
+    await this.#storage.rename(this.#path(name), this.#path(aside));
+    await this.#storage.syncDirectory(this.#directory);
+    return aside;
   }
 
   /** Begins a snapshot file. */

@@ -6,7 +6,7 @@
  * term-vote-a, term-vote-b                term and vote, twice                       hard-state.ts
  * 0000000000000007-0000000000041201.log   segments: sequence and first index        segment.ts, record.ts
  * snapshot-0000000000041000-9a1b22c3.snap index and checksum                        snapshots.ts, snapshot-file.ts
- * torn-….copy, ….damaged                  put aside by a recovery, for whoever wants to look
+ * torn-….copy, lost-….copy, ….damaged     put aside by a recovery, for whoever wants to look   repair.ts
  * lock-1                                  held while a process uses the directory     lock.ts
  * ….tmp, ….part                           unfinished; removed at the next start
  * ```
@@ -17,8 +17,9 @@
  * that is busy with the old entries finds them intact, and no crash can leave a truncation half done. Where the
  * entries that count lie is known in memory (log-index.ts).
  *
- * **What a crash may leave** is decided in recovery.ts: torn batches that were never acknowledged are cut, anything
- * else that is unsound is refused. The evidence is the *identifier*: after `IDENTIFIER_DELAY_MS` without an append
+ * **What a crash or a bad disk may leave** is decided in recovery.ts, from what examine.ts has found: torn batches that
+ * were never acknowledged are cut; a durable end that is damaged is cut too, but the node then gives no vote until the
+ * others have brought it back; anything else that is unsound is refused. The evidence is the *identifier*: after `IDENTIFIER_DELAY_MS` without an append
  * the log notes, in the head of the segment, which batch it is known to be durable up to. A busy log needs no
  * identifiers and pays nothing for them, because each batch says that the one before it was durable.
  *
@@ -47,12 +48,15 @@ import {
   type Term,
 } from '../raft/types.ts';
 import { corrupt, ioError, isMissing, nothingWritten, WalError } from './errors.ts';
+import { examine } from './examine.ts';
 import { HardStateFiles } from './hard-state.ts';
 import { normalized, type Identity } from './identity.ts';
 import type { LogIndex, SegmentEntries } from './log-index.ts';
 import { nodeStorage } from './node-storage.ts';
 import { BatchEncoder, batchBytes, decodeRecord, recordBytes, RecordKind, type Position } from './record.ts';
-import { replayLog, type LogTail } from './replay.ts';
+import type { TailRule } from './recovery.ts';
+import { cutEnd } from './repair.ts';
+import type { LogTail, ReplayedLog } from './replay.ts';
 import {
   clearSlot,
   DATA_START,
@@ -60,12 +64,14 @@ import {
   PREPARED_NAME,
   RING_SLOTS,
   writeIdentifier,
+  type Ring,
   type SegmentHead,
 } from './segment.ts';
-import { claim, setUp, type Bootstrap } from './setup.ts';
+import { claim, removeAll, setUp, type Bootstrap } from './setup.ts';
 import type { SnapshotState } from './snapshot-file.ts';
 import {
   Snapshots,
+  type FoundSnapshot,
   type SnapshotId,
   type SnapshotReader,
   type SnapshotReceiver,
@@ -233,16 +239,27 @@ export class Wal {
     if (claimed.state === 'claimed')
       await setUp(storage, directory, identity, options.bootstrap, segmentBytesOf(options));
     await removeUnfinished(storage, directory);
-    const hardState = await HardStateFiles.open(storage, directory, notes);
+    const found = await examine(storage, directory, identity);
+    const { log, snapshot } = found;
+    if (found.refusal !== null) throw found.refusal;
+    invariant(log !== null, () => `${directory} has no log and is not refused`);
+    const hardState = await HardStateFiles.open(storage, directory, found.hardState, notes);
     undo.push(() => hardState.close());
-    const log = await replayLog(storage, directory, identity, notes);
-    const { index, file, ring } = log;
+    if (log.replaced.length > 0) await removeAll(storage, directory, log.replaced);
+    const file = await storage.open(join(directory, log.tail.name), 'update');
     undo.push(() => file.close());
-    const snapshots = new Snapshots(storage, directory, identity.group);
-    const snapshot = await snapshots.recover((meta) => (meta?.index ?? 0) >= index.base.index, notes);
+    const ring = await mendEnd(storage, directory, file, found.tail, log, hardState, notes);
+    const snapshots = new Snapshots(storage, directory, identity.group, soundOf(found.snapshots));
+    for (const { name, meta } of found.snapshots) {
+      if (meta === null)
+        notes.push(
+          `${name} is damaged, put aside as ${await snapshots.setAside(name)}; the log serves without it`,
+        );
+    }
     const tail: Tail = { ...log.tail, file, slot: ring.next };
-    const identified = ring.newest?.batch ?? 0;
     await confirmTail(tail, ring.newest?.end ?? DATA_START);
+    const { index } = log;
+    const identified = ring.newest?.batch ?? 0;
     const wal = new Wal({
       options,
       storage,
@@ -256,7 +273,7 @@ export class Wal {
     });
     undo.length = 0;
     try {
-      await wal.#reconcile(snapshot, log.commit, notes);
+      if (found.state?.verdict === 'install' && snapshot !== null) await wal.#install(snapshot, notes);
       wal.#settleInBackground();
       await wal.#settling;
       if (wal.#failure !== null) throw wal.#failure;
@@ -645,36 +662,54 @@ export class Wal {
     return makeZeros(this.#storage, path, this.segmentBytes).catch(() => null);
   }
 
-  /**
-   * Holds log, snapshot, term and commit index against each other, and finishes a snapshot's installation that a crash
-   * interrupted between its file and the log.
-   */
-  async #reconcile(snapshot: SnapshotMeta | null, commit: Index, notes: string[]): Promise<void> {
-    const { base, last, lastTerm } = this.#index;
-    const { term } = this.#hardState.state;
-    const refuse = (what: string): WalError =>
-      corrupt(this.#directory, 0, what, `entries ${base.index + 1} to ${last}`);
-    if (lastTerm > term) throw refuse(`the log ends in term ${lastTerm}, but the stored term is ${term}`);
-    if (base.index > (snapshot?.index ?? 0)) {
-      throw refuse(
-        `the log begins after entry ${base.index}, but the newest snapshot covers ${snapshot?.index ?? 0}`,
-      );
-    }
-    if (snapshot === null || this.#index.termAt(snapshot.index) === snapshot.term) return;
-    // Entries that a snapshot contradicts were never committed: what is in a snapshot is.
-    if (snapshot.index === base.index || (snapshot.index <= last && snapshot.index <= commit)) {
-      throw refuse(
-        `entry ${snapshot.index} has term ${this.#index.termAt(snapshot.index)}, its snapshot ${snapshot.term}`,
-      );
-    }
+  /** Finishes a snapshot's installation that a crash interrupted between its file and the log. */
+  async #install(snapshot: SnapshotMeta, notes: string[]): Promise<void> {
+    const { base, last } = this.#index;
     // It came from a leader in whose term this node can't have voted if it had not heard of that term.
-    if (snapshot.term > term)
+    if (snapshot.term > this.#hardState.state.term)
       await this.#hardState.write({ ...this.#hardState.state, term: asTerm(snapshot.term), vote: null });
     await this.#reset({ index: snapshot.index, term: snapshot.term });
     notes.push(
       `the log of ${base.index + 1} to ${last} gave way to the snapshot at ${snapshot.index}, received before`,
     );
   }
+}
+
+/**
+ * Cuts an unsound end of the log. Where the node may have acknowledged what is cut, it first notes durably that it must
+ * recover: a crash in between leaves the doubt, never a shorter log without it.
+ */
+async function mendEnd(
+  storage: Storage,
+  directory: string,
+  file: StorageFile,
+  rule: TailRule | null,
+  log: ReplayedLog,
+  hardState: HardStateFiles,
+  notes: string[],
+): Promise<Ring> {
+  const { end, ring } = log;
+  const { last } = log.index;
+  if (rule?.verdict === 'recover') {
+    await hardState.write({ ...hardState.state, recovering: true });
+    const cut = await cutEnd(storage, directory, file, log, 'lost');
+    const gone = end.promised === null ? `after ${last}` : `${last + 1} to ${end.promised}`;
+    notes.push(
+      `${cut.done}. ${end.what}: ${rule.because}. Entries ${gone}, which this node may have acknowledged, are gone here: ` +
+        'it gives no vote and does not campaign until it has caught up with a leader. Check the disk.',
+    );
+    return cut.ring;
+  }
+  if (hardState.state.recovering)
+    notes.push('this node is still recovering: no vote and no campaign until it has caught up with a leader');
+  if (rule?.verdict !== 'truncate') return ring;
+  const cut = await cutEnd(storage, directory, file, log, 'torn');
+  notes.push(`${cut.done}: a torn write after entry ${last}, which nobody was told of`);
+  return cut.ring;
+}
+
+function soundOf(found: readonly FoundSnapshot[]): SnapshotMeta[] {
+  return found.flatMap(({ meta }) => (meta === null ? [] : [meta]));
 }
 
 /** Checks and completes the setting. */

@@ -27,6 +27,12 @@ export const CONFIGURATION: Configuration = {
   removed: [],
 };
 
+/** With others who can give back what this node has lost. */
+export const TRIO: Configuration = {
+  ...CONFIGURATION,
+  voters: ['n1', 'n2', 'n3'].map((id) => ({ id: asNodeId(id), url: `http://${id}`, incarnation: '1' })),
+};
+
 export type Action =
   /** `back`: how many entries at the end are replaced. */
   | {
@@ -52,19 +58,18 @@ export interface State {
   readonly snapshot: SnapshotMeta | null;
 }
 
-export const INITIAL: State = {
-  hardState: { term: asTerm(1), vote: null, recovering: false },
-  base: { index: 0, term: 0 },
-  entries: [
-    {
-      index: asIndex(1),
-      term: asTerm(1),
-      type: EntryType.configuration,
-      payload: encodeConfiguration(CONFIGURATION),
-    },
-  ],
-  snapshot: null,
-};
+export const INITIAL: State = initial(CONFIGURATION);
+
+function initial(configuration: Configuration): State {
+  const term = asTerm(1);
+  const payload = encodeConfiguration(configuration);
+  return {
+    hardState: { term, vote: null, recovering: false },
+    base: { index: 0, term: 0 },
+    entries: [{ index: asIndex(1), term, type: EntryType.configuration, payload }],
+    snapshot: null,
+  };
+}
 
 export function options(storage: FaultyStorage, changes: Partial<WalOptions> = {}): WalOptions {
   return {
@@ -101,14 +106,22 @@ export class Runner {
   readonly storage: FaultyStorage;
   readonly changes: Partial<WalOptions>;
   wal!: Wal;
+  readonly configuration: Configuration;
   /** What was acknowledged. */
-  state: State = INITIAL;
+  state: State;
   /** What the action under way leads to; a crash may leave either. */
   next: State | null = null;
 
-  constructor(storage: FaultyStorage, changes: Partial<WalOptions> = {}) {
+  constructor(
+    storage: FaultyStorage,
+    changes: Partial<WalOptions> = {},
+    configuration: Configuration = CONFIGURATION,
+  ) {
     this.storage = storage;
-    this.changes = changes;
+    this.configuration = configuration;
+    this.state = initial(configuration);
+    const { hardState, entries } = this.state;
+    this.changes = { bootstrap: { hardState, entries }, ...changes };
   }
 
   async open(): Promise<readonly string[]> {
@@ -186,7 +199,7 @@ export class Runner {
     const writer = await this.wal.createSnapshot({
       index: asIndex(index),
       term: asTerm(term),
-      configuration: CONFIGURATION,
+      configuration: this.configuration,
       configurationIndex: asIndex(1),
     });
     await writer.write(payload(900));
