@@ -101,7 +101,6 @@ function isSilent({ type }: Action): boolean {
     case 'cut':
     case 'heal':
     case 'weather':
-    case 'delayNext':
       return true;
     case 'write':
     case 'read':
@@ -110,6 +109,7 @@ function isSilent({ type }: Action): boolean {
     case 'restart':
     case 'noticeCrash':
     case 'pause':
+    case 'delayNext':
       return false;
   }
 }

@@ -98,7 +98,7 @@ function rowsOf(records: readonly TraceRecord[]): Row[] {
         } else if (event.type === 'peerDown') {
           line(`sees that ${event.peer} is gone`);
         }
-        if (durable !== undefined) line(`disk ✓ ${durable}`);
+        if (durable !== undefined && durable !== '') line(`disk ✓ ${durable}`);
         if (news.length > 0) line(news.join(', '));
         if (write !== null && write !== '') line(`disk ◂ ${write}`);
         break;

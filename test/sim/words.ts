@@ -1,5 +1,5 @@
 /** Messages and entries in a few words, for diagrams and scripts. */
-import type { Configuration, Entry, Message } from '../../src/raft/types.ts';
+import type { Configuration, Message } from '../../src/raft/types.ts';
 
 /** What the message says, without its sender and receiver. */
 export function messageWords(message: Message): string {
@@ -48,7 +48,7 @@ function roundWords(round: number): string {
 }
 
 /** Runs of one term: `5..7@3 8@4`. */
-export function entriesWords(entries: readonly Pick<Entry, 'index' | 'term'>[]): string {
+export function entriesWords(entries: readonly { readonly index: number; readonly term: number }[]): string {
   const runs: { first: number; last: number; term: number }[] = [];
   for (const { index, term } of entries) {
     const run = runs.at(-1);
