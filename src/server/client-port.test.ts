@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { createClient } from 'redis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Password } from './password.ts';
 import { ClientPort, type ClientPortOptions } from './client-port.ts';
 import { encode, RawClient } from './testing/socket.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
@@ -16,7 +17,7 @@ async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: null,
+    password: new Password(null),
     maxClients: 100,
     maxRequestBytes: 64 * 1024 * 1024,
     followerReads: false,
@@ -520,7 +521,7 @@ describe('a password', () => {
   const WRONG = '-WRONGPASS invalid username-password pair or user is disabled.';
 
   test('is asked for', async () => {
-    await restart({ password: 'secret' });
+    await restart({ password: new Password('secret') });
     await using redis = await client();
     redis.request(
       'GET a',
@@ -551,7 +552,7 @@ describe('a password', () => {
   });
 
   test('may come with HELLO', async () => {
-    await restart({ password: 'secret' });
+    await restart({ password: new Password('secret') });
     await using redis = await client();
     redis.request('HELLO 3', 'HELLO 3 AUTH default wrong', 'GET a');
     await redis.expect(
@@ -564,7 +565,7 @@ describe('a password', () => {
   });
 
   test('strangers may send little', async () => {
-    await restart({ password: 'secret' });
+    await restart({ password: new Password('secret') });
     await using many = await client();
     many.send('*11\r\n');
     expect(await many.closed()).toBe('-ERR Protocol error: unauthenticated multibulk length\r\n');

@@ -5,7 +5,6 @@
  * All connections that did something in a turn of the event loop are looked at once, when the turn ends: the replies
  * that came for one client from an entry with thousands of requests leave in a single write.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { NodeId } from '../raft/types.ts';
@@ -13,6 +12,7 @@ import { KEEPALIVE_SECONDS } from './commands/config.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
+import type { Password } from './password.ts';
 import type { CommandTable, PortContext, PortSettings, PortStatistics } from './session.ts';
 import { commandTable } from './table.ts';
 
@@ -29,8 +29,7 @@ export interface ClientPortOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  /** `null`: every client may do everything. */
-  readonly password: string | null;
+  readonly password: Password;
   readonly maxClients: number;
   /** Bytes of all arguments of one request, and of one transaction. */
   readonly maxRequestBytes: number;
@@ -50,7 +49,6 @@ export class ClientPort implements ConnectionOwner {
 
   readonly #options: ClientPortOptions;
   readonly #server: Server;
-  readonly #passwordHash: Buffer | null;
   readonly #connections = new Map<number, Connection>();
   #settings: PortSettings;
   #nextId = 1;
@@ -66,8 +64,7 @@ export class ClientPort implements ConnectionOwner {
     this.engine = engine;
     this.proxy = options.proxy;
     this.nodeId = engine.status().id;
-    this.#passwordHash = password === null ? null : hash(password);
-    const passwordSet = password !== null;
+    const passwordSet = password.required;
     this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads };
     this.statistics = {
       startedAt: this.monotonic(),
@@ -148,9 +145,7 @@ export class ClientPort implements ConnectionOwner {
   }
 
   passwordMatches(user: string, password: string): boolean {
-    if (user !== 'default') return false;
-    // Hashes are of one length, so that the comparison takes as long for every guess.
-    return this.#passwordHash === null || timingSafeEqual(this.#passwordHash, hash(password));
+    return this.#options.password.matches(user, password);
   }
 
   warn(connection: Connection, what: string): void {
@@ -195,8 +190,4 @@ export class ClientPort implements ConnectionOwner {
       if (this.#connections.size === 0) this.#onEmpty?.();
     });
   }
-}
-
-function hash(password: string): Buffer {
-  return createHash('sha256').update(password, 'latin1').digest();
 }

@@ -1,7 +1,7 @@
 /**
  * The error replies that say something about the cluster or the port rather than about a command's arguments, in one
  * table. `retryable` is the promise behind the code: the request was not and will not be applied, so sending it again
- * can't apply it twice. Only `UNKNOWN` can't promise that.
+ * can't apply it twice. `UNKNOWN` and `TOOLONG` can't promise that.
  */
 import type { NodeId } from '../raft/types.ts';
 import type { NodeAddress } from './engine.ts';
@@ -23,6 +23,7 @@ export type ErrorName =
   | 'busy'
   | 'diskFull'
   | 'outcomeUnknown'
+  | 'replyTooLong'
   | 'unblocked'
   | 'noAuth'
   | 'maxClients'
@@ -61,6 +62,12 @@ export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
     message: 'outcome: the leader changed after it had taken the write; it may or may not be applied',
     retryable: false,
     hint: 'read the key before writing again, or use a session, which makes it safe to send the write again',
+  },
+  replyTooLong: {
+    code: 'TOOLONG',
+    message: 'the request was run, but its reply is longer than the {bytes} bytes that a node forwards',
+    retryable: false,
+    hint: 'ask the leader itself, or for less at once',
   },
   unblocked: {
     code: 'UNBLOCKED',
@@ -125,6 +132,11 @@ export function redirection(slot: number, leader: NodeAddress | null, self: Node
 /** `pendingBytes`: what the node holds already. */
 export function busy(pendingBytes: number): string {
   return errorText(ERRORS.busy, { bytes: pendingBytes });
+}
+
+/** `bytes`: the most that is forwarded. */
+export function replyTooLong(bytes: number): string {
+  return errorText(ERRORS.replyTooLong, { bytes });
 }
 
 export function diskFull(): string {

@@ -492,7 +492,8 @@ function withinBytes(keys: readonly string[], bytes: number): readonly string[] 
   return end === -1 ? keys : keys.slice(0, end);
 }
 
-function sizeOf(request: Request): number {
+/** What the request costs in memory, about. */
+export function sizeOf(request: Request): number {
   switch (request.kind) {
     case 'command':
       return bytesOf(request.args);

@@ -24,12 +24,16 @@ import { Transport } from '../transport/transport.ts';
 import { claimDirectory, Wal, type WalOptions } from '../wal/wal.ts';
 import { ClientPort } from './client-port.ts';
 import { systemClock } from './clock.ts';
+import { addCommandEndpoint, type CommandTarget } from './command-endpoint.ts';
 import { type Config, ConfigError, type HostPort, httpUrlOf } from './config.ts';
 import { Driver } from './driver.ts';
+import { questionBytesMax, runForwarded } from './forwarded.ts';
+import { Forwarder } from './forwarder.ts';
 import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy } from './founding.ts';
 import { addRoutes, type Stage, waitingFor } from './http.ts';
 import { Joining } from './joining.ts';
 import { addMembershipRoutes } from './membership.ts';
+import { Password } from './password.ts';
 import { restoreStore } from './snapshotter.ts';
 
 /** The one replicated log of this release. */
@@ -42,6 +46,9 @@ const LINK_HEARTBEAT_MS = 500;
  * Some client libraries take seconds to find it when the connection closes instead.
  */
 const REDIRECT_MS = 200;
+
+/** The question between nodes that carries requests of clients to the leader. */
+const FORWARD_QUESTION = 'forward';
 
 /** How many different lives the core's generator can lead: 32 bits. */
 const SEEDS = 0x1_0000_0000;
@@ -79,6 +86,7 @@ class Server {
   readonly #onFatal: (error: unknown) => void;
   readonly #logger: Logger;
   readonly #guard: Guard;
+  readonly #password: Password;
   readonly #http: FastifyInstance;
   #stage: Stage = { name: 'starting' };
   #httpAddress: HostPort;
@@ -86,6 +94,7 @@ class Server {
   #transport: Transport | null = null;
   #wal: Wal | null = null;
   #driver: Driver | null = null;
+  #forwarder: Forwarder | null = null;
   #port: ClientPort | null = null;
 
   constructor(config: Config, onFatal: (error: unknown) => void) {
@@ -93,6 +102,7 @@ class Server {
     this.#onFatal = onFatal;
     this.#logger = pino({ level: config.logLevel, base: { node: config.id } });
     this.#guard = new Guard(config.clusterSecret);
+    this.#password = new Password(config.password);
     this.#httpAddress = { host: config.host, port: config.httpPort };
     this.#clientAddress = config.announce ?? { host: config.host, port: config.port };
     const logger: FastifyBaseLogger = this.#logger;
@@ -116,7 +126,14 @@ class Server {
     if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot, systemClock);
     checkPeers(this.#config, configurationOf(recovered), this.#logger);
     const driver = this.#newDriver(transport, wal, recovered, store);
-    const address = await this.#listenToClients(driver);
+    const forwarder = new Forwarder({
+      self: id,
+      engine: driver,
+      clock: systemClock,
+      ask: (to, question, signal) => transport.ask(to, FORWARD_QUESTION, question, signal),
+    });
+    this.#forwarder = forwarder;
+    const address = await this.#listenToClients(driver, forwarder);
     // From here on peers are admitted: nothing may come between this and telling the transport who they are.
     this.#driver = driver;
     this.#stage = { name: 'running', driver };
@@ -129,6 +146,7 @@ class Server {
   async stop(): Promise<void> {
     if ((await this.#driver?.handOver()) === true) await sleep(REDIRECT_MS);
     await this.#port?.close();
+    this.#forwarder?.stop();
     await this.#driver?.stop();
     await this.#transport?.close();
     await this.#http.close();
@@ -167,16 +185,36 @@ class Server {
   }
 
   async #listenToHttp(transport: Transport, incarnation: string): Promise<void> {
-    const { id, host, httpPort } = this.#config;
+    const { id, host, httpPort, maxRequestBytes } = this.#config;
     const node: AskedNode = { id, incarnation, stage: () => this.#foundingStage() };
     const waiting = (): string => waitingFor(this.#stage);
     transport.routes(this.#http);
+    transport.serve(this.#http, FORWARD_QUESTION, questionBytesMax(maxRequestBytes), (question) =>
+      this.#runForwarded(question),
+    );
+    addCommandEndpoint(this.#http, {
+      password: this.#password,
+      maxRequestBytes,
+      target: () => this.#commandTarget(),
+      waiting,
+    });
     addRoutes(this.#http, () => this.#stage);
     addFoundingRoute(this.#http, GROUP, this.#guard, node);
     addMembershipRoutes(this.#http, { guard: this.#guard, driver: () => this.#driver, waiting });
     await this.#http.listen({ host, port: httpPort });
     const bound = this.#http.server.address();
     if (typeof bound === 'object' && bound !== null) this.#httpAddress = { host, port: bound.port };
+  }
+
+  /** Peers are admitted only while there is a driver. */
+  async #runForwarded(question: Uint8Array): Promise<Uint8Array> {
+    if (this.#driver === null) throw new Error('a question came before this node was part of a cluster');
+    return runForwarded(this.#driver, question);
+  }
+
+  #commandTarget(): CommandTarget | null {
+    const [engine, forwarder] = [this.#driver, this.#forwarder];
+    return engine === null || forwarder === null ? null : { engine, forwarder };
   }
 
   #foundingStage(): ReturnType<AskedNode['stage']> {
@@ -244,17 +282,17 @@ class Server {
     );
   }
 
-  async #listenToClients(engine: Driver): Promise<HostPort> {
-    const { host, port, password, maxClients, maxRequestBytes, followerReads, announce } = this.#config;
+  async #listenToClients(engine: Driver, forwarder: Forwarder): Promise<HostPort> {
+    const { host, port, maxClients, maxRequestBytes, followerReads, proxy, announce } = this.#config;
     this.#port = new ClientPort({
       engine,
       host,
       port,
-      password,
+      password: this.#password,
       maxClients,
       maxRequestBytes,
       followerReads,
-      proxy: null,
+      proxy: proxy ? forwarder : null,
       logger: this.#logger,
     });
     const address = await this.#port.listen();

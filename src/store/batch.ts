@@ -27,6 +27,8 @@ const HEADER_BYTES = 1 + 8 + 4;
 const KIND = { command: 1, transaction: 2, expire: 3 } as const;
 const FLAG = { session: 0x10, key: 0x20, allCalls: 0x40 } as const;
 const KIND_BITS = 0x0f;
+/** The bits of a head that say what name follows. */
+export const ONCE_BITS: number = FLAG.session | FLAG.key;
 
 /** The buffer of a fresh encoder, and what a larger one is cut back to after a huge batch. */
 const BUFFER_BYTES = 64 * 1024;
@@ -72,24 +74,20 @@ export class BatchEncoder {
   /** `args[0]` is the command's name. */
   addCommand(args: readonly string[], once: Once | null = null): void {
     this.#operations++;
-    this.#head(KIND.command, once);
-    this.#arguments(args);
+    writeHead(this.#writer, KIND.command, once);
+    writeArguments(this.#writer, args);
   }
 
   /** Reads change nothing, so only the writes among `calls` travel, unless the reply is to be known on every node. */
   addTransaction(calls: readonly Call[], watches: readonly Watch[], once: Once | null = null): void {
     const all = once !== null && keepsReply(calls);
     this.#operations++;
-    this.#head(KIND.transaction | (all ? FLAG.allCalls : 0), once);
-    this.#writer.varint(watches.length);
-    for (const { key, version } of watches) {
-      this.#writer.string(key);
-      this.#writer.varint(version);
-    }
+    writeHead(this.#writer, KIND.transaction | (all ? FLAG.allCalls : 0), once);
+    writeWatches(this.#writer, watches);
     let count = 0;
     for (const call of calls) if (all || call.command.write) count++;
     this.#writer.varint(count);
-    for (const call of calls) if (all || call.command.write) this.#arguments(call.args);
+    for (const call of calls) if (all || call.command.write) writeArguments(this.#writer, call.args);
   }
 
   /** Keys whose deadline the leader has seen pass; each node removes those that its own entry says so of. */
@@ -117,25 +115,6 @@ export class BatchEncoder {
     this.#writer.byte(FORMAT_VERSION);
     for (let at = 1; at < HEADER_BYTES; at++) this.#writer.byte(0);
   }
-
-  #head(bits: number, once: Once | null): void {
-    if (once === null) this.#writer.byte(bits);
-    else if (once.kind === 'session') {
-      this.#writer.byte(bits | FLAG.session);
-      this.#writer.varint(once.session);
-      this.#writer.varint(once.sequence);
-    } else {
-      this.#writer.byte(bits | FLAG.key);
-      this.#writer.string(once.key);
-      this.#writer.string(once.fingerprint);
-    }
-  }
-
-  #arguments(args: readonly string[]): void {
-    invariant(args.length > 0, 'a command without a name in a batch');
-    this.#writer.varint(args.length);
-    for (const arg of args) this.#writer.string(arg);
-  }
 }
 
 /**
@@ -162,17 +141,15 @@ export function decodeBatch(payload: Uint8Array): Batch {
 function readOperation(reader: ByteReader, known: number): Operation {
   const head = reader.byte('an operation');
   if ((head & ~known) !== 0) reader.fail(`operation ${head} is unknown, before or`);
-  const once = readOnce(reader, head & (FLAG.session | FLAG.key));
+  const once = readOnce(reader, head);
   const all = (head & FLAG.allCalls) !== 0;
-  switch (head & ~(FLAG.session | FLAG.key | FLAG.allCalls)) {
+  switch (head & ~(ONCE_BITS | FLAG.allCalls)) {
     case KIND.command:
       if (all) break;
       return { kind: 'command', once, args: readArguments(reader) };
     case KIND.transaction: {
       if (all && once === null) break;
-      const watches: Watch[] = [];
-      for (let left = reader.count('the number of watches', 2); left > 0; left--)
-        watches.push({ key: reader.string('a watched key'), version: reader.varint('a version') });
+      const watches = readWatches(reader);
       const calls: string[][] = [];
       for (let left = reader.count('the number of calls', 2); left > 0; left--)
         calls.push(readArguments(reader));
@@ -189,8 +166,23 @@ function readOperation(reader: ByteReader, known: number): Operation {
   return reader.fail(`operation ${head} is unknown, before or`);
 }
 
-function readOnce(reader: ByteReader, flags: number): Once | null {
-  switch (flags) {
+/** The head of an operation and its name. `bits`: kind and other flags. */
+export function writeHead(writer: ByteWriter, bits: number, once: Once | null): void {
+  if (once === null) writer.byte(bits);
+  else if (once.kind === 'session') {
+    writer.byte(bits | FLAG.session);
+    writer.varint(once.session);
+    writer.varint(once.sequence);
+  } else {
+    writer.byte(bits | FLAG.key);
+    writer.string(once.key);
+    writer.string(once.fingerprint);
+  }
+}
+
+/** The name behind a head; `null` where the head says that there is none. */
+export function readOnce(reader: ByteReader, head: number): Once | null {
+  switch (head & ONCE_BITS) {
     case 0:
       return null;
     case FLAG.session: {
@@ -206,7 +198,28 @@ function readOnce(reader: ByteReader, flags: number): Once | null {
   }
 }
 
-function readArguments(reader: ByteReader): string[] {
+export function writeWatches(writer: ByteWriter, watches: readonly Watch[]): void {
+  writer.varint(watches.length);
+  for (const { key, version } of watches) {
+    writer.string(key);
+    writer.varint(version);
+  }
+}
+
+export function readWatches(reader: ByteReader): Watch[] {
+  const watches: Watch[] = [];
+  for (let left = reader.count('the number of watches', 2); left > 0; left--)
+    watches.push({ key: reader.string('a watched key'), version: reader.varint('a version') });
+  return watches;
+}
+
+export function writeArguments(writer: ByteWriter, args: readonly string[]): void {
+  invariant(args.length > 0, 'a command without a name in a batch');
+  writer.varint(args.length);
+  for (const arg of args) writer.string(arg);
+}
+
+export function readArguments(reader: ByteReader): string[] {
   const count = reader.count('the number of arguments', 1);
   if (count === 0) reader.fail('a command without a name before');
   const args: string[] = [];

@@ -83,6 +83,13 @@ export class ByteWriter {
     this.characters(text);
   }
 
+  /** Bytes without their number. */
+  bytes(bytes: Uint8Array): void {
+    if (this.#length + bytes.length > this.#bytes.length) this.#grow(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   #grow(needed: number): void {
     const grown = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#length + needed));
     this.#bytes.copy(grown, 0, 0, this.#length);
@@ -149,6 +156,13 @@ export class ByteReader {
     const value = this.#bytes.readDoubleLE(this.#at);
     this.#at += 8;
     return value;
+  }
+
+  /** Their number and the bytes; a view of what is read from. */
+  bytes(what: string): Uint8Array {
+    const length = this.count(`the length of ${what}`, 1);
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
   string(what: string): string {

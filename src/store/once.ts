@@ -12,7 +12,7 @@
  * Both tables are part of the state: the same on every node, in snapshots and in the digest. All that changes them
  * stands in the log, the order of use included, by which the oldest entries go when a table is full.
  */
-import { ByteReader, ByteWriter } from './bytes.ts';
+import { type ByteReader, ByteWriter } from './bytes.ts';
 import type { Call } from './command.ts';
 import { invariant } from './invariant.ts';
 import { RecentTable } from './recent.ts';

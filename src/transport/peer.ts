@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { GroupId, Member, Message, NodeId } from '../raft/types.ts';
+import { AskConnection } from './ask.ts';
 import { FrameError, encodeFrame, encodeLinkHeartbeat } from './codec.ts';
 import { type ClientAddress, type Identity, type Problem, isLasting } from './identity.ts';
 import { IncomingStream, type LinkFailure, type LinkProblem } from './incoming.ts';
@@ -45,6 +46,7 @@ export class Peer {
   readonly #options: PeerOptions;
   readonly #incoming: Record<Lane, IncomingStream>;
   readonly #outgoing: Record<Lane, OutgoingStream | null> = { control: null, bulk: null };
+  readonly #questions: AskConnection;
   #transfer: ServerResponse | null = null;
   #address: ClientAddress | null = null;
   /** A stream from the peer was open since it was last reported down. */
@@ -57,6 +59,11 @@ export class Peer {
     this.member = member;
     this.#options = options;
     this.#incoming = { control: this.#newIncoming('control'), bulk: this.#newIncoming('bulk') };
+    this.#questions = new AskConnection({
+      url: member.url,
+      headers: () => this.requestHeaders(),
+      check: (status, headers) => this.checkAnswer(status, headers),
+    });
     for (const lane of LANES) this.#incoming[lane].start();
   }
 
@@ -77,6 +84,11 @@ export class Peer {
   send(message: Message): boolean {
     const stream = this.#outgoing[laneOf(message)];
     return stream !== null && stream.write(encodeFrame(this.#options.self.id, this.id, message));
+  }
+
+  /** See {@link AskConnection.ask}. */
+  ask(path: string, body: Uint8Array, signal: AbortSignal): Promise<Buffer> {
+    return this.#questions.ask(path, body, signal);
   }
 
   /** Hands what was sent in this turn to the sockets. */
@@ -155,7 +167,7 @@ export class Peer {
       this.#outgoing[lane]?.close();
       this.#outgoing[lane] = null;
     }
-    await Promise.all(LANES.map((lane) => this.#incoming[lane].close()));
+    await Promise.all([this.#questions.close(), ...LANES.map((lane) => this.#incoming[lane].close())]);
   }
 
   #newIncoming(lane: Lane): IncomingStream {

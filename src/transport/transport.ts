@@ -12,8 +12,10 @@
  *     A ──────────────────────────────────────▶ B     appends, offers of snapshots
  *            GET /raft/v1/main/snapshot/42-0a1b2c3d?offset=0
  *     A ──────────────────────────────────────▶ B     a snapshot file in chunks
+ *            POST /raft/v1/main/forward                        questions outside of Raft (`ask`)
+ *     A ──────────────────────────────────────▶ B
  *
- *     and the same three from B to A
+ *     and the same from B to A
  * ```
  *
  * - **Sending never waits.** A frame goes into the queue of its stream, or is dropped and the peer reported
@@ -31,7 +33,8 @@
  * this node has. A node that joins, or was away while all others were replaced, knows nobody else who could tell it more.
  *
  * The modules: `codec` (frames), `identity` (headers and refusals), `outgoing` and `incoming` (the two ends of a
- * stream), `snapshot` (files in chunks), `peer` (all streams with one node) and this one (all peers, the routes).
+ * stream), `snapshot` (files in chunks), `ask` (questions), `peer` (all streams with one node) and this
+ * one (all peers, the routes).
  */
 import { Readable } from 'node:stream';
 import type {
@@ -46,6 +49,7 @@ import type {
 import type { Logger } from 'pino';
 import { NOBODY, standingOf } from '../raft/configuration.ts';
 import type { Configuration, GroupId, Member, Message, NodeId, SnapshotMeta } from '../raft/types.ts';
+import { AskError } from './ask.ts';
 import { type Caller, type ClientAddress, type Guard, Identity, REFUSALS, type Refusal } from './identity.ts';
 import { LANES, type Lane, Peer } from './peer.ts';
 import {
@@ -144,6 +148,46 @@ export class Transport {
       return reply;
     });
     app.addHook('preClose', () => this.close());
+  }
+
+  /**
+   * Adds a route for questions that members {@link ask}: `answer` makes the body of the answer from that of the question.
+   * When it rejects, the asker can't know how far it came.
+   */
+  serve<Log extends FastifyBaseLogger>(
+    app: Server<Log>,
+    name: string,
+    bodyBytesMax: number,
+    answer: (body: Buffer) => Promise<Uint8Array>,
+  ): void {
+    const path = `/raft/v1/${this.#options.self.group}/${name}`;
+    void app.register((scope, _options, done) => {
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser(
+        'application/octet-stream',
+        { parseAs: 'buffer', bodyLimit: bodyBytesMax },
+        (_request, body, parsed) => parsed(null, body),
+      );
+      // Strangers are turned away before their body is read.
+      const onRequest = (request: Request, reply: Reply, next: () => void): void => {
+        if (this.#admit(request, reply) !== null) next();
+      };
+      scope.post(path, { logLevel: 'warn', bodyLimit: bodyBytesMax, onRequest }, async (request, reply) => {
+        const bytes = await answer(request.body as Buffer);
+        reply
+          .headers({ ...this.#identity.responseHeaders(), 'content-type': 'application/octet-stream' })
+          .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+        return reply;
+      });
+      done();
+    });
+  }
+
+  /** Asks a member over the route of that name. Rejects with an {@link AskError}. */
+  async ask(to: NodeId, name: string, body: Uint8Array, signal: AbortSignal): Promise<Buffer> {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) throw new AskError(`${to} is not a member`, false);
+    return peer.ask(`/raft/v1/${this.#options.self.group}/${name}`, body, signal);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pino } from 'pino';
 import { createClient } from 'redis';
+import { Password } from '../password.ts';
 import { ClientPort } from '../client-port.ts';
 import { commandTable } from '../table.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
@@ -18,7 +19,7 @@ beforeEach(async () => {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: null,
+    password: new Password(null),
     maxClients: 100,
     maxRequestBytes: 1_000_000,
     followerReads: false,
