@@ -7,9 +7,12 @@ import {
   SETTINGS,
   type Setting,
   readConfig,
+  readOne,
   variableOf,
 } from '../server/config.ts';
 import { VERSION } from '../server/version.ts';
+import type { Target } from './cluster.ts';
+import { CommandError } from './command-error.ts';
 
 const DEFAULT_STATUS_URL = 'http://127.0.0.1:7380';
 
@@ -18,7 +21,7 @@ export async function run(argv: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(argv);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError) && !(error instanceof CommandError)) throw error;
     console.error(`kvorum: ${error.message}`);
     process.exitCode = 1;
   }
@@ -30,16 +33,72 @@ export function program(): Command {
     .description('A strongly consistent, Raft-replicated key-value cluster that speaks the Redis protocol.')
     .version(VERSION);
   kvorum.addCommand(serveCommand());
-  kvorum
-    .command('status')
+  kvorum.addCommand(statusCommand());
+  kvorum.addCommand(clusterCommand());
+  return kvorum;
+}
+
+function statusCommand(): Command {
+  return new Command('status')
     .description('Ask a node, and through it all others, how the cluster is; exits with 1 when none answers.')
-    .option('--url <url>', 'HTTP address of any node', DEFAULT_STATUS_URL)
+    .addOption(urlOption())
     .option('--json', 'print JSON instead of a table')
     .action(async (options: { url: string; json?: true }) => {
       const { status } = await import('./status.ts');
       await status(options.url, options.json ?? false);
     });
-  return kvorum;
+}
+
+/** Who takes part. Every verb may ask any member, and exits with 1 and a reason when it was not done. */
+function clusterCommand(): Command {
+  const cluster = new Command('cluster').description('Say who takes part in a running cluster.');
+  const verb = (text: string, description: string): Command =>
+    cluster
+      .command(text)
+      .description(description)
+      .addOption(urlOption())
+      .addOption(optionOf(SETTINGS.clusterSecret));
+  cluster.addCommand(statusCommand());
+  verb('add <node-url>', 'Add the node that waits at this HTTP address (kvorum serve --join wait).')
+    .option('--learner', 'no vote until it is promoted')
+    .option('--replace <id>', 'the voter whose place it takes when it has caught up')
+    .action(async (nodeUrl: string, options: TargetOptions & { learner?: true; replace?: string }) => {
+      const { add } = await import('./cluster.ts');
+      const { learner = false, replace = null } = options;
+      await add(targetOf(options), nodeUrl, { learner, replaces: replace });
+    });
+  verb('remove <id>', 'Remove a member for ever; the leader, too.').action(
+    async (id: string, options: TargetOptions) => {
+      const { remove } = await import('./cluster.ts');
+      await remove(targetOf(options), id);
+    },
+  );
+  verb('promote <id>', 'Give a learner that has caught up a vote.')
+    .option('--replace <id>', 'the voter that leaves in the same change')
+    .action(async (id: string, options: TargetOptions & { replace?: string }) => {
+      const { promote } = await import('./cluster.ts');
+      await promote(targetOf(options), id, options.replace ?? null);
+    });
+  verb('transfer [id]', 'Hand leadership to this voter, or to the one that is closest behind.').action(
+    async (id: string | undefined, options: TargetOptions) => {
+      const { transfer } = await import('./cluster.ts');
+      await transfer(targetOf(options), id ?? null);
+    },
+  );
+  return cluster;
+}
+
+interface TargetOptions {
+  readonly url: string;
+  readonly clusterSecret?: string;
+}
+
+function targetOf({ url, clusterSecret }: TargetOptions): Target {
+  return { url, secret: readOne('clusterSecret', clusterSecret, process.env) };
+}
+
+function urlOption(): Option {
+  return new Option('--url <url>', 'HTTP address of any node').default(DEFAULT_STATUS_URL);
 }
 
 function serveCommand(): Command {

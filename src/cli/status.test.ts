@@ -89,6 +89,7 @@ test('a cluster without a leader says so, and lag counts from whoever is furthes
     id,
     url: '',
     client: null,
+    learner: false,
     reachable: true,
     status: reply(id, { leader: null, role: 'candidate', commitIndex: applied, appliedIndex: applied }),
   });
@@ -97,13 +98,27 @@ test('a cluster without a leader says so, and lag counts from whoever is furthes
   expect(lines[2]).toMatch(/^n2 +candidate +3 +120 +9 +9 +0 +- +no leader$/);
 });
 
+test('a learner and a node that was removed are told apart from the others', async () => {
+  const url = await listen(() =>
+    reply('n4', { state: 'removed', members: [{ ...member('n4', 'http://x', true), role: 'learner' }] }),
+  );
+  const line = table(await ask(url)).split('\n')[1];
+  expect(line).toMatch(/^n4 +learner .* removed$/);
+});
+
 test.each<[string, unknown, number, string]>([
-  ['an error', {}, 503, 'HTTP 503'],
+  ['an error', {}, 503, 'HTTP 503, which is not an answer of a kvorum node'],
+  [
+    'that it waits',
+    { error: { code: 'founding', message: 'founding: waiting for n2' } },
+    503,
+    'founding: waiting for n2',
+  ],
   ['something that is not a status', { hello: 'world' }, 200, 'not the status of a kvorum node'],
   ['no object', null, 200, 'not the status of a kvorum node'],
 ])('a server that answers %s counts as unreachable', async (_name, body, code, reason) => {
   const url = await listen(() => body, code);
-  expect(await ask(url)).toEqual([{ id: '?', url, client: null, reachable: false, reason }]);
+  expect(await ask(url)).toEqual([{ id: '?', url, client: null, learner: false, reachable: false, reason }]);
 });
 
 test('a URL that is none is reported, not thrown', async () => {

@@ -1,5 +1,6 @@
 /** `kvorum status`: what each node of the cluster says about itself, side by side. */
 import type { MemberStatus, NodeStatus } from '../server/engine.ts';
+import { askNode, errorOf } from '../server/node-request.ts';
 
 /** What `GET /v1/status` answers. */
 export interface StatusReply extends NodeStatus {
@@ -12,6 +13,8 @@ export type NodeReport = {
   readonly id: string;
   readonly url: string;
   readonly client: MemberStatus['client'];
+  /** As the asked node has it. */
+  readonly learner: boolean;
 } & (
   | { readonly reachable: true; readonly status: StatusReply }
   | { readonly reachable: false; readonly reason: string }
@@ -40,16 +43,24 @@ export async function ask(url: string): Promise<NodeReport[]> {
   try {
     own = await fetchStatus(url);
   } catch (error) {
-    return [{ id: '?', url, client: null, reachable: false, reason: reasonOf(error) }];
+    return [{ id: '?', url, client: null, learner: false, reachable: false, reason: reasonOf(error) }];
   }
   return Promise.all(
     own.members.map(async (member): Promise<NodeReport> => {
       const { id, client } = member;
-      if (member.self) return { id, url, client, reachable: true, status: own };
+      const learner = member.role === 'learner';
+      if (member.self) return { id, url, client, learner, reachable: true, status: own };
       try {
-        return { id, url: member.url, client, reachable: true, status: await fetchStatus(member.url) };
+        return {
+          id,
+          url: member.url,
+          client,
+          learner,
+          reachable: true,
+          status: await fetchStatus(member.url),
+        };
       } catch (error) {
-        return { id, url: member.url, client, reachable: false, reason: reasonOf(error) };
+        return { id, url: member.url, client, learner, reachable: false, reason: reasonOf(error) };
       }
     }),
   );
@@ -78,17 +89,23 @@ function row(report: NodeReport, commit: number): string[] {
   const client = report.client === null ? '-' : `${report.client.host}:${report.client.port}`;
   if (!report.reachable)
     return [report.id, '-', '-', '-', '-', '-', '-', client, `unreachable: ${report.reason}`];
-  const { role, term, lastIndex, commitIndex, appliedIndex, leader } = report.status;
+  const { role, term, lastIndex, commitIndex, appliedIndex, leader, state } = report.status;
   const figures = [term, lastIndex, commitIndex, appliedIndex, Math.max(0, commit - appliedIndex)];
-  return [report.id, role, ...figures.map(String), client, leader === null ? 'no leader' : 'ok'];
+  const wellbeing = leader === null ? 'no leader' : 'ok';
+  return [
+    report.id,
+    report.learner ? 'learner' : role,
+    ...figures.map(String),
+    client,
+    state === 'member' ? wellbeing : state,
+  ];
 }
 
 async function fetchStatus(url: string): Promise<StatusReply> {
-  const reply = await fetch(new URL('/v1/status', url), { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
-  if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
-  const body: unknown = await reply.json();
-  if (!isStatus(body)) throw new Error('not the status of a kvorum node');
-  return body;
+  const answer = await askNode(url, { method: 'GET', path: '/v1/status', timeoutMs: ANSWER_MS_MAX });
+  if (answer.status !== 200) throw new Error(errorOf(answer).message);
+  if (!isStatus(answer.body)) throw new Error('not the status of a kvorum node');
+  return answer.body;
 }
 
 /** Only what the report needs: a node of another version may say more or less. */
@@ -100,9 +117,5 @@ function isStatus(body: unknown): body is StatusReply {
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `no answer within ${ANSWER_MS_MAX} ms`;
-  // fetch says only "fetch failed"; the code behind it tells a closed port from an unknown name.
-  const cause = error.cause as NodeJS.ErrnoException | undefined;
-  return cause?.code ?? cause?.message ?? error.message;
+  return error instanceof Error ? error.message : String(error);
 }

@@ -24,7 +24,7 @@ export interface Config {
   readonly dataDir: string;
   /** The members that found the cluster, this node included; `null`: none given, so a node alone founds one of its own. */
   readonly peers: readonly MemberAddress[] | null;
-  /** HTTP address of any member of the cluster to join. */
+  /** HTTP address of any member of the cluster to join; `wait`: until `kvorum cluster add` names one. */
   readonly join: string | null;
   /** Join without ever becoming a voter, unless promoted. */
   readonly learner: boolean;
@@ -149,9 +149,9 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
     flag: 'join',
     argument: '<url>',
     description:
-      'HTTP address of any node of a cluster: a new node asks there to be added, gets the data, and becomes a voter when it has caught up. Once it is a member, this is ignored.',
+      'HTTP address of any node of a cluster: a new node asks there to be added, gets the data, and becomes a voter when it has caught up. With "wait" it waits for "kvorum cluster add". Once it is a member, this is ignored.',
     defaultNote: 'none',
-    read: readUrl,
+    read: (text) => (text === 'wait' ? text : readUrl(text)),
   },
   learner: {
     flag: 'learner',
@@ -338,6 +338,15 @@ export function readConfig(
   };
   checkTogether(config);
   return config;
+}
+
+/** One setting alone, for a command that needs no node's whole configuration; `null` where it is not given. */
+export function readOne<Name extends keyof Config>(
+  name: Name,
+  flag: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): NonNullable<Config[Name]> | null {
+  return readSetting(SETTINGS[name], flag, environment);
 }
 
 /** What an operator should know about a configuration that is allowed and yet weaker than the default. */
@@ -593,8 +602,10 @@ function checkJoin({ peers, join, learner, replace }: Config): void {
     [SETTINGS.learner.flag, learner],
     [SETTINGS.replace.flag, replace !== null],
   ] as const) {
-    if (given && join === null)
-      throw new ConfigError(`--${flag}: only says how to --join a cluster; give both`);
+    if (given && (join === null || join === 'wait'))
+      throw new ConfigError(
+        `--${flag}: only says how to --join a cluster: give both, or say it to kvorum cluster add`,
+      );
   }
   if (learner && replace !== null) {
     throw new ConfigError('--learner: a learner takes no voter’s place; leave out --learner or --replace');

@@ -59,12 +59,16 @@ interface Answer {
 }
 
 const ID = { type: 'string', pattern: ID_PATTERN } as const;
-const URL_SCHEMA = { type: 'string', pattern: '^http://[^/?#@\\s]+$', maxLength: 512 } as const;
+/** An `http://` URL without a path. */
+export const URL_SCHEMA: object = { type: 'string', pattern: '^http://[^/?#@\\s]+$', maxLength: 256 };
 const INCARNATION = { type: 'string', pattern: '^[0-9a-f]{16}$' } as const;
 const PARAMS = { type: 'object', properties: { id: ID } } as const;
 
 /** Every body is an object, even where nothing has to be said: a form of a web page could send a request without one. */
-function bodyOf(properties: Readonly<Record<string, object>>, required: readonly string[] = []): object {
+export function bodyOf(
+  properties: Readonly<Record<string, object>>,
+  required: readonly string[] = [],
+): object {
   return { type: 'object', additionalProperties: false, required, properties };
 }
 

@@ -1,4 +1,5 @@
 /** One question in JSON to the HTTP port of a node: how newcomers, followers and operators' commands talk to a cluster. */
+import { Guard } from '../transport/identity.ts';
 
 /** An answer, whatever its status. */
 export interface NodeAnswer {
@@ -59,6 +60,11 @@ export async function askNode(
   } catch (error) {
     throw noAnswer(error, timeoutMs);
   }
+}
+
+/** The header that shows the cluster secret; none where there is none. */
+export function secretHeaders(secret: string | null): Record<string, string> {
+  return new Guard(secret).headers();
 }
 
 /** The refusal in an answer; made up from the status where something else than a node answered. */

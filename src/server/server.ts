@@ -31,7 +31,7 @@ import { questionBytesMax, runForwarded } from './forwarded.ts';
 import { Forwarder } from './forwarder.ts';
 import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy } from './founding.ts';
 import { addRoutes, type Stage, waitingFor } from './http.ts';
-import { Joining } from './joining.ts';
+import { addJoiningRoutes, Joining } from './joining.ts';
 import { addMembershipRoutes } from './membership.ts';
 import { Password } from './password.ts';
 import { restoreStore } from './snapshotter.ts';
@@ -200,6 +200,9 @@ class Server {
     });
     addRoutes(this.#http, () => this.#stage);
     addFoundingRoute(this.#http, GROUP, this.#guard, node);
+    addJoiningRoutes(this.#http, this.#guard, () =>
+      this.#stage.name === 'joining' ? this.#stage.joining : null,
+    );
     addMembershipRoutes(this.#http, { guard: this.#guard, driver: () => this.#driver, waiting });
     await this.#http.listen({ host, port: httpPort });
     const bound = this.#http.server.address();
@@ -231,7 +234,14 @@ class Server {
     const { peers, join, learner, replace } = this.#config;
     const [guard, logger] = [this.#guard, this.#logger];
     if (join !== null) {
-      const joining = new Joining({ self, via: join, learner, replaces: replace, guard, logger });
+      const joining = new Joining({
+        self,
+        via: join === 'wait' ? null : join,
+        learner,
+        replaces: replace,
+        guard,
+        logger,
+      });
       this.#stage = { name: 'joining', joining };
       return joining.run();
     }

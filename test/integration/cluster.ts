@@ -24,6 +24,8 @@ export interface NodeProcess {
   readonly httpPort: number;
   readonly directory: string;
   readonly logFile: string;
+  /** How it comes into its cluster: `--peers`, `--join`, or nothing. */
+  entry: readonly string[];
   process: ChildProcess | null;
   log: WriteStream | null;
 }
@@ -41,29 +43,56 @@ export class Cluster {
 
   /** Starts `size` nodes with these extra arguments and waits until one of them leads. */
   static async start(size: number, args: readonly string[] = []): Promise<Cluster> {
-    const root = await mkdtemp(join(tmpdir(), 'kvorum-test-'));
-    const ports = await freePorts(size * 2);
-    const nodes = Array.from({ length: size }, (_, at): NodeProcess => {
-      const id = `n${at + 1}`;
-      return {
-        id,
-        port: ports[at * 2]!,
-        httpPort: ports[at * 2 + 1]!,
-        directory: join(root, id),
-        logFile: join(root, `${id}.log`),
-        process: null,
-        log: null,
-      };
-    });
-    const cluster = new Cluster(root, nodes, args);
-    await Promise.all(nodes.map((node) => cluster.launch(node)));
+    const cluster = await Cluster.prepare(args);
+    for (let at = 1; at <= size; at += 1) await cluster.add(`n${at}`);
+    const peers = cluster.nodes.map(({ id, httpPort }) => `${id}=http://127.0.0.1:${httpPort}`).join(',');
+    if (size > 1) for (const node of cluster.nodes) node.entry = ['--peers', peers];
+    await Promise.all(cluster.nodes.map((node) => cluster.launch(node)));
     await cluster.leader();
     return cluster;
   }
 
-  /** Starts a node's process; resolves when it answers. */
+  /** No nodes yet. */
+  static async prepare(args: readonly string[] = []): Promise<Cluster> {
+    return new Cluster(await mkdtemp(join(tmpdir(), 'kvorum-test-')), [], args);
+  }
+
+  /** One more node, not started. `entry`: see {@link NodeProcess.entry}. */
+  async add(id: string, entry: readonly string[] = []): Promise<NodeProcess> {
+    const [port, httpPort] = (await this.#freePorts(2)) as [number, number];
+    const node: NodeProcess = {
+      id,
+      port,
+      httpPort,
+      directory: join(this.#root, id),
+      logFile: join(this.#root, `${id}.log`),
+      entry,
+      process: null,
+      log: null,
+    };
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Starts a new node that joins through `via`, which may be any member; resolves when it has a log of its own. */
+  async join(id: string, via: NodeProcess, args: readonly string[] = []): Promise<NodeProcess> {
+    const node = await this.add(id, ['--join', urlOf(via), ...args]);
+    await this.launch(node);
+    return node;
+  }
+
+  /** Starts a node's process; resolves when it runs as part of a cluster. */
   async launch(node: NodeProcess): Promise<void> {
-    const peers = this.nodes.map(({ id, httpPort }) => `${id}=http://127.0.0.1:${httpPort}`).join(',');
+    const child = this.spawn(node);
+    await until(`${node.id} to answer`, async () => {
+      if (child.exitCode !== null)
+        throw new Error(`${node.id} ended with ${child.exitCode}:\n${this.logOf(node)}`);
+      return (await this.status(node)) !== null;
+    });
+  }
+
+  /** Starts a node's process, whatever becomes of it. */
+  spawn(node: NodeProcess): ChildProcess {
     const args = [
       MAIN,
       'serve',
@@ -74,22 +103,22 @@ export class Cluster {
       '--http-port',
       `${node.httpPort}`,
     ];
-    args.push(
-      '--data-dir',
-      node.directory,
-      ...(this.nodes.length > 1 ? ['--peers', peers] : []),
-      ...this.#args,
-    );
+    args.push('--data-dir', node.directory, ...node.entry, ...this.#args);
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     node.process = child;
     node.log = createWriteStream(node.logFile, { flags: 'a' });
     child.stdout.pipe(node.log, { end: false });
     child.stderr.pipe(node.log, { end: false });
-    await until(`${node.id} to answer`, async () => {
-      if (child.exitCode !== null)
-        throw new Error(`${node.id} ended with ${child.exitCode}:\n${this.logOf(node)}`);
-      return (await this.status(node)) !== null;
-    });
+    return child;
+  }
+
+  /** Waits for a node that does not stay; resolves to its exit code. */
+  async ended(node: NodeProcess): Promise<number | null> {
+    const child = node.process;
+    if (child === null) throw new Error(`${node.id} was not started`);
+    // Not 'exit': what it said last may still be on its way.
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
+    return child.exitCode;
   }
 
   /** Ends a node's process and waits for it; resolves to its exit code, null after a signal. */
@@ -111,7 +140,7 @@ export class Cluster {
       const reply = await fetch(`http://127.0.0.1:${node.httpPort}/v1/status`, {
         signal: AbortSignal.timeout(2000),
       });
-      return (await reply.json()) as StatusReply;
+      return reply.ok ? ((await reply.json()) as StatusReply) : null;
     } catch {
       return null;
     }
@@ -154,6 +183,21 @@ export class Cluster {
     await Promise.all(this.nodes.map((node) => this.kill(node)));
     await rm(this.#root, { recursive: true, force: true });
   }
+
+  async #freePorts(count: number): Promise<number[]> {
+    const taken = this.nodes.flatMap(({ port, httpPort }) => [port, httpPort]);
+    const ports: number[] = [];
+    while (ports.length < count) {
+      const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+      if (!taken.includes(port) && !ports.includes(port) && (await isFree(port))) ports.push(port);
+    }
+    return ports;
+  }
+}
+
+/** A node's HTTP address. */
+export function urlOf({ httpPort }: Pick<NodeProcess, 'httpPort'>): string {
+  return `http://127.0.0.1:${httpPort}`;
 }
 
 /** Polls until `condition` holds; fails with what was waited for. */
@@ -163,15 +207,6 @@ export async function until(what: string, condition: () => boolean | Promise<boo
     if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}`);
     await sleep(POLL_MS);
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
-    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
-  }
-  return ports;
 }
 
 async function isFree(port: number): Promise<boolean> {
