@@ -10,9 +10,9 @@
  *     1.310  ├────────────────── vote? term 2 log 1@1 ──────────✗    │
  * ```
  */
-import type { Effect, Message, NodeId, Persist } from '../../src/raft/types.ts';
+import type { Effect, Event, Message, NodeId, Persist } from '../../src/raft/types.ts';
 import type { TraceRecord, View } from './trace.ts';
-import { configurationWords, entriesWords, messageWords } from './words.ts';
+import { changeWords, configurationWords, entriesWords, messageWords } from './words.ts';
 
 /** A row of the diagram. */
 type Row =
@@ -95,9 +95,9 @@ function rowsOf(records: readonly TraceRecord[]): Row[] {
           const age = late < LATE_MS ? '' : ` (${Math.round(late)} ms old)`;
           const text = messageWords(event.message) + age;
           rows.push({ type: 'message', at, from: event.from, to: id, text, lost: false });
-        } else if (event.type === 'peerDown') {
-          line(`sees that ${event.peer} is gone`);
         }
+        const told = eventWords(event);
+        if (told !== null) line(told);
         if (durable !== undefined && durable !== '') line(`disk ✓ ${durable}`);
         if (news.length > 0) line(news.join(', '));
         if (write !== null && write !== '') line(`disk ◂ ${write}`);
@@ -106,6 +106,34 @@ function rowsOf(records: readonly TraceRecord[]): Row[] {
     }
   }
   return rows;
+}
+
+/** What comes from outside the cluster. */
+function eventWords(event: Event): string | null {
+  switch (event.type) {
+    case 'read':
+      return `is asked to read (${event.id})`;
+    case 'transfer':
+      return `is asked to hand over${event.to === null ? '' : ` to ${event.to}`}`;
+    case 'changeMembership':
+      return `is asked to ${changeWords(event.change)}`;
+    case 'peerDown':
+      return `sees that ${event.peer} is gone`;
+    case 'snapshotSaved':
+      return `has saved snapshot ${event.snapshot.index}@${event.snapshot.term}`;
+    case 'snapshotFetchFailed':
+      return `could not fetch snapshot ${event.snapshot.index}`;
+    case 'tick':
+    case 'message':
+    case 'persisted':
+    case 'propose':
+    case 'logRead':
+    case 'snapshotFetched':
+    case 'snapshotRestored':
+    case 'unreachable':
+    case 'campaign':
+      return null;
+  }
 }
 
 /** Heartbeats matter only for what they change. */

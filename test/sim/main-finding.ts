@@ -1,7 +1,9 @@
 /** What the command line shows of one run: its trace or a diagram of it, as it was or shrunk. */
+import { readFileSync } from 'node:fs';
 import { describe } from './actions.ts';
 import { type DiagramStyle, drawDiagram } from './diagram.ts';
 import { INVARIANTS } from './failure.ts';
+import { playScript } from './script.ts';
 import type { Settings } from './seeds.ts';
 import { shrink } from './shrink.ts';
 import { type Recording, replay, run, type RunResult } from './simulation.ts';
@@ -46,6 +48,13 @@ export function tellFinding(seed: number, view: View): void {
   console.log();
   show(records, view);
   console.log(`\n${result.failure?.message ?? ''}\n`);
+}
+
+/** Plays a golden script and shows it with its output as it is now. */
+export function tellScript(file: string, view: View): void {
+  const { text, records } = playScript(readFileSync(file, 'utf8'));
+  console.log(text);
+  if (view.diagram !== null) show(records, view);
 }
 
 function tellRecording({ options, actions, peaceAt }: Recording, { failure, virtualMs }: RunResult): void {

@@ -3,6 +3,7 @@
  *
  *   npm run test:sim -- [--seeds N] [--minutes M] [--seed FIRST] [--steps N] [--workers N] [--mutate NAME]
  *                       [--trace] [--shrink] [--diagram [text|mermaid]] [--lines N]
+ *   npm run test:sim -- --script FILE [--diagram [text|mermaid]] [--lines N]
  *
  * Runs at least N seeds and for at least M minutes, from FIRST on (by default 200 seeds from 1; with --seed alone, just
  * that one), on all cores, and stops at the first failure with exit code 1, the invariant, and the end of the trace.
@@ -14,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { type Mutation, MUTATIONS } from './disk.ts';
 import type { DiagramStyle } from './diagram.ts';
-import { tellFinding, tellRun } from './main-finding.ts';
+import { tellFinding, tellRun, tellScript } from './main-finding.ts';
 import { type Finding, type Order, type Report, runSeeds, type Settings } from './seeds.ts';
 
 const DEFAULT_SEEDS = 200;
@@ -28,6 +29,8 @@ interface Arguments extends Settings {
   readonly first: number;
   readonly seeds: number;
   readonly minutes: number;
+  /** Play this golden script instead. */
+  readonly script: string | null;
   readonly workers: number;
   /** Everything that happens in the first seed. */
   readonly trace: boolean;
@@ -46,6 +49,7 @@ function parse(): Arguments {
       seed: { type: 'string' },
       steps: { type: 'string' },
       workers: { type: 'string' },
+      script: { type: 'string' },
       world: { type: 'string', default: 'core' },
       mutate: { type: 'string' },
       trace: { type: 'boolean', default: false },
@@ -67,6 +71,7 @@ function parse(): Arguments {
     first: natural('seed', values.seed, 1),
     seeds: natural('seeds', values.seeds, alone ? 1 : DEFAULT_SEEDS),
     minutes,
+    script: values.script ?? null,
     steps: natural('steps', values.steps, DEFAULT_STEPS),
     workers: natural('workers', values.workers, availableParallelism()),
     mutation: (mutate as Mutation | undefined) ?? null,
@@ -222,6 +227,10 @@ async function main(): Promise<void> {
   } catch (error) {
     console.error((error as Error).message);
     process.exitCode = 2;
+    return;
+  }
+  if (args.script !== null) {
+    tellScript(args.script, args);
     return;
   }
   const campaign = await runAll(args);

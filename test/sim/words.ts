@@ -1,5 +1,5 @@
 /** Messages and entries in a few words, for diagrams and scripts. */
-import type { Configuration, Message } from '../../src/raft/types.ts';
+import type { Configuration, MembershipChange, Message } from '../../src/raft/types.ts';
 
 /** What the message says, without its sender and receiver. */
 export function messageWords(message: Message): string {
@@ -65,4 +65,20 @@ export function configurationWords({ voters, outgoing, learners }: Configuration
   const ids = (members: readonly { readonly id: string }[]): string => members.map(({ id }) => id).join(' ');
   const before = outgoing.length === 0 ? '' : `${ids(outgoing)} / `;
   return `${before}${ids(voters)}${learners.length === 0 ? '' : ` + ${ids(learners)}`}`;
+}
+
+/** What an operator asks for. */
+export function changeWords(change: MembershipChange): string {
+  switch (change.type) {
+    case 'addLearner': {
+      const { id, promote, replaces } = change.learner;
+      return `add ${id}${promote ? ' and promote it' : ''}${replaces === null ? '' : ` in place of ${replaces}`}`;
+    }
+    case 'promote':
+      return `promote ${change.id}${change.replaces === null ? '' : ` in place of ${change.replaces}`}`;
+    case 'remove':
+      return `remove ${change.id}`;
+    case 'setUrl':
+      return `move ${change.id} to ${change.url}`;
+  }
 }
