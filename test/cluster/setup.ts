@@ -16,7 +16,16 @@ declare module 'vitest' {
   }
 }
 
-export const COMPOSE_FILE = 'docker-compose.cluster.yml';
+/** Under a name of its own: a cluster that somebody tries things out with keeps its data. */
+const COMPOSE = ['compose', '-p', 'kvorum-test', '-f', 'docker-compose.cluster.yml'];
+
+/** Runs `docker compose` on the project's compose file; what it printed. */
+export function compose(...args: readonly string[]): string {
+  return execFileSync('docker', [...COMPOSE, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
 
 export default function setup(project: TestProject): (() => void) | undefined {
   const engine = spawnSync('docker', ['version', '--format', '{{.Server.Version}}'], { encoding: 'utf8' });
@@ -34,7 +43,7 @@ export default function setup(project: TestProject): (() => void) | undefined {
   }
   console.log(`containers on Docker ${engine.stdout.trim()}`);
   removeLeftovers();
-  docker('compose', '-f', COMPOSE_FILE, 'build', '--quiet', 'n1');
+  compose('build', '--quiet', 'n1');
   project.provide('machines', 'containers');
   return removeLeftovers;
 }
@@ -45,6 +54,7 @@ function removeLeftovers(): void {
   if (containers.length > 0) docker('rm', '-fv', ...containers);
   const networks = docker('network', 'ls', '-q', '--filter', `name=${NETWORK_PREFIX}`);
   if (networks.length > 0) docker('network', 'rm', ...networks);
+  compose('down', '--volumes');
 }
 
 function docker(...args: readonly string[]): string[] {
