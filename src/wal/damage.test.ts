@@ -1,11 +1,12 @@
 /**
- * Damage to bytes that were durable: every file, every byte (scenarios 3, 47, 49). Opening either refuses or finds all
- * that was acknowledged; it never comes up with less.
+ * Damage to bytes that were durable, kind by kind (scenarios 3, 47, 49), on a node alone: opening either refuses or
+ * finds all that was acknowledged; it never comes up with less. Byte by byte: every-byte.test.ts.
  */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { FaultyStorage } from '../../test/unit/wal/faulty-storage.ts';
-import { type Action, DIRECTORY, options, Runner } from '../../test/unit/wal/model.ts';
+import { FaultyStorage, kernelError } from '../../test/unit/wal/faulty-storage.ts';
+import { type Action, CONFIGURATION, DIRECTORY, options, Runner, TRIO } from '../../test/unit/wal/model.ts';
+import { asIndex, asTerm, EntryType } from '../raft/types.ts';
 import { encodePage } from './page.ts';
 import { Wal, WalError } from './wal.ts';
 
@@ -57,27 +58,7 @@ function onlyPath(runner: Runner, part: string): string {
 }
 
 describe('one flipped bit', () => {
-  test('at any byte of any file is refused or does no harm', async () => {
-    const runner = await closedLog();
-    const verdicts = new Map<string, number>();
-    for (const path of pathsOf(runner)) {
-      const bytes = runner.storage.bytes(path);
-      for (let at = 0; at < bytes.length; at += 1) {
-        // All that is not zero, and some of the zeros, at changing places in their sectors.
-        if (bytes[at] === 0 && at % 61 !== 0) continue;
-        const storage = runner.storage.clone();
-        storage.bytes(path)[at]! ^= 1 << (at % 8);
-        const result = await verdict(runner, storage).catch((error: unknown) => {
-          throw new Error(`${path} at ${at}: ${String(error)}`, { cause: error });
-        });
-        verdicts.set(result, (verdicts.get(result) ?? 0) + 1);
-      }
-    }
-    expect(verdicts.get('WAL_CORRUPT')).toBeGreaterThan(1000);
-    expect(verdicts.get('intact')).toBeGreaterThan(100);
-  });
-
-  test('in the last batch is refused as soon as the log was idle for a moment', async () => {
+  test('in the last batch of a node alone is refused as soon as the log was idle for a moment', async () => {
     const runner = new Runner(new FaultyStorage());
     await runner.open();
     await runner.run(append(300));
@@ -257,6 +238,119 @@ describe('term and vote', () => {
   });
 });
 
+describe('a bad end of the log that was durable', () => {
+  /** As `closedLog`, with others to ask. */
+  async function damagedEnd(configuration = TRIO): Promise<FaultyStorage> {
+    const runner = new Runner(new FaultyStorage(), {}, configuration);
+    await runner.open();
+    await runner.run(append(300));
+    await runner.run(append(300, 200));
+    await runner.wal.close();
+    const bytes = runner.storage.bytes(onlyPath(runner, '.log'));
+    bytes[bytes.findLastIndex((byte) => byte !== 0) - 100]! ^= 1;
+    return runner.storage;
+  }
+
+  test('is put aside, and the node recovers, with a note that says so', async () => {
+    const storage = await damagedEnd();
+    const { wal, recovered, notes } = await Wal.open(options(storage));
+    expect(recovered).toMatchObject({ lastIndex: 2, hardState: { term: 1, recovering: true } });
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(/kept as lost-0{15}3-at-\d+\.copy\. batch 3 is damaged: its identifier shows/);
+    expect(notes[0]).toContain('Entries 3 to 4, which this node may have acknowledged, are gone here');
+    await wal.close();
+    const copy = [...storage.names.keys()].find((path) => path.includes('/lost-'))!;
+    expect(storage.bytes(copy)).toHaveLength(1024);
+  });
+
+  test('stays a doubt until the core says otherwise, through starts and new entries', async () => {
+    const storage = await damagedEnd();
+    const first = await Wal.open(options(storage));
+    const entry = { index: asIndex(3), term: asTerm(1), type: EntryType.batch, payload: Buffer.alloc(99, 7) };
+    await first.wal.append({ hardState: null, entries: [entry], commit: asIndex(2) });
+    await first.wal.close();
+    const second = await Wal.open(options(storage));
+    expect(second.recovered).toMatchObject({ lastIndex: 3, hardState: { recovering: true } });
+    const hardState = { ...second.recovered.hardState, recovering: false };
+    await second.wal.append({ hardState, entries: [], commit: asIndex(3) });
+    await second.wal.close();
+    const third = await Wal.open(options(storage));
+    expect(third.recovered).toMatchObject({ lastIndex: 3, hardState: { recovering: false } });
+    expect(third.notes).toEqual([]);
+  });
+
+  test('that cannot be noted in term and vote is not cut', async () => {
+    const storage = await damagedEnd();
+    const log = [...storage.names.keys()].find((path) => path.endsWith('.log'))!;
+    const before = Buffer.from(storage.bytes(log));
+    let writes = 0;
+    storage.fail = (operation, path) => {
+      if (operation !== 'sync' || !path.includes('term-vote')) return null;
+      // The two of the start, then the first of the doubt; the second never comes.
+      writes += 1;
+      return writes > 3 ? kernelError('EIO') : null;
+    };
+    await expect(Wal.open(options(storage))).rejects.toMatchObject({ code: 'WAL_IO' });
+    expect(writes).toBe(4);
+    expect(storage.bytes(log)).toEqual(before);
+  });
+
+  test.each([
+    ['the only voter', CONFIGURATION],
+    [
+      'the only voter beside a learner',
+      {
+        ...CONFIGURATION,
+        learners: [{ ...TRIO.voters[1]!, promote: true, replaces: null }],
+      },
+    ],
+  ])('is refused on %s, with the way out', async (_who, configuration) => {
+    const storage = await damagedEnd(configuration);
+    await expect(Wal.open(options(storage))).rejects.toMatchObject({
+      code: 'WAL_CORRUPT',
+      message: expect.stringMatching(
+        /no other voter is known.*\[nobody to ask\].*--force-new-cluster/,
+      ) as unknown,
+    });
+  });
+
+  test('is recovered in a joint configuration where only the outgoing half has another voter', async () => {
+    const storage = await damagedEnd({ ...CONFIGURATION, outgoing: TRIO.voters });
+    const { recovered } = await Wal.open(options(storage));
+    expect(recovered.hardState.recovering).toBe(true);
+  });
+
+  test('goes by the configuration of the snapshot where the log holds none', async () => {
+    for (const configuration of [TRIO, CONFIGURATION]) {
+      const runner = new Runner(new FaultyStorage(), {}, configuration);
+      await runner.open();
+      await runner.run(append(1500, 1500));
+      await runner.run({ type: 'snapshot', share: 1 });
+      await runner.run(append(900));
+      await runner.run({ type: 'compact', share: 1 });
+      await runner.run(append(100));
+      await runner.wal.close();
+      const bytes = runner.storage.bytes(onlyPath(runner, '.log'));
+      bytes[bytes.findLastIndex((byte) => byte !== 0) - 50]! ^= 1;
+      const opening = Wal.open(options(runner.storage));
+      if (configuration === CONFIGURATION) await expect(opening).rejects.toThrow('nobody to ask');
+      else {
+        const { recovered } = await opening;
+        expect(recovered).toMatchObject({ configurations: [], hardState: { recovering: true } });
+        expect(recovered.firstIndex).toBeGreaterThan(1);
+      }
+    }
+  });
+
+  test('of a node that has lost even the configuration is refused: it knows nobody to ask', async () => {
+    const runner = new Runner(new FaultyStorage(), {}, TRIO);
+    await runner.open();
+    await runner.wal.close();
+    runner.storage.bytes(onlyPath(runner, '.log'))[8192 + 100]! ^= 1;
+    await expect(Wal.open(options(runner.storage))).rejects.toThrow('nobody to ask');
+  });
+});
+
 describe('snapshots', () => {
   test('a damaged one is put aside while the log covers what it did, and refused when it does not', async () => {
     const runner = await closedLog();
@@ -276,6 +370,43 @@ describe('snapshots', () => {
     await runner.wal.close();
     runner.storage.bytes(onlyPath(runner, '.snap'))[700]! ^= 1;
     expect(await verdict(runner, runner.storage)).toBe('WAL_CORRUPT');
+  });
+
+  test('the newest damaged: an older one serves while the log covers the gap, and not one entry longer (rule 8)', async () => {
+    const runner = await closedLog();
+    await runner.open();
+    const older = runner.state.snapshot!;
+    // As a node does it that is sending the older one: both files stay.
+    const { index, term } = runner.state.entries.at(-1)!;
+    const writer = await runner.wal.createSnapshot({ ...older, index, term });
+    await writer.write(Buffer.alloc(700, 9));
+    const newer = await writer.finish();
+    await runner.wal.close();
+    runner.storage.bytes(onlyPath(runner, '.snap'))[700]! ^= 1;
+
+    const covered = runner.storage.clone();
+    const { wal, recovered, notes } = await Wal.open(options(covered));
+    expect(recovered.snapshot).toEqual(older);
+    expect(recovered.lastIndex).toBe(newer.index);
+    expect(notes.join()).toContain('.snap is damaged, put aside as snapshot-');
+    // It is put aside for good: the next start has nothing to say.
+    await wal.close();
+    expect((await Wal.open(options(covered))).notes).toEqual([]);
+
+    // The log now begins after the newer one, as it does when that came from a leader.
+    const gap = runner.storage.clone();
+    const undamaged = gap.bytes(onlyPath(runner, '.snap'));
+    undamaged[700]! ^= 1;
+    const { wal: shorter } = await Wal.open(options(gap));
+    await shorter.resetToSnapshot(newer);
+    await shorter.close();
+    gap.bytes(onlyPath(runner, '.snap'))[700]! ^= 1;
+    await expect(Wal.open(options(gap))).rejects.toMatchObject({
+      code: 'WAL_CORRUPT',
+      message: expect.stringMatching(
+        /the log begins after entry \d+, but the newest sound snapshot covers \d+; snapshot-\d+-[0-9a-f]+\.snap is damaged: .*\[snapshot needed\].*Safe remedies/,
+      ) as unknown,
+    });
   });
 
   test('a log whose last term is above the stored term is refused', async () => {
