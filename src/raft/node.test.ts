@@ -419,3 +419,27 @@ test('a late rejection of what has been matched since does not bring entries und
   trio.message('c', 'a', { type: 'appendReply', term: asTerm(2), result });
   expect(appends()).toBe(before);
 });
+
+test('a read that waits for entries which never come fails', () => {
+  const trio = new Trio();
+  trio.elect('a');
+  trio.cut.add('a>c');
+  trio.propose('a', 'x');
+  trio.feed('c', { type: 'read', id: 9 });
+  const number = trio
+    .reported('c', 'send')
+    .map(({ message }) => message)
+    .at(-1);
+  const { commitIndex: index, term } = trio.node('a');
+  trio.message('a', 'c', {
+    type: 'readIndexReply',
+    term,
+    id: number!.type === 'readIndexRequest' ? number.id : 0,
+    index,
+  });
+  trio.pass(900);
+  expect(trio.reported('c', 'readFailed')).toEqual([]);
+  trio.pass(200);
+  expect(trio.reported('c', 'readReady')).toEqual([]);
+  expect(trio.reported('c', 'readFailed')).toEqual([{ type: 'readFailed', ids: [9], reason: 'notLeader' }]);
+});

@@ -256,7 +256,7 @@ function settle(node: Node): void {
 
 function onTick(node: Node): void {
   const { role } = node;
-  if (node.forwardedReads.size > 0) expireForwardedReads(node);
+  if (node.forwardedReads.size > 0 || node.confirmedReads.length > 0) expireForwardedReads(node);
   if (role.name !== 'leader') {
     if (node.now >= node.electionDeadline) startPreVote(node);
     return;

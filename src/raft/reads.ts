@@ -8,7 +8,7 @@
  */
 import { quorumValue } from './configuration.ts';
 import { broadcastHeartbeats } from './replication.ts';
-import { type Leader, type Node, type PendingRead, send } from './state.ts';
+import { type ConfirmedRead, type Leader, type Node, type PendingRead, send } from './state.ts';
 import type { Index, NodeId, ReadIndexReply, Rejection } from './types.ts';
 
 export function onRead(node: Node, id: number): void {
@@ -34,7 +34,7 @@ export function onReadIndexReply(node: Node, reply: ReadIndexReply): void {
   if (read === undefined) return;
   node.forwardedReads.delete(reply.id);
   if (reply.index === null) node.effects.push({ type: 'readFailed', ids: [read.id], reason: 'notLeader' });
-  else confirm(node, reply.index, [read.id]);
+  else confirm(node, reply.index, [read.id], node.now + node.options.electionMs);
 }
 
 /** A follower whose leader changed can't wait for the old one's answer. The numbers are never used again. */
@@ -48,13 +48,20 @@ export function failForwardedReads(node: Node): void {
   node.forwardedReads.clear();
 }
 
-/** The request or its answer was lost. */
+/**
+ * The request or its answer was lost, or the log does not come this far: a node that was removed would wait for ever, and
+ * one that is far behind is the wrong one to ask.
+ */
 export function expireForwardedReads(node: Node): void {
   for (const [number, { id, deadline }] of node.forwardedReads) {
-    if (deadline > node.now) return;
+    if (deadline > node.now) break;
     node.forwardedReads.delete(number);
     node.effects.push({ type: 'readFailed', ids: [id], reason: 'notLeader' });
   }
+  if (node.confirmedReads.every(({ deadline }) => deadline > node.now)) return;
+  for (const { ids, deadline } of node.confirmedReads)
+    if (deadline <= node.now) node.effects.push({ type: 'readFailed', ids, reason: 'notLeader' });
+  node.confirmedReads = node.confirmedReads.filter(({ deadline }) => deadline > node.now);
 }
 
 /** Leadership is over: none of these reads can be proved current any more. */
@@ -105,18 +112,19 @@ function finish(node: Node, index: Index, reads: readonly PendingRead[]): void {
     if (from === null) own.push(id);
     else send(node, from, { type: 'readIndexReply', term: node.term, id, index });
   }
-  if (own.length > 0) confirm(node, index, own);
+  // What this node has committed it only waits to have on its own disk.
+  if (own.length > 0) confirm(node, index, own, Number.POSITIVE_INFINITY);
 }
 
-function confirm(node: Node, index: Index, ids: number[]): void {
-  node.confirmedReads.push({ index, ids });
+function confirm(node: Node, index: Index, ids: number[], deadline: number): void {
+  node.confirmedReads.push({ index, ids, deadline });
 }
 
 /** Hands out reads whose index is applied. The list is short: it only holds rounds that outran the disk. */
 export function releaseReads(node: Node): void {
   if (node.confirmedReads.length === 0 || node.restoring !== null) return;
   const ready: number[] = [];
-  const waiting: { readonly index: Index; readonly ids: number[] }[] = [];
+  const waiting: ConfirmedRead[] = [];
   for (const read of node.confirmedReads) {
     if (read.index <= node.appliedIndex) ready.push(...read.ids);
     else waiting.push(read);

@@ -102,6 +102,13 @@ export interface PendingRead {
   readonly from: NodeId | null;
 }
 
+/** Reads that may run once `index` is applied; given up at `deadline`. */
+export interface ConfirmedRead {
+  readonly index: Index;
+  readonly ids: number[];
+  readonly deadline: number;
+}
+
 /** Reads of a leader (thesis 6.4): one round at a time, shared by all that arrived before it started. */
 export interface ReadRounds {
   /** Number of the newest round started. */
@@ -225,8 +232,8 @@ export interface Node {
   /** The disk read for applying under way. */
   applyReading: number | null;
   nextReadLogId: number;
-  /** Reads confirmed up to an index that is not applied yet, oldest first. */
-  confirmedReads: { readonly index: Index; readonly ids: number[] }[];
+  /** Oldest first. */
+  confirmedReads: ConfirmedRead[];
   /** This follower's own reads that wait for the leader's answer: their number on the wire, and when they are given up. */
   readonly forwardedReads: Map<number, { readonly id: number; readonly deadline: number }>;
   /**

@@ -2,8 +2,10 @@
  * What can befall a cluster, as data. The nemesis only decides; whatever it does is one of these, noted with its time,
  * so that a run can be had again from its list of actions, in part as well: that is how a failing run is shrunk.
  */
-import { asNodeId, type Message, type NodeId } from '../../src/raft/types.ts';
+import { asNodeId, type MembershipChange, type Message, type NodeId } from '../../src/raft/types.ts';
 import type { Cluster } from './cluster.ts';
+import { loseTail, putBack, wipe } from './damage.ts';
+import { beginQuiet } from './quiet.ts';
 import type { Weather } from './network.ts';
 
 export type Action =
@@ -22,6 +24,21 @@ export type Action =
   /** Messages from any of `from` to any of `to` are lost until the network is healed. */
   | { readonly type: 'cut'; readonly from: readonly NodeId[]; readonly to: readonly NodeId[] }
   | { readonly type: 'heal' }
+  /** A node with an empty log comes up. */
+  | { readonly type: 'join'; readonly node: NodeId }
+  /** An operator asks the node for a change of the membership. */
+  | { readonly type: 'change'; readonly node: NodeId; readonly change: MembershipChange }
+  /** The end of its log turns out to be lost while the node is down. */
+  | { readonly type: 'loseTail'; readonly node: NodeId }
+  /** The directory is lost while the node is down. */
+  | { readonly type: 'wipe'; readonly node: NodeId }
+  /** An operator copies the directory. */
+  | { readonly type: 'copy'; readonly node: NodeId }
+  /** The copy takes the place of the directory while the node is down. */
+  | { readonly type: 'putBack'; readonly node: NodeId }
+  | { readonly type: 'fillDisk'; readonly node: NodeId; readonly ms: number }
+  /** All faults end for a while, except that these nodes stay down. The cluster must serve if it can. */
+  | { readonly type: 'quiet'; readonly down: readonly NodeId[] }
   | { readonly type: 'weather'; readonly weather: Weather }
   /** The next message of this kind on this link takes so long. */
   | {
@@ -41,6 +58,9 @@ export interface TimedAction {
 /** Does it. What makes no sense at the moment, such as a crash of a node that is down, does nothing. */
 export function perform(cluster: Cluster, action: Action): void {
   if (isSilent(action)) cluster.trace.note(cluster.now, null, describe(action));
+  // Where the joining of a node was left out, there is nothing to do to it.
+  if (nodesOf(action).some((id) => !cluster.has(id))) return;
+  if (disturbs(action)) cluster.disturbances += 1;
   switch (action.type) {
     case 'write': {
       const host = cluster.host(action.node);
@@ -83,6 +103,34 @@ export function perform(cluster: Cluster, action: Action): void {
     case 'heal':
       cluster.network.heal();
       break;
+    case 'join':
+      cluster.join(action.node);
+      break;
+    case 'change': {
+      const host = cluster.host(action.node);
+      if (isAwake(cluster, action.node)) cluster.change(host, action.change);
+      break;
+    }
+    case 'loseTail':
+      loseTail(cluster, cluster.host(action.node));
+      break;
+    case 'wipe':
+      wipe(cluster, cluster.host(action.node));
+      break;
+    case 'copy': {
+      const host = cluster.host(action.node);
+      if (!host.isImpostor) host.copy = host.disk.copy();
+      break;
+    }
+    case 'putBack':
+      putBack(cluster, cluster.host(action.node));
+      break;
+    case 'fillDisk':
+      cluster.fillDisk(cluster.host(action.node), action.ms);
+      break;
+    case 'quiet':
+      beginQuiet(cluster, action.down);
+      break;
     case 'weather':
       cluster.network.weather = action.weather;
       break;
@@ -101,7 +149,15 @@ function isSilent({ type }: Action): boolean {
     case 'cut':
     case 'heal':
     case 'weather':
+    case 'change':
+    case 'copy':
+    case 'fillDisk':
+    case 'quiet':
       return true;
+    case 'join':
+    case 'loseTail':
+    case 'wipe':
+    case 'putBack':
     case 'write':
     case 'read':
     case 'transfer':
@@ -112,6 +168,11 @@ function isSilent({ type }: Action): boolean {
     case 'delayNext':
       return false;
   }
+}
+
+/** Whether it may keep the cluster from serving. */
+export function disturbs({ type }: Action): boolean {
+  return type !== 'write' && type !== 'read' && type !== 'copy';
 }
 
 function isAwake(cluster: Cluster, node: NodeId): boolean {
@@ -146,10 +207,41 @@ export function describe(action: Action): string {
       return `cut ${action.from.join(' ')} > ${action.to.join(' ')}`;
     case 'heal':
       return 'heal';
+    case 'join':
+      return `join ${action.node}`;
+    case 'change':
+      return `change ${action.node} ${describeChange(action.change)}`;
+    case 'loseTail':
+      return `lose tail ${action.node}`;
+    case 'wipe':
+      return `wipe ${action.node}`;
+    case 'copy':
+      return `copy ${action.node}`;
+    case 'putBack':
+      return `put back ${action.node}`;
+    case 'fillDisk':
+      return `fill ${action.node} ${duration(action.ms)}`;
+    case 'quiet':
+      return ['quiet', ...action.down].join(' ');
     case 'weather':
       return `weather ${describeWeather(action.weather)}`;
     case 'delayNext':
       return `delay next ${action.message} from ${action.from} to ${action.to} ${duration(action.ms)}`;
+  }
+}
+
+function describeChange(change: MembershipChange): string {
+  switch (change.type) {
+    case 'addLearner': {
+      const { id, promote, replaces } = change.learner;
+      return `add ${id}${promote ? ' promote' : ''}${replaces === null ? '' : ` replaces ${replaces}`}`;
+    }
+    case 'promote':
+      return `promote ${change.id}${change.replaces === null ? '' : ` replaces ${change.replaces}`}`;
+    case 'remove':
+      return `remove ${change.id}`;
+    case 'setUrl':
+      return `url ${change.id} ${change.url}`;
   }
 }
 
@@ -176,6 +268,8 @@ export function nodesOf(action: Action): readonly NodeId[] {
       return [action.from, action.to];
     case 'heal':
     case 'weather':
+    case 'join':
+    case 'quiet':
       return [];
     case 'transfer':
       return action.to === null ? [action.node] : [action.node, action.to];

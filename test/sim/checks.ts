@@ -4,11 +4,14 @@
  * than the step it checks.
  */
 import { type Node, configurationOf } from '../../src/raft/node.ts';
+import { decodeConfiguration, membersOf, NOBODY, standingOf } from '../../src/raft/configuration.ts';
 import {
   asIndex,
+  type Configuration,
   type Entry,
   EntryType,
   type Index,
+  type Member,
   type Message,
   type NodeId,
   type Persist,
@@ -30,6 +33,8 @@ export interface Subject {
   /** The state machine: the last entry applied, and a hash over all applied entries. */
   readonly applied: number;
   readonly state: number;
+  /** Whether the node had the entry on its disk, lost it, and can't vote before it has it again. */
+  readonly owes?: (index: Index, term: Term) => boolean;
 }
 
 interface Written {
@@ -61,6 +66,9 @@ const REPLIES_MAX = 20_000;
 export class Checks {
   /** Highest committed index. */
   committedIndex = 0;
+  /** The last committed configuration and its index; that of the founding counts from the beginning. */
+  configuration: Configuration = NOBODY;
+  configurationIndex: Index = asIndex(0);
   readonly proposals: Proposal[] = [];
   private readonly subjects: readonly Subject[];
   private readonly numberOf: (entry: Entry) => number;
@@ -79,10 +87,25 @@ export class Checks {
   constructor(subjects: readonly Subject[], numberOf: (entry: Entry) => number = proposalOf) {
     this.subjects = subjects;
     this.numberOf = numberOf;
-    for (const { id, disk } of subjects) {
-      this.seen.set(id, { term: 0, commit: 0, leaderTerm: 0, promisedTerm: 0, votes: new Map() });
-      for (const entry of disk.read(asIndex(1), asIndex(1), 0)) this.wrote(id, entry, 0, false);
+    for (const subject of subjects) this.joined(subject);
+  }
+
+  /** A node begins to exist. */
+  joined({ id, disk }: Subject): void {
+    this.seen.set(id, { term: 0, commit: 0, leaderTerm: 0, promisedTerm: 0, votes: new Map() });
+    for (const entry of disk.read(asIndex(1), asIndex(1), 0)) {
+      this.wrote(id, entry, 0, false);
+      if (entry.type === EntryType.configuration && this.configurationIndex === 0) this.configured(entry);
     }
+  }
+
+  /** A node's disk does not know any more what it promised after some moment, and that was allowed to happen. */
+  forgot({ id, disk: { hardState } }: Subject): void {
+    const seen = this.of(id);
+    seen.promisedTerm = hardState.term;
+    for (const term of seen.votes.keys())
+      if (term > hardState.term || (term === hardState.term && hardState.vote === null))
+        seen.votes.delete(term);
   }
 
   /* ---- proposals and reads: the clients' view ------------------------------------------------------------------ */
@@ -171,6 +194,8 @@ export class Checks {
 
   private commitAdvanced({ id }: Subject, node: Node, seen: Seen): void {
     const { commitIndex, log } = node;
+    // A removed leader may have laid down its office in the step in which it committed its removal.
+    const hasLed = seen.leaderTerm === node.term && node.term > 0;
     check(commitIndex >= seen.commit, 'MT', () => `${id} took its commit index back to ${commitIndex}`);
     check(
       commitIndex <= log.lastIndex,
@@ -188,34 +213,72 @@ export class Checks {
         );
       } else {
         check(
-          node.role.name === 'leader' || index === 1,
+          hasLed || index === 1,
           'CI',
           () => `${id}, ${node.role.name}, takes ${index}@${term} for committed; no leader has committed it`,
         );
         this.committedTerm[index] = term;
         this.committedBy[index] = node.term;
         this.committedIndex = index;
+        const entry = this.written[index]?.find((other) => other.entry.term === term)?.entry;
+        if (entry?.type === EntryType.configuration) this.configured(entry);
       }
     }
     seen.commit = commitIndex;
-    if (node.role.name === 'leader') this.durable(node);
+    if (!hasLed) return;
+    const { voters, outgoing } = configurationOf(node);
+    this.heldByMajority(voters);
+    if (outgoing.length > 0) this.heldByMajority(outgoing);
   }
 
-  /** DU: the last committed entry, and by log matching all before it, is on a majority of the voters' disks. */
-  durable(node: Node): void {
+  /**
+   * DU: the last committed entry, and by log matching all before it, is on the disks of a majority of the voters. Of a
+   * joint configuration only the new ones: what was committed behind its end no longer needed the others.
+   */
+  durable(): void {
+    this.heldByMajority(this.configuration.voters);
+  }
+
+  private heldByMajority(voters: readonly Member[]): void {
     const index = asIndex(this.committedIndex);
     const term = this.committedTerm[index];
     if (term === undefined || index === 1) return;
-    const { voters } = configurationOf(node);
     let holders = 0;
-    for (const { id, disk } of this.subjects) {
-      if (voters.some((voter) => voter.id === id) && disk.holds(index, term)) holders += 1;
+    for (const subject of this.subjects) {
+      if (!voters.some((voter) => voter.id === subject.id)) continue;
+      if (subject.disk.holds(index, term) || subject.owes?.(index, term) === true) holders += 1;
     }
     check(
       holders * 2 > voters.length,
       'DU',
       () => `committed entry ${index}@${term} is on the disk of ${holders} of ${voters.length} voters`,
     );
+  }
+
+  /** ID: who was removed never comes back, and nobody's directory is exchanged for another. */
+  private configured({ index, payload }: Entry): void {
+    const before = this.configuration;
+    const after = decodeConfiguration(payload);
+    for (const id of before.removed)
+      check(
+        after.removed.includes(id),
+        'ID',
+        () => `configuration ${index} has forgotten that ${id} was removed`,
+      );
+    for (const { id, incarnation } of membersOf(after)) {
+      check(
+        !after.removed.includes(id),
+        'ID',
+        () => `${id} is a member in configuration ${index} and was removed`,
+      );
+      check(
+        standingOf(before, id, incarnation) !== 'impostor',
+        'ID',
+        () => `${id} has another directory in configuration ${index}`,
+      );
+    }
+    this.configuration = after;
+    this.configurationIndex = index;
   }
 
   /** A message leaves. It and its entries belong to the network from here on: nobody may change them any more. */

@@ -11,7 +11,8 @@
  *   checks.ts: invariants after every step      schedule.ts: virtual time
  * ```
  */
-import { type Limits, type Node, openNode, step } from '../../src/raft/node.ts';
+import { isVoter, membersOf, NOBODY, standingOf } from '../../src/raft/configuration.ts';
+import { configurationOf, type Limits, type Node, openNode, step } from '../../src/raft/node.ts';
 import {
   asIndex,
   asNodeId,
@@ -23,10 +24,12 @@ import {
   type Index,
   InvariantError,
   type Member,
+  type MembershipChange,
   type Message,
   type NodeId,
   type Outbound,
   type SnapshotMeta,
+  type Term,
 } from '../../src/raft/types.ts';
 import { Checks, payloadOf, proposalOf } from './checks.ts';
 import { Coverage } from './coverage.ts';
@@ -50,6 +53,8 @@ export interface ClusterOptions {
   readonly snapshotEntries: number;
   /** Entries that stay in the log behind a snapshot. */
   readonly snapshotTail: number;
+  /** Whether the transport turns removed nodes away; where it does not, the core has to bear them. */
+  readonly refusesRemoved: boolean;
   readonly mutation: Mutation | null;
   /** Is told everything that happens. */
   readonly watch: ((record: TraceRecord) => void) | null;
@@ -64,6 +69,7 @@ export const CALM: Omit<ClusterOptions, 'seed'> = {
   limits: {},
   snapshotEntries: 0,
   snapshotTail: 0,
+  refusesRemoved: true,
   mutation: null,
   watch: null,
 };
@@ -83,7 +89,13 @@ const COLD_READ_SLOWNESS = 20;
 
 export class Host implements Process {
   readonly id: NodeId;
-  readonly disk: Disk;
+  disk: Disk;
+  /** The name of its directory; see {@link Member}. */
+  incarnation = 'first';
+  /** What the directory held that this node has lost. */
+  private former: Disk | null = null;
+  /** An operator's copy of the directory. */
+  copy: Disk | null = null;
   /** Of everything about this node that chance decides. */
   readonly random: Random;
   life = 0;
@@ -102,6 +114,16 @@ export class Host implements Process {
   nextReadId = 1;
   /** Transfers asked for and not answered. */
   transfers = 0;
+  /** Membership changes asked for and not answered. */
+  readonly changes: Set<number> = new Set();
+  /** Whom its transport takes for members. */
+  configuration: Configuration = NOBODY;
+  leaving: readonly Member[] = [];
+  /** Where `configuration` stands in its log. */
+  configurationIndex: Index = asIndex(0);
+  recovering = false;
+  /** Where the last joint configuration stands that it began in this life. */
+  jointIndex: Index = asIndex(0);
   wasLeader = false;
   persistSequence = 0;
   /** The node's own clock: `clockBase + (now − clockSince) × clockRate`. */
@@ -111,6 +133,8 @@ export class Host implements Process {
   diskSpeed: DiskSpeed = { minMs: 0.2, maxMs: 2 };
   /** One disk write takes this much longer. */
   stallMs = 0;
+  /** No entry finds room on the disk before. */
+  fullUntil = 0;
 
   constructor(id: NodeId, disk: Disk, random: Random) {
     this.id = id;
@@ -120,6 +144,25 @@ export class Host implements Process {
 
   get isUp(): boolean {
     return this.node !== null;
+  }
+
+  /** Whether it lost its directory and comes up with another under the same id. */
+  get isImpostor(): boolean {
+    return this.former !== null;
+  }
+
+  /** The directory is lost; the next one has another name. */
+  empty(disk: Disk): void {
+    this.former = this.disk;
+    this.copy = null;
+    this.disk = disk;
+    this.incarnation = 'second';
+  }
+
+  /** See {@link Subject}: an impostor is refused, so it will never vote again at all. */
+  owes(index: Index, term: Term): boolean {
+    if (this.former !== null) return this.former.holds(index, term) || this.former.owes(index, term);
+    return this.disk.owes(index, term);
   }
 
   get leads(): boolean {
@@ -133,17 +176,20 @@ export class Cluster {
   readonly coverage: Coverage = new Coverage();
   readonly trace: Trace;
   readonly network: Network;
-  readonly hosts: readonly Host[];
+  readonly hosts: Host[];
   readonly checks: Checks;
   /** Called after the effects of every step; faults that take aim hook in here. */
   onStepped: ((host: Host, event: Event, effects: readonly Effect[]) => void) | null = null;
   private readonly byId = new Map<NodeId, Host>();
+  private nextChange = 1;
+  /** Faults so far: what is promised for a time without any is void when the number has risen. */
+  disturbances = 0;
 
   constructor(options: ClusterOptions) {
     this.options = options;
     this.trace = new Trace(options.watch);
     const members = Array.from({ length: options.voters + options.learners }, (_, at): Member => {
-      return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}`, incarnation: '1' };
+      return { id: asNodeId(`n${at + 1}`), url: `http://n${at + 1}`, incarnation: 'first' };
     });
     const configuration: Configuration = {
       voters: members.slice(0, options.voters),
@@ -195,15 +241,28 @@ export class Cluster {
 
   /** One line per node, for evidence. */
   summary(): string {
-    const nodes = this.hosts.map(({ id, node, applied }) => {
+    const nodes = this.hosts.map(({ id, node, applied, proposals, reads, transfers, changes }) => {
       if (node === null) return `${id} down`;
       const { term, commitIndex, log, role } = node;
-      return `${id} ${role.name} term ${term} log ${log.firstIndex}-${log.lastIndex} commit ${commitIndex} applied ${applied}`;
+      const open = Object.entries({
+        writes: proposals.size,
+        reads: reads.size,
+        transfers,
+        changes: changes.size,
+      }).map(([what, count]) => (count === 0 ? '' : ` open ${what} ${count}`));
+      return (
+        `${id}${node.recovering ? ' recovering' : ''} ${role.name} term ${term} log ${log.firstIndex}-${log.lastIndex} ` +
+        `commit ${commitIndex} applied ${applied}${open.join('')}`
+      );
     });
     return nodes.join('; ');
   }
 
   /* ---- what a script or the nemesis does ----------------------------------------------------------------------- */
+
+  has(id: NodeId): boolean {
+    return this.byId.has(id);
+  }
 
   host(id: string): Host {
     const host = this.byId.get(asNodeId(id));
@@ -220,6 +279,19 @@ export class Cluster {
     return best;
   }
 
+  /** A new node, as it is before anybody has added it: with an empty log. `null` if there is one of that name. */
+  join(id: NodeId): Host | null {
+    if (this.byId.has(id)) return null;
+    this.coverage.count('nodes joined');
+    const { mutation, seed } = this.options;
+    const host = new Host(id, new Disk(null, mutation), Random.of(seed, id));
+    this.hosts.push(host);
+    this.byId.set(id, host);
+    this.checks.joined(host);
+    this.start(host);
+    return host;
+  }
+
   start(host: Host): void {
     check(host.node === null, 'DC', () => `${host.id} is up`);
     const { options } = this;
@@ -230,6 +302,8 @@ export class Cluster {
     host.restoring = null;
     host.savingSnapshot = false;
     host.transfers = 0;
+    host.changes.clear();
+    host.jointIndex = asIndex(0);
     host.wasLeader = false;
     host.persistSequence = 0;
     host.nextReadId = 1;
@@ -249,6 +323,10 @@ export class Cluster {
     const log = `log ${firstIndex}..${lastIndex} commit ${commit}`;
     this.trace.note(this.now, id, `starts: term ${term} vote ${vote ?? '-'} ${log}`);
     this.checks.opened(host, host.node);
+    host.recovering = host.node.recovering;
+    host.configuration = configurationOf(host.node);
+    host.configurationIndex = host.node.log.configurationIndex;
+    host.leaving = [];
     this.planTick(host);
   }
 
@@ -257,19 +335,19 @@ export class Cluster {
     if (host.node === null) return;
     this.coverage.count('crashes');
     const hadWrite = host.disk.inFlight !== null;
-    const node = host.node;
     host.node = null;
     host.life += 1;
     const stages = host.disk.crash(host.random);
     if (hadWrite) this.coverage.count('crashes in a disk write');
     this.trace.note(this.now, host.id, `crashes${hadWrite ? ` in a disk write, ${stages} stages done` : ''}`);
     this.forget(host, 'crash');
-    this.checks.durable(node);
+    this.checks.durable();
   }
 
   restart(host: Host): void {
     if (host.isUp) return;
     this.coverage.count('restarts');
+    if (this.checks.configuration.removed.includes(host.id)) this.coverage.count('removed nodes restarted');
     this.start(host);
   }
 
@@ -311,6 +389,21 @@ export class Cluster {
     this.step(host, { type: 'transfer', now: this.clock(host), to });
   }
 
+  /** An operator asks this node for a change of the membership. Returns the number of the request. */
+  change(host: Host, change: MembershipChange): number {
+    const id = this.nextChange++;
+    this.coverage.count('membership changes asked for');
+    host.changes.add(id);
+    this.step(host, { type: 'changeMembership', now: this.clock(host), id, change });
+    return id;
+  }
+
+  /** The disk is full for a while; the node is told before. */
+  fillDisk(host: Host, ms: number): void {
+    this.coverage.count('full disks');
+    host.fullUntil = this.now + ms;
+  }
+
   /** Feeds any other event. */
   feed(host: Host, event: Event): void {
     this.step(host, event);
@@ -325,7 +418,7 @@ export class Cluster {
 
   private planTick(host: Host): void {
     this.schedule.after(this.options.tickMs * host.random.between(0.8, 1.2), host, () => {
-      this.step(host, { type: 'tick', diskLow: false, now: this.clock(host) });
+      this.step(host, { type: 'tick', diskLow: host.fullUntil > this.now, now: this.clock(host) });
       this.planTick(host);
     });
   }
@@ -338,6 +431,7 @@ export class Cluster {
     const view = { role: node.role.name, term, lastIndex: log.lastIndex, commit: commitIndex };
     this.trace.step(this.now, host.id, event, effects, view);
     this.checks.stepped(host, node);
+    if (node.recovering !== host.recovering) this.recoveringChanged(host, node.recovering);
     for (const effect of effects) this.perform(host, node, effect);
     check(
       host.restoring !== null || node.restoring !== null || host.applied === node.appliedIndex,
@@ -352,6 +446,11 @@ export class Cluster {
     );
     if (this.trace.steps % INSPECTION_STEPS === 0) this.checks.inspect(host, node);
     this.onStepped?.(host, event, effects);
+  }
+
+  private recoveringChanged(host: Host, recovering: boolean): void {
+    host.recovering = recovering;
+    this.coverage.count(recovering ? 'old copies noticed' : 'nodes recovered');
   }
 
   /** An assertion of the core that fails is a finding like any other. */
@@ -411,6 +510,7 @@ export class Cluster {
         );
         proposal.outcome = 'rejected';
         this.coverage.count('writes turned away');
+        if (effect.reason === 'diskFull') this.coverage.count('writes turned away for a full disk');
         break;
       }
       case 'readReady':
@@ -432,16 +532,69 @@ export class Cluster {
         if (effect.ok) this.coverage.count('transfers done');
         break;
       case 'membershipChanged':
+        check(
+          host.changes.delete(effect.id) && effect.configuration.outgoing.length === 0,
+          'DC',
+          () => `${host.id} reports change ${effect.id} as done`,
+        );
+        this.coverage.count('membership changes done');
+        break;
       case 'membershipRejected':
+        check(
+          host.changes.delete(effect.id),
+          'DC',
+          () => `${host.id} turns the unknown change ${effect.id} away`,
+        );
+        this.coverage.count(
+          effect.reason === 'unknown'
+            ? 'membership changes with unknown outcome'
+            : 'membership changes turned away',
+        );
+        break;
       case 'configuration':
+        this.configured(host, node, effect.configuration, effect.leaving);
         break;
     }
   }
 
+  /** Counts what the new configuration means. */
+  private configured(host: Host, node: Node, configuration: Configuration, leaving: readonly Member[]): void {
+    const { configuration: before, configurationIndex: beforeIndex } = host;
+    const { configurationIndex } = node.log;
+    host.configuration = configuration;
+    host.configurationIndex = configurationIndex;
+    host.leaving = leaving;
+    if (before === configuration) return;
+    const { coverage } = this;
+    if (configurationIndex < beforeIndex && before.outgoing.length > 0)
+      coverage.count('joint configurations rolled back');
+    if (!host.leads) return;
+    if (configuration.outgoing.length > 0) {
+      coverage.count('joint configurations begun');
+      host.jointIndex = configurationIndex;
+      const [added, left] = [
+        configuration.voters.some(({ id }) => !isVoter(before, id)),
+        before.voters.some(({ id }) => !configuration.voters.some((voter) => voter.id === id)),
+      ];
+      if (added) coverage.count(left ? 'voters replaced' : 'learners promoted');
+    } else if (before.outgoing.length > 0 && host.jointIndex !== beforeIndex) {
+      coverage.count('joint configurations finished by another leader');
+    }
+    const moved = membersOf(configuration).some(({ id, url }) =>
+      membersOf(before).some((member) => member.id === id && member.url !== url),
+    );
+    if (moved) coverage.count('addresses changed');
+  }
+
   private onLeadership(host: Host, role: string): void {
     if (role === 'leader') this.coverage.count('leaders elected');
-    else if (host.wasLeader) this.coverage.count('leaders deposed');
+    else if (host.wasLeader) {
+      this.coverage.count('leaders deposed');
+      if (!isVoter(host.configuration, host.id) && host.leaving.length === 0)
+        this.coverage.count('leaders removed');
+    }
     host.wasLeader = role === 'leader';
+    check(role === 'leader' || host.changes.size === 0, 'DC', () => `${host.id} leaves a change unanswered`);
     if (role === 'preCandidate') this.coverage.count('pre-votes');
     if (role === 'candidate') this.coverage.count('campaigns');
     if (role !== 'leader') this.forget(host, 'lost leadership');
@@ -470,7 +623,10 @@ export class Cluster {
     if (disk.mutation === 'early-replies') for (const reply of effect.replies) this.send(host, reply);
     const stall = host.stallMs;
     host.stallMs = 0;
-    this.schedule.after(this.diskDelay(host) + stall, host, () => {
+    // Written again and again until there is room.
+    const needsRoom = effect.entries.length > 0 || effect.snapshot !== null;
+    const full = needsRoom ? Math.max(0, host.fullUntil - this.now) : 0;
+    this.schedule.after(this.diskDelay(host) + stall + full, host, () => {
       disk.finish();
       if (disk.mutation !== 'early-replies') for (const reply of effect.replies) this.send(host, reply);
       this.step(host, { type: 'persisted', now: this.clock(host), sequence: effect.sequence });
@@ -508,13 +664,40 @@ export class Cluster {
 
   private arrive(from: NodeId, to: NodeId, message: Message): void {
     const host = this.byId.get(to);
-    if (host === undefined || !host.isUp) {
+    if (host === undefined || !host.isUp || !this.isAccepted(from, to)) {
       this.notArrived(from, to, message);
       return;
     }
     // Goes through the schedule once more only while the process is frozen.
     if (host.pausedUntil > this.now) this.schedule.after(0, host, () => this.receive(host, from, message));
     else this.receive(host, from, message);
+  }
+
+  /**
+   * Whether the two talk, as their transports decide it: neither with an impostor of a member, nor with a node that was
+   * removed. One that is not known at all may be a member of a newer configuration. One that is leaving still counts.
+   */
+  private isAccepted(from: NodeId, to: NodeId): boolean {
+    const [one, other] = [this.host(from), this.host(to)];
+    return this.admits(one, other) && this.admits(other, one);
+  }
+
+  private admits(host: Host, peer: Host): boolean {
+    if (!host.isUp) return true;
+    switch (standingOf(host.configuration, peer.id, peer.incarnation)) {
+      case 'member':
+      case 'stranger':
+        return true;
+      case 'impostor':
+        this.coverage.count('messages of impostors refused');
+        return false;
+      case 'removed':
+        if (!this.options.refusesRemoved) return true;
+        if (host.leaving.some(({ id, incarnation }) => id === peer.id && incarnation === peer.incarnation))
+          return true;
+        this.coverage.count('messages of removed nodes refused');
+        return false;
+    }
   }
 
   private receive(host: Host, from: NodeId, message: Message): void {
@@ -603,6 +786,7 @@ export class Cluster {
         source.life === sourceLife &&
         source.disk.hasFile(snapshot) &&
         !this.network.isCut(from, host.id) &&
+        this.isAccepted(from, host.id) &&
         !host.random.chance(this.network.weather.lossRate);
       const now = this.clock(host);
       if (served) {
@@ -639,16 +823,30 @@ export class Cluster {
     });
   }
 
-  /** Everybody up, equal and led by one. */
+  /** Those of the hosts that the latest leader, if there is one, has for members. */
+  members(): readonly Host[] {
+    const leader = this.leader();
+    if (leader === null) return [];
+    return this.hosts.filter(
+      ({ id, incarnation }) => standingOf(leader.configuration, id, incarnation) === 'member',
+    );
+  }
+
+  /** All members up, equal, led by one, and no change of them under way. */
   hasConverged(): boolean {
     const leader = this.leader()?.node;
     if (leader === undefined || leader === null) return false;
     // A transfer begun before the faults stopped turns writes away until it is over.
     if (leader.role.name === 'leader' && leader.role.transfer !== null) return false;
-    const { lastIndex } = leader.log;
-    return this.hosts.every(
+    const { lastIndex, configuration, configurationIndex } = leader.log;
+    if (configuration.outgoing.length > 0 || configurationIndex > leader.commitIndex) return false;
+    const members = this.members();
+    if (configuration.learners.some((one) => one.promote && members.some(({ id }) => id === one.id)))
+      return false;
+    return members.every(
       ({ node, applied }) =>
         node !== null &&
+        !node.recovering &&
         node.term === leader.term &&
         node.leader === leader.id &&
         node.log.lastIndex === lastIndex &&

@@ -38,6 +38,8 @@ export const MUTATIONS: Readonly<Record<Mutation, string>> = {
   'unconfirmed-reads': 'a node that believes it leads answers reads without a round',
 };
 
+/** Entries at the end of the log that are lost at once, at most. */
+const LOST_ENTRIES_MAX = 6;
 /** Snapshot files kept beside the one in use. */
 const FILES_KEPT = 2;
 
@@ -50,19 +52,72 @@ export class Disk {
   /** Durable snapshot files, oldest first. */
   files: SnapshotMeta[] = [];
   inFlight: Persist | null = null;
-  private entries: Entry[];
+  private entries: Entry[] = [];
+  /** Terms of the entries that were durable here and are gone, by index; until the node has recovered. */
+  private lost: ReadonlyMap<number, Term> = new Map();
 
-  /** A disk as a new cluster's bootstrap leaves it: the configuration as entry 1. */
-  constructor(configuration: Configuration, mutation: Mutation | null) {
+  /** A disk as founding a cluster leaves it, with the configuration as entry 1, or `null`: as joining one does, empty. */
+  constructor(configuration: Configuration | null, mutation: Mutation | null) {
     this.mutation = mutation;
-    this.entries = [
+    if (configuration === null) {
+      this.hardState = { term: asTerm(0), vote: null, recovering: false };
+      return;
+    }
+    this.entries.push(
       Object.freeze({
         index: asIndex(1),
         term: asTerm(1),
         type: EntryType.configuration,
         payload: encodeConfiguration(configuration),
       }),
-    ];
+    );
+  }
+
+  /** What an operator's copy of the directory holds. */
+  copy(): Disk {
+    const copy = new Disk(null, this.mutation);
+    copy.hardState = this.hardState;
+    copy.snapshot = this.snapshot;
+    copy.compacted = this.compacted;
+    copy.commit = this.commit;
+    copy.files = [...this.files];
+    copy.entries = [...this.entries];
+    copy.lost = this.lost;
+    return copy;
+  }
+
+  /**
+   * The end of the log can't be read any more although it was durable, and the log notices: it cuts it off and has the
+   * node recover. Returns how many entries are gone.
+   */
+  loseTail(random: Random): number {
+    const floor = Math.max(this.snapshot?.index ?? 0, this.compacted.index, 1);
+    const first = Math.max(floor + 1, this.lastIndex - random.below(LOST_ENTRIES_MAX));
+    const lost = new Map(this.lost);
+    for (let index = first; index <= this.lastIndex; index += 1)
+      lost.set(index, this.termAt(asIndex(index)) as Term);
+    const count = Math.max(0, this.lastIndex - first + 1);
+    this.entries.length -= count;
+    this.lost = lost;
+    this.commit = asIndex(Math.min(this.commit, this.lastIndex));
+    this.hardState = { ...this.hardState, recovering: true };
+    return count;
+  }
+
+  /** Whether the entry was durable here, is lost, and the node knows that it must not vote without it. */
+  owes(index: Index, term: Term): boolean {
+    return this.hardState.recovering && this.lost.get(index) === term;
+  }
+
+  /** The configurations in the log, oldest first; the first may come from the snapshot. */
+  configurations(): { readonly index: Index; readonly configuration: Configuration }[] {
+    const found = this.entries.flatMap(({ index, type, payload }) =>
+      type === EntryType.configuration ? [{ index, configuration: decodeConfiguration(payload) }] : [],
+    );
+    const { snapshot } = this;
+    if (snapshot !== null && !found.some(({ index }) => index <= snapshot.index))
+      found.unshift({ index: snapshot.configurationIndex, configuration: snapshot.configuration });
+    return found;
   }
 
   get firstIndex(): Index {
@@ -100,7 +155,7 @@ export class Disk {
   crash(random: Random): number {
     const persist = this.inFlight;
     this.inFlight = null;
-    if (this.mutation === 'lost-entries') this.loseTail(random);
+    if (this.mutation === 'lost-entries') this.forgetTail(random);
     if (persist === null) return 0;
     const stages = random.below(3 + persist.entries.length + 1);
     this.write(persist, stages);
@@ -110,9 +165,8 @@ export class Disk {
   private write(persist: Persist, stages: number): void {
     if (stages >= 1 && persist.hardState !== null) {
       this.hardState =
-        this.mutation === 'vote-persistence'
-          ? { term: persist.hardState.term, vote: null, recovering: false }
-          : persist.hardState;
+        this.mutation === 'vote-persistence' ? { ...persist.hardState, vote: null } : persist.hardState;
+      if (!this.hardState.recovering) this.lost = new Map();
     }
     const { snapshot } = persist;
     if (stages >= 2 && snapshot !== null) {
@@ -132,7 +186,7 @@ export class Disk {
     if (stages > 3 + persist.entries.length) this.commit = persist.commit;
   }
 
-  private loseTail(random: Random): void {
+  private forgetTail(random: Random): void {
     const floor = Math.max(this.snapshot?.index ?? 1, this.compacted.index);
     const lost = Math.min(random.below(4), this.lastIndex - floor);
     this.entries.length -= lost;

@@ -13,6 +13,8 @@ export const INVARIANTS = {
   DU: 'a committed write is on the disk of a majority and is never removed',
   EO: 'every entry is applied once and in order',
   RB: 'queues are bounded',
+  ID: 'a removed id never comes back, and a member keeps its directory',
+  AV: 'the cluster serves while every majority it needs is healthy',
   LV: 'when faults stop, the cluster converges and serves',
   UN: 'a write reported as turned away never appears in a log',
   DC: "the core keeps its driver's contract",

@@ -5,11 +5,13 @@
  * The nemesis has a generator of its own, and whatever it does to the cluster goes through {@link Nemesis.act}: the
  * list of its actions gives the same run again without it.
  */
-import type { Effect, Message, NodeId } from '../../src/raft/types.ts';
-import { type Action, perform, type TimedAction } from './actions.ts';
+import { membersOf } from '../../src/raft/configuration.ts';
+import type { Effect, Member, Message, NodeId } from '../../src/raft/types.ts';
+import { type Action, disturbs, nodeAt, perform, type TimedAction } from './actions.ts';
 import { type Cluster, type ClusterOptions, CALM, type Host } from './cluster.ts';
 import type { Mutation } from './disk.ts';
 import { FAIR_WEATHER, type Weather } from './network.ts';
+import { calmDown, quietMs } from './quiet.ts';
 import { Random } from './random.ts';
 
 const FAULTS = [
@@ -23,10 +25,20 @@ const FAULTS = [
   'disk',
   'clock',
   'transfer',
+  'membership',
+  'lostTail',
+  'lostDirectory',
+  'oldCopy',
+  'fullDisk',
+  'quiet',
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
 const VOTE_AIM = 0.15;
+/** Hosts in a run, former members among them. */
+const HOSTS_MAX = 12;
+/** Beyond it no voters are added on purpose. */
+const VOTERS_WANTED = 6;
 
 /** The character of one run. */
 export interface Profile {
@@ -70,6 +82,7 @@ export function plan(seed: number, mutation: Mutation | null): { options: Cluste
       : {},
     snapshotEntries: snapshots ? random.pick([5, 20, 100]) : 0,
     snapshotTail: random.pick([0, 3, 20]),
+    refusesRemoved: random.chance(0.5),
     mutation,
   };
   const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length));
@@ -89,15 +102,9 @@ export function makePeace(cluster: Cluster): void {
   cluster.trace.note(cluster.now, null, 'faults stop');
   cluster.onStepped = null;
   cluster.network.intercept = null;
-  cluster.network.heal();
-  cluster.network.weather = FAIR_WEATHER;
-  for (const host of cluster.hosts) {
-    host.diskSpeed = { minMs: 0.2, maxMs: 2 };
-    host.stallMs = 0;
-    host.pausedUntil = Math.min(host.pausedUntil, cluster.now);
-    cluster.setClockRate(host, 1);
-    cluster.restart(host);
-  }
+  calmDown(cluster);
+  cluster.disturbances += 1;
+  for (const host of cluster.hosts) cluster.restart(host);
 }
 
 export class Nemesis {
@@ -109,6 +116,8 @@ export class Nemesis {
   private active = true;
   /** Chance that a node crashes while it makes a vote durable or soon after. */
   private voteAim = VOTE_AIM;
+  /** Nothing is disturbed before. */
+  private quietUntil = 0;
 
   constructor(cluster: Cluster, profile: Profile) {
     this.cluster = cluster;
@@ -119,6 +128,7 @@ export class Nemesis {
     this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
     const { faults } = profile;
     cluster.onStepped = (host, _event, effects) => {
+      if (faults.includes('membership')) this.followUp(host, effects);
       if (faults.includes('aimedCrash') || faults.includes('rivals')) this.takeAim(host, effects);
       if (faults.includes('transfer')) this.disturbTransfer(host, effects);
     };
@@ -131,6 +141,11 @@ export class Nemesis {
   }
 
   private act(action: Action): void {
+    const wait = this.quietUntil - this.cluster.now;
+    if (wait > 0 && disturbs(action)) {
+      this.later(wait, () => this.act(action));
+      return;
+    }
     this.actions.push({ at: this.cluster.now, action });
     perform(this.cluster, action);
   }
@@ -229,7 +244,140 @@ export class Nemesis {
       case 'transfer':
         this.askForTransfer();
         break;
+      case 'membership':
+        this.changeMembership();
+        break;
+      case 'lostTail':
+        this.damage('loseTail');
+        break;
+      case 'lostDirectory':
+        this.damage('wipe');
+        break;
+      case 'oldCopy':
+        this.damageByCopy();
+        break;
+      case 'fullDisk':
+        this.act({
+          type: 'fillDisk',
+          node: this.victim().id,
+          ms: random.spread(10, 5 * cluster.options.electionMs),
+        });
+        break;
+      case 'quiet':
+        if (random.chance(0.2)) this.quieten();
+        break;
     }
+  }
+
+  /* ---- who takes part ---- */
+
+  /** An operator at work, now and then a confused one. */
+  private changeMembership(): void {
+    const host = this.random.chance(0.9) ? this.someLeader() : this.someHost();
+    if (host !== null && this.isAwake(host)) this.ask(host);
+  }
+
+  private ask(host: Host): void {
+    const { cluster, random } = this;
+    const { voters, learners } = host.configuration;
+    if (voters.length === 0) return;
+    const replaces = random.chance(0.4) ? this.toBeReplaced(voters).id : null;
+    const kind = random.pick(['add', 'add', 'again', 'promote', 'remove', 'remove', 'url'] as const);
+    const member = random.pick(membersOf(host.configuration));
+    switch (kind) {
+      case 'add': {
+        if (cluster.hosts.length >= HOSTS_MAX || (voters.length >= VOTERS_WANTED && replaces === null)) break;
+        const id = nodeAt(cluster.hosts.length);
+        const promote = replaces !== null || random.chance(0.7);
+        this.act({ type: 'join', node: id });
+        if (!cluster.has(id)) break;
+        const { incarnation } = cluster.host(id);
+        const learner = { id, url: `http://${id}`, incarnation, promote, replaces };
+        this.act({ type: 'change', node: host.id, change: { type: 'addLearner', learner } });
+        break;
+      }
+      case 'again': {
+        const { id, incarnation } = random.pick(cluster.hosts);
+        const learner = { id, url: `http://${id}`, incarnation, promote: true, replaces: null };
+        this.act({ type: 'change', node: host.id, change: { type: 'addLearner', learner } });
+        break;
+      }
+      case 'promote':
+        if (learners.length === 0) break;
+        this.act({
+          type: 'change',
+          node: host.id,
+          change: { type: 'promote', id: random.pick(learners).id, replaces },
+        });
+        break;
+      case 'remove':
+        if (voters.length + cluster.hosts.length <= VOTERS_WANTED && random.chance(0.5)) break;
+        this.act({
+          type: 'change',
+          node: host.id,
+          change: { type: 'remove', id: random.chance(0.3) ? host.id : this.toBeReplaced([member]).id },
+        });
+        break;
+      case 'url': {
+        const url = `http://${member.id}-${random.below(10)}`;
+        this.act({ type: 'change', node: host.id, change: { type: 'setUrl', id: member.id, url } });
+        break;
+      }
+    }
+  }
+
+  /** One whose directory is lost, if there is one, or any of these. */
+  private toBeReplaced(members: readonly Member[]): Member {
+    const { cluster, random } = this;
+    const lost = members.filter(({ id }) => cluster.host(id).isImpostor);
+    return random.pick(lost.length > 0 ? lost : members);
+  }
+
+  /** Often the next change follows at once. */
+  private followUp(host: Host, effects: readonly Effect[]): void {
+    if (!effects.some(({ type }) => type === 'membershipChanged') || !this.random.chance(0.5)) return;
+    this.later(this.random.spread(0.01, 50), () => {
+      if (this.isAwake(host)) this.ask(host);
+    });
+  }
+
+  /* ---- what is lost ---- */
+
+  /** The node is away long enough for nobody to count on it any more. */
+  private damage(type: 'loseTail' | 'wipe'): void {
+    const { cluster, random } = this;
+    const host = this.victim();
+    if (!host.isUp) return;
+    this.act({ type: 'crash', node: host.id });
+    this.later(cluster.options.electionMs * random.between(0.5, 5), () => {
+      this.act({ type, node: host.id });
+      this.later(this.downTime(), () => this.act({ type: 'restart', node: host.id }));
+    });
+  }
+
+  private damageByCopy(): void {
+    const host = this.someHost();
+    if (host.copy === null || this.random.chance(0.3)) {
+      this.act({ type: 'copy', node: host.id });
+      return;
+    }
+    if (!host.isUp) return;
+    this.act({ type: 'crash', node: host.id });
+    this.act({ type: 'putBack', node: host.id });
+    this.later(this.random.spread(0.1, 100), () => this.act({ type: 'restart', node: host.id }));
+  }
+
+  /** As many stay down as may. */
+  private quieten(): void {
+    const { cluster, random } = this;
+    const down = random
+      .shuffled(cluster.hosts.map(({ id }) => id))
+      .slice(0, random.below(cluster.hosts.length));
+    this.act({ type: 'quiet', down });
+    this.quietUntil = cluster.now + quietMs(cluster) + cluster.options.electionMs;
+    this.later(this.quietUntil - cluster.now, () => {
+      for (const node of down) this.act({ type: 'restart', node });
+    });
   }
 
   /**
@@ -292,6 +440,7 @@ export class Nemesis {
   /** Some signals to take over arrive when nobody wants it any more, at a node that may have fallen behind. */
   private delayTransfer(from: NodeId, to: NodeId, message: Message): undefined {
     if (message.type !== 'timeoutNow' || !this.random.chance(0.3)) return;
+    if (this.cluster.now < this.quietUntil) return;
     const ms = this.random.spread(10, 5 * this.cluster.options.electionMs);
     this.act({ type: 'delayNext', from, to, message: 'timeoutNow', ms });
   }
@@ -384,6 +533,8 @@ export class Nemesis {
         return effect.snapshot !== null ? 0.2 : 0.003;
       case 'leadership':
         return effect.role === 'leader' ? 0.2 : 0.02;
+      case 'configuration':
+        return 0.1;
       case 'fetchSnapshot':
       case 'restoreSnapshot':
       case 'compact':

@@ -38,6 +38,8 @@ export class Network {
   weather: Weather = FAIR_WEATHER;
   intercept: Intercept | null = null;
   private readonly cuts = new Set<string>();
+  private readonly forgotten = new Map<NodeId, number>();
+  private cleared = -1;
   /** When the latest message of each link is to arrive, to see overtaking. */
   private readonly arrivals = new Map<string, number>();
   private readonly delays: { from: NodeId; to: NodeId; type: Message['type']; delayMs: number }[] = [];
@@ -87,6 +89,16 @@ export class Network {
     return this.cuts.size > 0 && this.cuts.has(link(from, to));
   }
 
+  /** What is under way to and from this node never arrives: it was ended and its connections with it. */
+  forget(id: NodeId): void {
+    this.forgotten.set(id, this.schedule.now);
+  }
+
+  /** Nothing of what is under way arrives. */
+  clear(): void {
+    this.cleared = this.schedule.now;
+  }
+
   /** The next message of this kind on this link takes so long, whatever the weather. */
   delayNext(from: NodeId, to: NodeId, type: Message['type'], delayMs: number): void {
     this.delays.push({ from, to, type, delayMs });
@@ -119,10 +131,16 @@ export class Network {
     const latest = this.arrivals.get(key) ?? 0;
     if (arrival < latest) this.coverage.count('messages overtaken');
     else this.arrivals.set(key, arrival);
+    const sent = this.schedule.now;
     this.schedule.after(delayMs, null, () => {
-      if (this.isCut(from, to)) this.lost(from, to, message);
+      if (this.isCut(from, to) || sent <= this.endOf(from, to)) this.lost(from, to, message);
       else this.deliver(from, to, message);
     });
+  }
+
+  /** What was sent on this link up to then is gone. */
+  private endOf(from: NodeId, to: NodeId): number {
+    return Math.max(this.cleared, this.forgotten.get(from) ?? -1, this.forgotten.get(to) ?? -1);
   }
 
   private delay(random: Random): number {

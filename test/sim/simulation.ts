@@ -5,12 +5,11 @@ import type { Coverage } from './coverage.ts';
 import type { Mutation } from './disk.ts';
 import { check, Failure } from './failure.ts';
 import { makePeace, Nemesis, plan } from './nemesis.ts';
+import { REPLAY_MS_PER_ENTRY } from './quiet.ts';
 import type { TraceRecord } from './trace.ts';
 
 /** Time for the cluster to converge once faults have stopped, and again to serve, in longest election timeouts. */
 const CONVERGENCE_ELECTIONS = 20;
-/** Time a restarted node may take to read one entry back from its disk, where it reads them one by one. */
-const REPLAY_MS_PER_ENTRY = 12;
 /** No message is under way for longer, in election timeouts. */
 const MESSAGE_LIFE_ELECTIONS = 10;
 /** A recording that ends in a failure is played on for so long after its last action, in election timeouts. */
@@ -113,7 +112,7 @@ function mustServe(cluster: Cluster): void {
   const leader = cluster.leader();
   if (leader === null) throw new Failure('LV', 'no leader after convergence');
   const writes = Array.from({ length: LAST_WRITES }, () => cluster.propose(leader));
-  for (const host of cluster.hosts) cluster.read(host);
+  for (const host of cluster.members()) cluster.read(host);
   const outcomes = (): string[] => writes.map((id) => cluster.checks.proposals[id]?.outcome ?? 'open');
   cluster.runUntil('last writes', () => outcomes().every((outcome) => outcome !== 'open'), limitMs);
   check(
@@ -125,8 +124,8 @@ function mustServe(cluster: Cluster): void {
   cluster.runUntil(
     'every client answered',
     () =>
-      cluster.hosts.every(({ proposals, reads, transfers }) => {
-        return proposals.size === 0 && reads.size === 0 && transfers === 0;
+      cluster.hosts.every(({ proposals, reads, transfers, changes }) => {
+        return proposals.size === 0 && reads.size === 0 && transfers === 0 && changes.size === 0;
       }),
     limitMs,
   );
