@@ -37,7 +37,7 @@ import { type Guard, REFUSALS } from '../transport/identity.ts';
 import { askNode, errorOf, NoAnswer } from './node-request.ts';
 
 /** Pause between two rounds of questions. */
-const ROUND_MS = 250;
+const ROUND_MS = 100;
 const ANSWER_MS_MAX = 2000;
 /** How often the log says who is missing. */
 const LOG_EVERY_MS = 5000;

@@ -83,6 +83,13 @@ export class IncomingStream {
     this.#dial();
   }
 
+  /** The peer is known to be there: an attempt that was to come later is made now. */
+  hurry(): void {
+    if (this.#timer === null || this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#dial();
+  }
+
   /** Whether frames can come in now. */
   get open(): boolean {
     return this.#attempt?.open === true;

@@ -118,6 +118,7 @@ export class Peer {
       },
     });
     this.#outgoing[lane] = stream;
+    this.#incoming[lane].hurry();
     this.#logState();
   }
 

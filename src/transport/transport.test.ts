@@ -315,6 +315,17 @@ test('a member that leaves is turned away as removed, and knows it from then on'
   expect([...n2.removedBy]).toEqual(['n1']);
 });
 
+test('what a member says together with its farewell is heard', async () => {
+  const [n1, n2] = await pair();
+  n2.onMessage = ({ type }) => {
+    if (type === 'heartbeat') n2.transport.setPeers([n2.member], [n1.id]);
+  };
+  n1.transport.send(n2.id, heartbeat(1));
+  n1.transport.send(n2.id, { type: 'timeoutNow', term: asTerm(1) });
+  await watch.until(() => n2.messages.length === 2);
+  expect(typesOf(n2)).toEqual(['heartbeat', 'timeoutNow']);
+});
+
 test('a member under another data directory is refused on both sides', async () => {
   const n1 = await start('n1', { incarnation: 'a' });
   const wiped = await start('n2', { incarnation: 'c', peers: [n1.member] });

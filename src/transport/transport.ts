@@ -68,6 +68,12 @@ const SILENT_BEATS_MAX = 4;
 const REFUSAL_LOG_MS = 60_000;
 /** As many as a configuration can have members; one more is turned away. */
 const GUESTS_MAX = 18;
+/**
+ * How long a node that is no longer a member is still listened to, on the streams that there are. A leader that has been
+ * removed makes that known and hands over in the same breath: cut off at the first word, the second would be lost, and
+ * the others would have to wait for an election timeout.
+ */
+const FAREWELL_MS = 500;
 
 export interface TransportOptions {
   readonly self: { readonly id: NodeId; readonly group: GroupId; readonly incarnation: string };
@@ -114,6 +120,8 @@ export class Transport {
   #known: Configuration = NOBODY;
   /** Members of this cluster that this node has not heard of yet. */
   readonly #guests = new Map<NodeId, Member>();
+  /** Members no longer, whose last words are waited for. */
+  readonly #leaving = new Set<Peer>();
   readonly #refusalLogged = new Map<Refusal, number>();
   readonly #beat: NodeJS.Timeout;
   #turnPlanned = false;
@@ -192,7 +200,7 @@ export class Transport {
 
   /**
    * Says who the members are, this node among them or not, and which ids were: opens streams to new members, closes those
-   * of the others.
+   * of the others shortly after.
    */
   setPeers(members: readonly Member[], removed: readonly NodeId[]): void {
     if (this.#closed) return;
@@ -213,11 +221,20 @@ export class Transport {
       const member = wanted.get(id);
       if (member?.url === peer.url && member.incarnation === peer.member.incarnation) continue;
       this.#peers.delete(id);
-      void peer.close();
+      if (member === undefined) this.#takeLeave(peer);
+      else void peer.close();
     }
     for (const [id, member] of wanted) {
       if (!this.#peers.has(id)) this.#peers.set(id, this.#newPeer(member));
     }
+  }
+
+  #takeLeave(peer: Peer): void {
+    this.#leaving.add(peer);
+    setTimeout(() => {
+      this.#leaving.delete(peer);
+      void peer.close();
+    }, FAREWELL_MS).unref();
   }
 
   /** Queues a message for a peer; it may get lost. See {@link TransportOptions.onUnreachable}. */
@@ -272,8 +289,9 @@ export class Transport {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#beat);
-    const peers = [...this.#peers.values()];
+    const peers = [...this.#peers.values(), ...this.#leaving];
     this.#peers.clear();
+    this.#leaving.clear();
     await Promise.all(peers.map((peer) => peer.close()));
   }
 

@@ -35,6 +35,8 @@ export interface TestNode {
   readonly transport: Transport;
   readonly app: FastifyInstance;
   readonly messages: { readonly from: NodeId; readonly message: Message }[];
+  /** What it does at once about a message. */
+  onMessage: (message: Message) => void;
   readonly down: NodeId[];
   readonly unreachable: NodeId[];
   readonly addresses: Map<NodeId, ClientAddress>;
@@ -64,6 +66,7 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     id,
     app,
     messages: [] as { from: NodeId; message: Message }[],
+    onMessage: (_message: Message): void => undefined,
     down: [] as NodeId[],
     unreachable: [] as NodeId[],
     addresses: new Map<NodeId, ClientAddress>(),
@@ -92,7 +95,10 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
       { write: noting((line: string) => node.log.push(JSON.parse(line) as { level: number; msg: string })) },
     ),
     snapshots: options.snapshots ?? { open: () => null },
-    onMessage: noting((from, message) => node.messages.push({ from, message })),
+    onMessage: noting((from, message) => {
+      node.messages.push({ from, message });
+      running.onMessage(message);
+    }),
     onPeerDown: noting((peer) => node.down.push(peer)),
     onUnreachable: noting((peer) => node.unreachable.push(peer)),
     onPeerAddress: noting((peer, address) => node.addresses.set(peer, address)),
@@ -116,5 +122,6 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     app.server.closeAllConnections();
     await stop();
   };
-  return { ...node, transport, url, member: { id, url, incarnation }, stop, kill };
+  const running: TestNode = { ...node, transport, url, member: { id, url, incarnation }, stop, kill };
+  return running;
 }
