@@ -261,7 +261,11 @@ export class Snapshots {
     // First forgotten, then removed: nobody can begin to read a file that is about to go.
     this.#files = this.#files.filter((meta) => !old.includes(meta));
     for (const meta of old) await this.#remove(snapshotName(meta));
-    await this.#storage.syncDirectory(this.#directory);
+    try {
+      await this.#storage.syncDirectory(this.#directory);
+    } catch (error) {
+      throw ioError('sync', this.#directory, error);
+    }
   }
 
   #open(name: string): Promise<StorageFile> {

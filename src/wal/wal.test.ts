@@ -443,6 +443,19 @@ describe('snapshots', () => {
     expect(wal.snapshotPieces(recent, 0)).not.toBeNull();
   });
 
+  test('a purge that fails says what failed where', async () => {
+    const { wal, storage } = await opened();
+    await wal.append(plain(batch(2, 9)));
+    await take(wal, 3, 'a');
+    await take(wal, 6, 'b');
+    storage.fail = (operation) => (operation === 'syncDirectory' ? kernelError('EIO') : null);
+    await expect(wal.purgeSnapshots(1)).rejects.toMatchObject({
+      name: 'WalError',
+      code: 'WAL_IO',
+      message: 'sync /data: EIO',
+    });
+  });
+
   test('received, but not yet in the log when the node stopped: the start finishes it', async () => {
     const runner = new Runner(new FaultyStorage());
     await runner.open();
