@@ -149,7 +149,9 @@ export class SimulatedClient {
       this.#ask(
         lane,
         Array.from({ length: count }, () => {
-          return lane === 'read' || random.chance(this.#options.readRate) ? this.#read() : this.#write(count === 1);
+          return lane === 'read' || random.chance(this.#options.readRate)
+            ? this.#read()
+            : this.#write(count === 1);
         }),
       );
     });
@@ -262,7 +264,16 @@ export class SimulatedClient {
 
   #write(alone: boolean): Question {
     const { random, oracle, schedule, coverage } = this.#world;
-    const families = ['list', 'list', 'pair', 'counter', 'register', 'register', 'fleeting', 'fleeting'] as const;
+    const families = [
+      'list',
+      'list',
+      'pair',
+      'counter',
+      'register',
+      'register',
+      'fleeting',
+      'fleeting',
+    ] as const;
     switch (alone && random.chance(0.15) ? 'optimistic' : random.pick(families)) {
       case 'list':
         return this.#append(this.#listKey('l'));
@@ -318,7 +329,9 @@ export class SimulatedClient {
     if (kind === 0) return command(['DEL', key], [null], () => undefined);
     if (kind === 1) return command(['PEXPIRE', key, life], [null], () => undefined);
     const token = oracle.token(schedule.now);
-    return command(['SET', key, token, 'PX', life], [token], () => oracle.fleetingSet(key, token, schedule.now));
+    return command(['SET', key, token, 'PX', life], [token], () =>
+      oracle.fleetingSet(key, token, schedule.now),
+    );
   }
 
   /** WATCH, then GET, then MULTI, SET, EXEC: two clients can't both move a counter on from one value. */
@@ -343,7 +356,9 @@ export class SimulatedClient {
 
   #read(): Question {
     const { random } = this.#world;
-    switch (random.pick(['list', 'pair', 'counter', 'register', 'register', 'fleeting', 'fleeting'] as const)) {
+    switch (
+      random.pick(['list', 'pair', 'counter', 'register', 'register', 'fleeting', 'fleeting'] as const)
+    ) {
       case 'list':
         return this.#readList(this.#listKey('l'));
       case 'pair':
@@ -410,14 +425,23 @@ export class SimulatedClient {
   /** The lists that were begun under a key, one after the other. */
   #generations(key: string): string[] {
     const lists = [`${key}-0`];
-    while (this.#world.oracle.listFloor(lists.at(-1) ?? '') >= LIST_TOKENS_MAX) lists.push(`${key}-${lists.length}`);
+    while (this.#world.oracle.listFloor(lists.at(-1) ?? '') >= LIST_TOKENS_MAX)
+      lists.push(`${key}-${lists.length}`);
     return lists;
   }
 }
 
-function command(args: readonly string[], writes: Question['writes'], answered: Question['answered']): Question {
+function command(
+  args: readonly string[],
+  writes: Question['writes'],
+  answered: Question['answered'],
+): Question {
   const { command: entry } = call(...args);
-  return { writes, answered, make: (client) => ({ kind: 'command', client, command: entry, args, once: null }) };
+  return {
+    writes,
+    answered,
+    make: (client) => ({ kind: 'command', client, command: entry, args, once: null }),
+  };
 }
 
 function transaction(
@@ -426,7 +450,11 @@ function transaction(
   writes: Question['writes'],
   answered: Question['answered'],
 ): Question {
-  return { writes, answered, make: (client) => ({ kind: 'transaction', client, calls, watches, once: null }) };
+  return {
+    writes,
+    answered,
+    make: (client) => ({ kind: 'transaction', client, calls, watches, once: null }),
+  };
 }
 
 /** The replies of a transaction of two. */

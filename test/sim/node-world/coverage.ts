@@ -27,6 +27,7 @@ export const NODE_SCENARIOS = [
   'disks damaged',
   'damage refused at start',
   'damage that did no harm',
+  'starts with a recovering log',
   'damage found while running',
   'disks restored from a copy',
   'torn tails cut',

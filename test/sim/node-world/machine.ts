@@ -15,7 +15,9 @@ import {
   EntryType,
   type Event,
   type HardState,
+  type Index,
   type NodeId,
+  type Term,
 } from '../../../src/raft/types.ts';
 import { Driver } from '../../../src/server/driver.ts';
 import { restoreStore } from '../../../src/server/snapshotter.ts';
@@ -55,6 +57,7 @@ export class Machine implements Subject, Process {
   wasLeader = false;
   /** An operation of the disk was made to fail in this life. */
   diskFailed = false;
+  damagedBeforeStart = false;
   readonly #world: NodeWorld;
   readonly #bootstrap: { readonly hardState: HardState; readonly entries: readonly Entry[] };
 
@@ -69,10 +72,19 @@ export class Machine implements Subject, Process {
     this.#bootstrap = {
       hardState: { term, vote: null, recovering: false },
       entries: [
-        { index: asIndex(1), term, type: EntryType.configuration, payload: encodeConfiguration(configuration) },
+        {
+          index: asIndex(1),
+          term,
+          type: EntryType.configuration,
+          payload: encodeConfiguration(configuration),
+        },
       ],
     };
     this.disk = new Shadow(id, this.#bootstrap.hardState, this.#bootstrap.entries);
+  }
+
+  owes(index: Index, term: Term): boolean {
+    return this.disk.owes(index, term);
   }
 
   get leads(): boolean {
@@ -89,6 +101,7 @@ export class Machine implements Subject, Process {
     this.isUp = true;
     this.pausedUntil = 0;
     this.diskFailed = false;
+    this.damagedBeforeStart = this.disk.damaged;
     this.storage.wasFull = false;
     this.#world.coverage.count('starts');
     this.#world.note(this, 'starts');

@@ -192,7 +192,8 @@ export class NodeNemesis {
       case 'diskFull': {
         const machine = this.#victim();
         if (machine.storage.freeBytes === Infinity) world.coverage.count('disks full');
-        machine.storage.freeBytes = random.pick([0, 1000, 3, 6]) * (random.chance(0.5) ? world.options.segmentBytes : 1);
+        machine.storage.freeBytes =
+          random.pick([0, 1000, 3, 6]) * (random.chance(0.5) ? world.options.segmentBytes : 1);
         this.#later(random.spread(10, 5 * this.#electionMs), () => {
           machine.storage.freeBytes = Infinity;
         });
@@ -321,7 +322,7 @@ export class NodeNemesis {
   /** One disk at a time, so that the others are a majority. */
   #damage(machine: Machine): void {
     const { storage, disk } = machine;
-    if (this.#world.machines.some((other) => other.disk.damaged)) return;
+    if (this.#world.machines.some(({ disk: other }) => other.damaged || other.hardState.recovering)) return;
     const damaged = storage.damage(this.#random.pick(DAMAGES));
     if (damaged === null) return;
     this.#world.note(machine, damaged.what);

@@ -190,7 +190,8 @@ export class Oracle {
     check(
       token.returned >= floor,
       'LZ',
-      () => `GET ${key} answered ${token.text}, overwritten by a write sent at ${floor} and acknowledged before`,
+      () =>
+        `GET ${key} answered ${token.text}, overwritten by a write sent at ${floor} and acknowledged before`,
     );
   }
 

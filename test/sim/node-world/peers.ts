@@ -58,7 +58,11 @@ export class PeersOf implements Peers {
     }
     let arrived: Message | null = null;
     const decoder = new FrameDecoder((from, receiver, read) => {
-      check(from === id && receiver === to, 'DC', () => `a frame of ${id} to ${to} says ${from} to ${receiver}`);
+      check(
+        from === id && receiver === to,
+        'DC',
+        () => `a frame of ${id} to ${to} says ${from} to ${receiver}`,
+      );
       arrived = read;
     });
     try {
@@ -66,7 +70,11 @@ export class PeersOf implements Peers {
       decoder.push(frame.subarray(0, at));
       if (at < frame.length) decoder.push(frame.subarray(at));
     } catch (error) {
-      check(error instanceof FrameError && damaged, 'DC', () => `a frame was not read back: ${String(error)}`);
+      check(
+        error instanceof FrameError && damaged,
+        'DC',
+        () => `a frame was not read back: ${String(error)}`,
+      );
       return null;
     }
     check(arrived === null || !damaged, 'SM', () => `a damaged frame was taken for sound`);
@@ -129,7 +137,10 @@ export class PeersOf implements Peers {
     try {
       let offset = sink.offset;
       for (;;) {
-        const next = await this.#within(SILENCE_MS, pieces.next().catch(() => null));
+        const next = await this.#within(
+          SILENCE_MS,
+          pieces.next().catch(() => null),
+        );
         if (next === null) return 'silence';
         if (next.done === true) return 'the file ended too soon';
         const piece = next.value;
@@ -138,8 +149,13 @@ export class PeersOf implements Peers {
           await this.#sleep(world.random.between(0.05, 1) * (1 + size / 20_000));
           if (signal.aborted) return 'aborted';
           if (source.life !== sourceLife || this.#isCut(from)) return 'reset';
-          if (world.random.chance(world.chunkTroubleRate)) return 'a chunk was lost, came twice or was damaged';
-          check(offset === sink.offset, 'DC', () => `the sink stands at ${sink.offset}, it was given ${offset}`);
+          if (world.random.chance(world.chunkTroubleRate))
+            return 'a chunk was lost, came twice or was damaged';
+          check(
+            offset === sink.offset,
+            'DC',
+            () => `the sink stands at ${sink.offset}, it was given ${offset}`,
+          );
           await sink.write(this.#chunk(piece.subarray(at, at + size)));
           offset += size;
           at += size;

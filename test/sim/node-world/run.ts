@@ -33,7 +33,10 @@ export async function runNodes({ seed, steps, watch }: NodeRunOptions): Promise<
   let failure: Failure | null = null;
   // A promise of a node that nobody looks after would end its process.
   const unhandled = (error: unknown): void => {
-    world.failure ??= error instanceof Failure ? error : new Failure('AS', `unhandled rejection: ${String(error)}`, { cause: error });
+    world.failure ??=
+      error instanceof Failure
+        ? error
+        : new Failure('AS', `unhandled rejection: ${String(error)}`, { cause: error });
   };
   process.on('unhandledRejection', unhandled);
   try {

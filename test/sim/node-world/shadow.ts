@@ -34,9 +34,14 @@ export class Shadow implements DurableState {
   hardState: HardState;
   snapshot: SnapshotMeta | null = null;
   #base: Position = { index: asIndex(0), term: asTerm(0) };
+  /** Whatever was written behind the base: the log removes whole segments, so it may hold more than it has to. */
   #entries: Entry[];
+  /** Up to here entries may be gone. */
+  #compacted = 0;
   /** The snapshot files that are durable here, or were under way when the process died. */
   readonly #files = new Map<number, SnapshotMeta>();
+  /** Lost to damage: index and term. */
+  readonly #owed = new Map<number, Term>();
   #appending: Appended | null = null;
   #resetting: SnapshotMeta | null = null;
   /** Something happened to the disk that no rule allows; what comes up may be refused, but not be wrong. */
@@ -108,7 +113,8 @@ export class Shadow implements DurableState {
     check(
       first.index > this.#base.index && first.index <= this.lastIndex + 1,
       'DC',
-      () => `${this.#name} wrote entry ${first.index} into a log of ${this.#base.index + 1} to ${this.lastIndex}`,
+      () =>
+        `${this.#name} wrote entry ${first.index} into a log of ${this.#base.index + 1} to ${this.lastIndex}`,
     );
     this.#entries.length = first.index - this.#base.index - 1;
     this.#entries.push(...entries);
@@ -119,18 +125,16 @@ export class Shadow implements DurableState {
     this.snapshot = snapshot;
     this.#base = { index: snapshot.index, term: snapshot.term };
     this.#entries = [];
+    this.#compacted = snapshot.index;
   }
 
   #compact(to: Index): void {
-    if (to <= this.#base.index) return;
-    const term = this.termAt(to);
     check(
-      term !== null && this.snapshot !== null && to <= this.snapshot.index,
+      to <= (this.snapshot?.index ?? 0),
       'DC',
-      () => `${this.#name} compacts to ${to} a log of ${this.#base.index + 1} to ${this.lastIndex}`,
+      () => `${this.#name} compacts to ${to}, its snapshot covers ${this.snapshot?.index ?? 0}`,
     );
-    this.#entries.splice(0, to - this.#base.index);
-    this.#base = { index: to, term };
+    this.#compacted = Math.max(this.#compacted, to);
   }
 
   /** Holds what came up against what was promised, and goes on from there. */
@@ -157,6 +161,14 @@ export class Shadow implements DurableState {
       () => `${this.#name} came up with ${show(hardState)}; durable was ${allowed.map(show).join(' or ')}`,
     );
     check(
+      !hardState.recovering ||
+        this.hardState.recovering ||
+        this.damaged ||
+        this.#appending?.hardState?.recovering === true,
+      'DU',
+      () => `${this.#name} doubts its log after a mere crash`,
+    );
+    check(
       hardState.recovering || !this.hardState.recovering || this.#appending?.hardState?.recovering === false,
       'DU',
       () => `${this.#name} was recovering and has forgotten it`,
@@ -178,28 +190,38 @@ export class Shadow implements DurableState {
       return termRuns.findLast(({ first }) => first <= index)?.term ?? -1;
     };
     const shapes = this.#allowedLogs(snapshot);
+    // The oldest segments may be lost to damage where the snapshot covers them.
+    const begins = this.damaged ? (snapshot?.index ?? 0) : this.#compacted;
     const shape = shapes.find((one) => {
-      if (lastIndex !== lastOf(one) || compacted.index > lastOf(one)) return false;
-      const from = Math.max(compacted.index, one.base.index);
-      for (let index = from; index <= lastIndex; index += 1)
+      if (lastIndex !== lastOf(one) || compacted.index > Math.max(begins, one.base.index)) return false;
+      for (let index: number = Math.max(compacted.index, one.base.index); index <= lastIndex; index += 1)
         if (found(index) !== termIn(one, asIndex(index))) return false;
       return true;
     });
     // A node that knows that it forgot may have forgotten; the protocol makes up for it.
-    if (shape === undefined && hardState.recovering && this.damaged) {
-      this.#shorten(lastIndex);
+    if (shape === undefined && hardState.recovering && this.damaged && lastIndex < this.lastIndex) {
+      this.#forget(asIndex(lastIndex));
       return;
     }
     check(shape !== undefined, 'DU', () => {
-      const logs = shapes.map((one) => `${one.base.index + 1} to ${lastOf(one)}@${termIn(one, asIndex(lastOf(one)))}`);
+      const logs = shapes.map(
+        (one) => `${one.base.index + 1} to ${lastOf(one)}@${termIn(one, asIndex(lastOf(one)))}`,
+      );
       return `${this.#name} came up with entries ${compacted.index + 1} to ${lastIndex}@${found(lastIndex)}; durable were ${logs.join(' or ')}`;
     });
     this.#base = shape.base;
     this.#entries = [...shape.entries];
+    this.#compacted = Math.max(this.#compacted, compacted.index);
   }
 
-  #shorten(lastIndex: number): void {
-    this.#entries.length = Math.max(0, lastIndex - this.#base.index);
+  #forget(lastIndex: Index): void {
+    for (const { index, term } of this.#entries.splice(lastIndex - this.#base.index))
+      this.#owed.set(index, term);
+  }
+
+  /** Whether it had the entry, lost it, and knows that it can't vote before it has it again. */
+  owes(index: Index, term: Term): boolean {
+    return this.hardState.recovering && this.#owed.get(index) === term;
   }
 
   #allowedLogs(snapshot: SnapshotMeta | null): Shape[] {
@@ -213,7 +235,8 @@ export class Shadow implements DurableState {
     const installed = this.#resetting ?? snapshot;
     if (installed !== null && this.#files.has(installed.index)) {
       const { index, term } = installed;
-      if (this.#resetting !== null || this.termAt(index) !== term) shapes.push({ base: { index, term }, entries: [] });
+      if (this.#resetting !== null || this.termAt(index) !== term)
+        shapes.push({ base: { index, term }, entries: [] });
     }
     return shapes;
   }

@@ -14,7 +14,16 @@ import type { Random } from '../random.ts';
 import type { Process, Schedule } from '../schedule.ts';
 import type { NodeCoverage } from './coverage.ts';
 
-export type Operation = 'list' | 'open' | 'create' | 'read' | 'write' | 'sync' | 'rename' | 'remove' | 'syncDirectory';
+export type Operation =
+  | 'list'
+  | 'open'
+  | 'create'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'rename'
+  | 'remove'
+  | 'syncDirectory';
 
 /** How long operations take, in ms. */
 export interface Speed {
@@ -160,7 +169,6 @@ class Inode {
     this.content.fill(0, at, Math.min(at + SECTOR_BYTES, this.content.length));
     this.durable.copy(this.content, at, at, at + SECTOR_BYTES);
   }
-
 }
 
 type Names = Map<string, Inode>;
@@ -236,7 +244,8 @@ export class Disk {
         return operate('syncDirectory', path, { run: () => this.#syncDirectory(covered) });
       },
       // More than any disk has, where nothing limits it.
-      freeBytes: (path) => operate('list', path, { run: () => Math.min(this.freeBytes, Number.MAX_SAFE_INTEGER) }),
+      freeBytes: (path) =>
+        operate('list', path, { run: () => Math.min(this.freeBytes, Number.MAX_SAFE_INTEGER) }),
       random: (bytes) => Buffer.from(Array.from({ length: bytes }, () => this.#random.below(256))),
       lock: async (directory) => {
         if (this.#locked) throw new WalError('WAL_LOCKED', directory);
@@ -311,7 +320,8 @@ export class Disk {
 
   #duration(operation: Operation): number {
     const { syncMinMs, syncMaxMs, cachedMs } = this.speed;
-    if (operation !== 'sync' && operation !== 'syncDirectory') return cachedMs * this.#random.between(0.5, 1.5);
+    if (operation !== 'sync' && operation !== 'syncDirectory')
+      return cachedMs * this.#random.between(0.5, 1.5);
     const stall = this.stallMs;
     this.stallMs = 0;
     return this.#random.between(syncMinMs, syncMaxMs) + stall;
@@ -358,7 +368,11 @@ export class Disk {
         const run = (): void => {
           const growth = Math.max(0, position + bytes.length - inode.content.length);
           if (growth > this.freeBytes) {
-            inode.write(bytes.subarray(0, bytes.length - growth + this.freeBytes), position, this.#schedule.now);
+            inode.write(
+              bytes.subarray(0, bytes.length - growth + this.freeBytes),
+              position,
+              this.#schedule.now,
+            );
             this.freeBytes = 0;
             this.wasFull = true;
             this.#coverage.count('writes to a full disk');
@@ -465,7 +479,11 @@ export class Disk {
         const [path, target] = random.pick(files);
         const sector = random.below(Math.floor(target.content.length / SECTOR_BYTES)) * SECTOR_BYTES;
         const undoLost = patch(written.inode, written.at, written.before);
-        const undoMisplaced = patch(target, sector, written.after.subarray(0, target.content.length - sector));
+        const undoMisplaced = patch(
+          target,
+          sector,
+          written.after.subarray(0, target.content.length - sector),
+        );
         return {
           what: `the write at ${written.at} of ${written.path} went to ${sector} of ${path}`,
           undo: () => {
@@ -504,7 +522,9 @@ export class Disk {
   #damageable(): [string, Inode][] {
     return [...this.#names].filter(
       ([path, inode]) =>
-        this.#durableNames.get(path) === inode && this.#isQuiet(inode) && !/\.(copy|damaged|tmp|part)$/.test(path),
+        this.#durableNames.get(path) === inode &&
+        this.#isQuiet(inode) &&
+        !/\.(copy|damaged|tmp|part)$/.test(path),
     );
   }
 

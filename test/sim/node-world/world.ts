@@ -233,7 +233,7 @@ export class NodeWorld {
     for (const tell of this.#deaths.get(machine) ?? []) tell();
     this.#deaths.delete(machine);
     for (const client of this.clients) client.machineDied(machine);
-    if (node !== null) this.checks.durable(node);
+    if (node !== null) this.checks.durable();
     this.#reportDown(machine);
   }
 
@@ -281,8 +281,8 @@ export class NodeWorld {
       return;
     }
     const text = error instanceof Error ? error.message : String(error);
-    const corrupt = error instanceof WalError && error.code === 'WAL_CORRUPT';
-    const excused = corrupt ? machine.disk.damaged : isDiskError(error) && (machine.diskFailed || machine.storage.wasFull);
+    const corrupt = error instanceof WalError && machine.disk.damaged;
+    const excused = corrupt || (isDiskError(error) && (machine.diskFailed || machine.storage.wasFull));
     if (!excused) {
       const invariant = error instanceof InvariantError || !(error instanceof WalError) ? 'AS' : 'DU';
       this.failure ??= new Failure(invariant, `${machine.id}: ${text}`, { cause: error });
@@ -343,8 +343,9 @@ export class NodeWorld {
   /* ---- watching ---------------------------------------------------------------------------------------------------- */
 
   /** The log of a machine was opened. */
-  recovered(machine: Machine, { snapshot }: Recovered): void {
-    if (machine.disk.damaged) {
+  recovered(machine: Machine, { snapshot, hardState }: Recovered): void {
+    if (hardState.recovering) this.coverage.count('starts with a recovering log');
+    if (machine.disk.damaged && machine.damagedBeforeStart) {
       // Every file is read at a start: what it did not mind now can't harm later.
       this.coverage.count('damage that did no harm');
       this.note(machine, 'comes up with a damaged disk');
@@ -494,7 +495,8 @@ export class NodeWorld {
     this.#states[entry.index] = machine.state;
     if (entry.type !== EntryType.batch) return;
     const number = this.#numbers.get(entry.payload);
-    if (number !== undefined && this.checks.proposals[number]?.outcome === 'open') this.checks.acknowledged(number);
+    if (number !== undefined && this.checks.proposals[number]?.outcome === 'open')
+      this.checks.acknowledged(number);
   }
 
   /**
@@ -531,4 +533,3 @@ export class NodeWorld {
     for (const machine of this.machines) if (machine.store !== null) this.#compare(machine, machine.store);
   }
 }
-
