@@ -57,12 +57,6 @@ export class ReplyEncoder implements ReplyWriter {
     return this.#writer.view();
   }
 
-  /** Takes back what was written down after `length`. */
-  truncate(length: number): void {
-    this.#writer.truncate(length);
-    this.#overflowed = false;
-  }
-
   ok(): void {
     this.#target.ok();
     this.#tag(TAG.ok, 0);

@@ -23,11 +23,6 @@ export class RecentTable<Key, Value> {
     return this.#entries.size;
   }
 
-  /** Bytes held, with an overhead for each entry. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Looks without using. */
   peek(key: Key): Value | undefined {
     return this.#entries.get(key)?.value;

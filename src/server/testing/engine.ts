@@ -130,9 +130,10 @@ export class FakeEngine implements Engine {
       switch (request.kind) {
         case 'command':
           if (request.command.write && request.once !== null) {
-            store.executeOnce(request.once, true, client.reply, (reply) =>
+            const repeated = store.executeOnce(request.once, true, client.reply, (reply) =>
               store.execute(request.command, request.args, reply),
             );
+            if (repeated) client.repeated();
           } else if (request.command.write) store.execute(request.command, request.args, client.reply);
           else store.read(request.command, request.args, client.reply, this.now());
           break;
