@@ -49,8 +49,8 @@ export function nothingWritten(error: unknown): unknown {
 /** The safe ways out of a refusal; the same for every kind of damage. Explained in docs/recovery.md. */
 const REMEDIES =
   'Nothing was changed. Safe remedies: (1) replace the node while the others are a majority, they have all of its data: ' +
-  'start a new one with `kvorum serve --join` under a new id in an empty directory, then `kvorum cluster remove` this ' +
-  'one; (2) if only the disk was at fault, copy the directory aside and restore the file from a copy of the same ' +
+  'start a new one under a new id in an empty directory with `kvorum serve --join <url of a member> --replace <id of ' +
+  'this one>`; (2) if only the disk was at fault, copy the directory aside and restore the file from a copy of the same ' +
   'moment; (3) where no majority is left, `kvorum recover --force-new-cluster` on the node whose log is sound and ' +
   'newest. `kvorum check` tells what is damaged. Do not empty the directory and start again under the same id: votes ' +
   'and acknowledged writes would be forgotten, and the others will refuse it.';
@@ -59,10 +59,12 @@ const REMEDIES =
 export class CorruptError extends WalError {
   /** What is wrong there, without the place and the remedies. */
   readonly what: string;
+  readonly file: string;
 
   constructor(file: string, offset: number, what: string, range: string) {
     super('WAL_CORRUPT', `${file}: ${what} at offset ${offset} (${range}). ${REMEDIES}`);
     this.what = `${what} at offset ${offset}`;
+    this.file = file;
   }
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { asIndex, type Configuration, type SnapshotMeta } from '../raft/types.ts';
 import { corrupt, CorruptError, type WalError } from './errors.ts';
 import { readHardState, type FoundHardState } from './hard-state.ts';
-import type { Identity } from './identity.ts';
+import { readIdentity, type Identity, type Ownership } from './identity.ts';
 import {
   decide,
   STATE_RULES,
@@ -33,6 +33,7 @@ export interface Finding {
 
 /** What was found. */
 export interface Examination {
+  readonly owners: Ownership;
   readonly hardState: FoundHardState;
   /** Oldest first. */
   readonly snapshots: readonly FoundSnapshot[];
@@ -51,14 +52,19 @@ export interface Examination {
   readonly refusal: WalError | null;
 }
 
-/** Examines a directory that is set up. Rejects with `WAL_FORMAT` or `WAL_IO`; damage is a finding. */
-export async function examine(storage: Storage, directory: string, identity: Identity): Promise<Examination> {
+/**
+ * Examines a directory that is set up. Damage is a finding; rejects with `WAL_FORMAT`, `WAL_IO`, and with `WAL_CORRUPT`
+ * where even whose directory it is can't be read.
+ */
+export async function examine(storage: Storage, directory: string): Promise<Examination> {
   const report = new Report();
+  const owners = await readIdentity(storage, directory);
+  const { identity } = owners;
   const hardState = await readHardState(storage, directory);
   judgeHardState(directory, hardState, report);
   const snapshots = await readSnapshots(storage, directory);
   const snapshot = snapshots.findLast(({ meta }) => meta !== null)?.meta ?? null;
-  const log = await replayLog(storage, directory, identity).catch((error: unknown) => {
+  const log = await replayLog(storage, directory, owners).catch((error: unknown) => {
     if (!(error instanceof CorruptError)) throw error;
     report.refuse('no log', directory, 0, error);
     return null;
@@ -68,7 +74,7 @@ export async function examine(storage: Storage, directory: string, identity: Ide
   const readable = log !== null && tail !== null && tail.verdict !== 'refuse' && hardState.newest !== null;
   const state = readable ? judgeState(directory, log, hardState, snapshots, snapshot, report) : null;
   const { findings, refusal } = report;
-  return { hardState, snapshots, snapshot, log, tail, state, configuration, findings, refusal };
+  return { owners, hardState, snapshots, snapshot, log, tail, state, configuration, findings, refusal };
 }
 
 class Report {

@@ -35,6 +35,13 @@ export interface Identity extends Owner {
   readonly incarnation: string;
 }
 
+/** Whose directory it is, and whose it was: segments that are older than a forced new cluster keep their old owner. */
+export interface Ownership {
+  readonly identity: Identity;
+  /** Oldest first; empty but after `kvorum recover --force-new-cluster`. */
+  readonly former: readonly Identity[];
+}
+
 /** A copy with the fields in a fixed order, so that equal identities have equal JSON. */
 export function normalized({ clusterId, nodeId, group, incarnation }: Identity): Identity {
   return { clusterId, nodeId, group, incarnation };
@@ -46,8 +53,13 @@ export function newIncarnation(storage: Storage): string {
 }
 
 /** Declares whose the directory is, durably and in one step. */
-export function writeIdentity(storage: Storage, directory: string, identity: Identity): Promise<void> {
-  return publish(storage, directory, IDENTITY_FILE, encodePage(IDENTITY_MAGIC, normalized(identity)));
+export function writeIdentity(
+  storage: Storage,
+  directory: string,
+  { identity, former }: Ownership,
+): Promise<void> {
+  const value = { ...normalized(identity), former: former.map(normalized) };
+  return publish(storage, directory, IDENTITY_FILE, encodePage(IDENTITY_MAGIC, value));
 }
 
 /** Claims an empty directory, durably; answers its incarnation. */
@@ -81,15 +93,25 @@ async function publish(storage: Storage, directory: string, name: string, page: 
 }
 
 /** Whose directory it is. Throws `WAL_CORRUPT` or `WAL_FORMAT`. */
-export async function readIdentity(storage: Storage, directory: string): Promise<Identity> {
+export async function readIdentity(storage: Storage, directory: string): Promise<Ownership> {
   const value = await readPage(storage, join(directory, IDENTITY_FILE), IDENTITY_MAGIC);
+  const { former } = value;
+  return {
+    identity: decodeIdentity(value),
+    former: Array.isArray(former)
+      ? former.map((one) => decodeIdentity(one as Readonly<Record<string, unknown>>))
+      : [],
+  };
+}
+
+function decodeIdentity(value: Readonly<Record<string, unknown>>): Identity {
   const field = (name: keyof Identity): string => String(value[name]);
-  return normalized({
+  return {
     clusterId: field('clusterId'),
     nodeId: field('nodeId'),
     group: field('group'),
     incarnation: field('incarnation'),
-  });
+  };
 }
 
 /** Who has claimed a directory that is not set up. Throws `WAL_CORRUPT` or `WAL_FORMAT`. */

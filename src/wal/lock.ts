@@ -17,6 +17,18 @@ const NAME = /^lock-(\d{1,9})$/;
 /** Two processes that start at once may meet this often on the same number before one gives up. */
 const ATTEMPTS_MAX = 8;
 
+/** Whether a process has the directory open. Takes nothing and leaves nothing behind. */
+export async function isLocked(directory: string): Promise<boolean> {
+  const handle = await open(directory, 'r');
+  try {
+    const base = process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : directory;
+    for (const number of await numbers(directory)) if (await answers(`${base}/lock-${number}`)) return true;
+    return false;
+  } finally {
+    await handle.close();
+  }
+}
+
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
   // Socket addresses hold about 100 bytes. Where /proc exists, a directory of any length is reached through a
   // descriptor, which must stay open: closing the server removes the socket by the path it was bound with.

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { decodeConfiguration } from '../raft/configuration.ts';
 import { asIndex, asTerm, EntryType, InvariantError, type Configuration, type Index } from '../raft/types.ts';
 import { corrupt, ioError } from './errors.ts';
-import type { Identity } from './identity.ts';
+import type { Ownership } from './identity.ts';
 import { LogIndex } from './log-index.ts';
 import {
   decodeMark,
@@ -78,6 +78,8 @@ export interface ReplayedLog {
   readonly segments: readonly ReplayedSegment[];
   /** Older segments that count no more: a snapshot has replaced them. */
   readonly replaced: readonly string[];
+  /** Segments behind the place where the log stops to be sound. */
+  readonly unread: readonly string[];
   readonly end: LogEnd;
   /** Where the log goes on, once its end is mended. Of the newest segment, unless the log must be refused. */
   readonly tail: LogTail;
@@ -93,10 +95,10 @@ export interface ReplayedLog {
 export async function replayLog(
   storage: Storage,
   directory: string,
-  identity: Identity,
+  owners: Ownership,
 ): Promise<ReplayedLog> {
   try {
-    return await new Replay(storage, directory, identity).run();
+    return await new Replay(storage, directory, owners).run();
   } catch (error) {
     throw ioError('read the log in', directory, error);
   }
@@ -105,7 +107,7 @@ export async function replayLog(
 class Replay {
   readonly #storage: Storage;
   readonly #directory: string;
-  readonly #identity: Identity;
+  readonly #owners: Ownership;
   #index = new LogIndex({ index: asIndex(0), term: asTerm(0) });
   #configurations: ConfigurationAt[] = [];
   /** Of every entry that counts, in order. */
@@ -114,10 +116,10 @@ class Replay {
   #batch = 0;
   #chain = 0;
 
-  constructor(storage: Storage, directory: string, identity: Identity) {
+  constructor(storage: Storage, directory: string, owners: Ownership) {
     this.#storage = storage;
     this.#directory = directory;
-    this.#identity = identity;
+    this.#owners = owners;
   }
 
   async run(): Promise<ReplayedLog> {
@@ -135,6 +137,7 @@ class Replay {
         index: this.#index,
         segments,
         replaced,
+        unread: found.slice(at + 1).map(({ name }) => name),
         end,
         tail,
         ring,
@@ -163,7 +166,7 @@ class Replay {
   async #head(name: string): Promise<FoundHead> {
     const file = await this.#storage.open(join(this.#directory, name), 'read');
     try {
-      return await readHead(file, name, this.#identity);
+      return await readHead(file, name, this.#owners);
     } finally {
       await file.close();
     }

@@ -12,7 +12,7 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { asIndex, asTerm, type Index } from '../raft/types.ts';
-import type { Identity } from './identity.ts';
+import type { Identity, Ownership } from './identity.ts';
 import { decodePage, encodePage, foreignFormat } from './page.ts';
 import { crcStart, getU64, putU64, type Position } from './record.ts';
 import { readExactly, SECTOR_BYTES, type Storage, type StorageFile } from './storage.ts';
@@ -98,7 +98,11 @@ export type FoundHead =
   | { readonly name: string; readonly head: null; readonly why: string };
 
 /** Reads and checks the head of the segment `name`. Throws `WAL_FORMAT`. */
-export async function readHead(file: StorageFile, name: string, identity: Identity): Promise<FoundHead> {
+export async function readHead(
+  file: StorageFile,
+  name: string,
+  { identity, former }: Ownership,
+): Promise<FoundHead> {
   const bad = (why: string): FoundHead => ({ name, head: null, why });
   if ((await file.size()) < DATA_START) return bad('the file is too short to be a segment');
   const page = decodePage(MAGIC, await readExactly(file, 0, HEAD_BYTES));
@@ -115,8 +119,9 @@ export async function readHead(file: StorageFile, name: string, identity: Identi
   };
   if (segmentName(head) !== name)
     return bad(`the head belongs to ${segmentName(head)}: the file was renamed`);
-  if (JSON.stringify(owner) !== JSON.stringify(identity))
-    return bad(`the segment belongs to ${JSON.stringify(owner)}`);
+  const text = JSON.stringify(owner);
+  if (![identity, ...former].some((one) => JSON.stringify(one) === text))
+    return bad(`the segment belongs to ${text}`);
   return { name, head };
 }
 

@@ -73,7 +73,7 @@ export async function claim(storage: Storage, directory: string, owner: Owner): 
   await storage.syncDirectory(directory);
   const names = await storage.list(directory);
   if (names.includes(IDENTITY_FILE)) {
-    const identity = await readIdentity(storage, directory);
+    const { identity } = await readIdentity(storage, directory);
     checkOwner(directory, identity, owner);
     // The claim has done its work. Beside a lost identity it would make a log look like an interrupted set-up.
     if (names.includes(CLAIM_FILE)) await removeAll(storage, directory, [CLAIM_FILE]);
@@ -121,7 +121,7 @@ export async function setUp(
   } finally {
     await file.close();
   }
-  await writeIdentity(storage, directory, identity);
+  await writeIdentity(storage, directory, { identity, former: [] });
   await removeAll(storage, directory, [CLAIM_FILE]);
 }
 

@@ -239,7 +239,7 @@ export class Wal {
     if (claimed.state === 'claimed')
       await setUp(storage, directory, identity, options.bootstrap, segmentBytesOf(options));
     await removeUnfinished(storage, directory);
-    const found = await examine(storage, directory, identity);
+    const found = await examine(storage, directory);
     const { log, snapshot } = found;
     if (found.refusal !== null) throw found.refusal;
     invariant(log !== null, () => `${directory} has no log and is not refused`);
