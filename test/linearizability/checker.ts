@@ -9,7 +9,11 @@
  * - **Lanes.** Operations with an answer are laid out in as few lanes as possible so that no two in a lane overlap, as
  *   those of one client do. Within a lane the order is given, so one position per lane says which are placed, however
  *   long the history is; and only the head of a lane can come next.
- * - **An operation that may come next and changes nothing comes next.** It fits now, and it is in nobody's way.
+ * - **A read that may come next and fits comes next.** It is in nobody's way, there or later. So is any other operation
+ *   whose answer says that it changed nothing. (One that merely happens to change nothing *now* may be needed later.)
+ * - **The operation that must return first** has to be placed before anything that is sent later. Until then only those
+ *   matter that share keys with it, directly or through others; how the rest are interleaved makes no difference (the
+ *   partial-order reduction of model checkers).
  * - **Unknown outcomes** need never be placed. A configuration is therefore at least as good as another one with the
  *   same lanes and state that has placed more of them, and only the better one is searched. Of several that are equal,
  *   the first sent is placed first.
@@ -23,7 +27,7 @@
  * ```
  */
 import type { Call, Operation, Reply } from './history.ts';
-import { keyOf, run, type Value } from './models.ts';
+import { changedNothing, keyOf, run, type Value } from './models.ts';
 
 /** Configurations that are looked at for one part of the history before the search gives up. */
 export const CONFIGURATIONS_MAX = 1_000_000;
@@ -93,6 +97,11 @@ interface Candidate {
   readonly returned: number;
   readonly calls: readonly { readonly slot: number; readonly call: Call }[];
   readonly replies: readonly Reply[] | null;
+  /** Its answer says that it changed nothing. */
+  readonly readOnly: boolean;
+  /** The lane that it is in, or which of the unknown outcomes it is; the other is -1. */
+  lane: number;
+  unknown: number;
 }
 
 /** The number of each key's value. The same array only if no value differs. */
@@ -101,10 +110,6 @@ type State = readonly number[];
 /** A way on from a configuration. */
 interface Move {
   readonly candidate: Candidate;
-  /** The lane that it is the head of; -1 for an unknown outcome. */
-  readonly lane: number;
-  /** Which of the unknown outcomes it is; -1 for the head of a lane. */
-  readonly unknown: number;
   readonly after: State;
 }
 
@@ -128,6 +133,7 @@ class Search {
   readonly #unknowns: readonly Candidate[];
   /** For each of the unknowns the equal one sent before it, or -1. */
   readonly #twins: readonly number[];
+  readonly #longestReads: readonly (string | null)[];
   readonly #values = new Values();
   /** How many of each lane are placed. */
   readonly #positions: number[];
@@ -155,7 +161,9 @@ class Search {
       .sort((a, b) => a.invoked - b.invoked);
     this.#lanes = lanesOf(candidates.filter(({ replies }) => replies !== null));
     this.#unknowns = candidates.filter(({ replies }) => replies === null);
+    for (const [at, candidate] of this.#unknowns.entries()) candidate.unknown = at;
     this.#twins = twinsOf(this.#unknowns);
+    this.#longestReads = longestReads(operations, this.#keys);
     this.#positions = this.#lanes.map(() => 0);
   }
 
@@ -196,7 +204,8 @@ class Search {
   }
 
   #go(from: Frame, move: Move): void {
-    const unknowns = move.lane >= 0 ? from.unknowns : withNumber(from.unknowns, move.unknown);
+    const { unknown } = move.candidate;
+    const unknowns = unknown < 0 ? from.unknowns : withNumber(from.unknowns, unknown);
     this.#advance(move, 1);
     // Where there is one way only, what it leads to is remembered at its end.
     if (from.moves.length > 1 && this.#wasSeen(move.after, unknowns)) this.#advance(move, -1);
@@ -214,7 +223,7 @@ class Search {
     if (frame.move !== null) this.#advance(frame.move, -1);
   }
 
-  #advance({ lane }: Move, by: 1 | -1): void {
+  #advance({ candidate: { lane } }: Move, by: 1 | -1): void {
     if (lane < 0) return;
     this.#positions[lane] = (this.#positions[lane] ?? 0) + by;
     this.#placed += by;
@@ -230,26 +239,55 @@ class Search {
 
   /** What may come next and gives the right answer; what must return first is tried first, unknown outcomes last. */
   #movesFrom(state: State, unknowns: readonly number[]): Move[] {
-    const heads = this.#lanes.map((lane, at) => lane[this.#positions[at] ?? 0]);
-    const latest = heads.reduce((least, head) => Math.min(least, head?.returned ?? Infinity), Infinity);
+    const heads = this.#heads();
+    const [first] = heads;
+    if (first === undefined) return [];
     const moves: Move[] = [];
-    for (const [lane, candidate] of heads.entries()) {
-      if (candidate === undefined || candidate.invoked > latest) continue;
+    for (const candidate of heads) {
       const after = this.#execute(state, candidate);
-      const move = after === null ? null : { candidate, lane, unknown: -1, after };
-      if (move === null) continue;
-      if (after === state) return [move];
-      moves.push(move);
+      if (after === null) continue;
+      if (candidate.readOnly) return [{ candidate, after }];
+      moves.push({ candidate, after });
     }
-    moves.sort((a, b) => a.candidate.returned - b.candidate.returned);
-    for (const [unknown, candidate] of this.#unknowns.entries()) {
-      if (candidate.invoked > latest) break;
-      const twin = this.#twins[unknown] ?? -1;
-      if (unknowns.includes(unknown) || (twin >= 0 && !unknowns.includes(twin))) continue;
+    const open = this.#openUnknowns(first.returned, unknowns);
+    for (const candidate of open) {
+      const twin = this.#twins[candidate.unknown] ?? -1;
+      if (twin >= 0 && !unknowns.includes(twin)) continue;
       const after = this.#execute(state, candidate);
-      if (after !== null && after !== state) moves.push({ candidate, lane: -1, unknown, after });
+      if (after === null || after === state || this.#isOffTrack(candidate, after)) continue;
+      moves.push({ candidate, after });
     }
-    return moves;
+    if (moves.length <= 1 || this.#keys.length === 1) return moves;
+    const entangled = entangledWith(first, [...heads, ...open]);
+    return moves.filter(({ candidate }) => entangled.has(candidate));
+  }
+
+  /** The heads of lanes that nothing left returned before, by when they returned. */
+  #heads(): Candidate[] {
+    const heads: Candidate[] = [];
+    let latest = Infinity;
+    for (const [at, lane] of this.#lanes.entries()) {
+      const head = lane[this.#positions[at] ?? 0];
+      if (head === undefined) continue;
+      heads.push(head);
+      latest = Math.min(latest, head.returned);
+    }
+    return heads.filter(({ invoked }) => invoked <= latest).sort((a, b) => a.returned - b.returned);
+  }
+
+  /** Unknown outcomes not placed yet that were sent by `latest`. */
+  #openUnknowns(latest: number, unknowns: readonly number[]): Candidate[] {
+    return this.#unknowns.filter(({ invoked, unknown }) => invoked <= latest && !unknowns.includes(unknown));
+  }
+
+  /** Whether an operation of unknown outcome makes a value that can't be there any more: see {@link longestReads}. */
+  #isOffTrack({ calls }: Candidate, after: State): boolean {
+    return calls.some(({ slot }) => {
+      const longest = this.#longestReads[slot] ?? null;
+      const value = this.#values.valueOf(after[slot] ?? Values.ABSENT);
+      if (longest === null || typeof value !== 'string') return false;
+      return !longest.startsWith(value) && !value.startsWith(longest);
+    });
   }
 
   /** The state after an operation; `state` itself if nothing changes; `null` if the client got another answer. */
@@ -314,6 +352,10 @@ function prepare(operation: Operation, slots: ReadonlyMap<string, number>): Cand
     returned: returnedAt(operation),
     calls: calls.map((call) => ({ slot: slots.get(keyOf(call)) ?? 0, call })),
     replies: outcome?.replies ?? null,
+    readOnly:
+      outcome !== null && calls.every((call, at) => changedNothing(call, outcome.replies[at] ?? null)),
+    lane: -1,
+    unknown: -1,
   };
 }
 
@@ -325,9 +367,10 @@ export function returnedAt({ outcome }: Operation): number {
 function lanesOf(candidates: readonly Candidate[]): Candidate[][] {
   const lanes: Candidate[][] = [];
   for (const candidate of candidates) {
-    const lane = lanes.find((one) => (one.at(-1)?.returned ?? 0) < candidate.invoked);
-    if (lane === undefined) lanes.push([candidate]);
-    else lane.push(candidate);
+    const free = lanes.findIndex((lane) => (lane.at(-1)?.returned ?? 0) < candidate.invoked);
+    candidate.lane = free < 0 ? lanes.length : free;
+    if (free < 0) lanes.push([candidate]);
+    else lanes[free]?.push(candidate);
   }
   return lanes;
 }
@@ -340,6 +383,42 @@ function twinsOf(unknowns: readonly Candidate[]): number[] {
     last.set(text, at);
     return twin;
   });
+}
+
+/**
+ * Those among `candidates` that share keys with the first, or with others that do. All others that may come before it
+ * are in nobody's way whether they come before or after these: one order of the two is enough.
+ */
+function entangledWith(first: Candidate, candidates: readonly Candidate[]): Set<Candidate> {
+  const entangled = new Set([first]);
+  const slots = new Set(first.calls.map(({ slot }) => slot));
+  for (let before = 0; before < entangled.size; ) {
+    before = entangled.size;
+    for (const candidate of candidates) {
+      if (entangled.has(candidate) || !candidate.calls.some(({ slot }) => slots.has(slot))) continue;
+      entangled.add(candidate);
+      for (const { slot } of candidate.calls) slots.add(slot);
+    }
+  }
+  return entangled;
+}
+
+/**
+ * For each key that is only appended to, the longest value read: every other value that it has in a linearization is
+ * the beginning of this one or goes on from it. `null` for other keys.
+ */
+function longestReads(operations: readonly Operation[], keys: readonly string[]): (string | null)[] {
+  const longest = new Map<string, string | null>(keys.map((key) => [key, '']));
+  for (const { calls, outcome } of operations) {
+    for (const [at, call] of calls.entries()) {
+      const key = keyOf(call);
+      const before = longest.get(key) ?? null;
+      const reply = call[0] === 'GET' ? (outcome?.replies[at] ?? '') : '';
+      if ((call[0] !== 'GET' && call[0] !== 'APPEND') || typeof reply !== 'string') longest.set(key, null);
+      else if (before !== null && reply.length > before.length) longest.set(key, reply);
+    }
+  }
+  return keys.map((key) => longest.get(key) ?? null);
 }
 
 function sameReply(a: Reply, b: Reply): boolean {

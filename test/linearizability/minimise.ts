@@ -3,11 +3,12 @@
  * Simply leaving out whatever can be left out would end at a read of a value whose write was left out: a contradiction
  * that the cluster never made. Instead:
  *
- * 1. **Cut it short.** What a linearizable history holds up to some moment is linearizable: operations sent later go,
+ * 1. **Leave out keys**: the calls on the others are linearizable on their own.
+ * 2. **Cut it short.** What a linearizable history holds up to some moment is linearizable: operations sent later go,
  *    answers that came later count as not come. The earliest moment at which it fails is found by bisection.
- * 2. **Leave out reads**, which nobody else can see.
- * 3. **Forget answers.** An operation whose answer doesn't matter becomes one of unknown outcome, which allows more.
- * 4. **Leave out unseen writes**: those of unknown outcome whose value no answer contains, on keys that have only been
+ * 3. **Leave out reads**, which nobody else can see.
+ * 4. **Forget answers.** An operation whose answer doesn't matter becomes one of unknown outcome, which allows more.
+ * 5. **Leave out unseen writes**: those of unknown outcome whose value no answer contains, on keys that have only been
  *    read and overwritten.
  */
 import { check, returnedAt } from './checker.ts';
@@ -23,7 +24,8 @@ export interface Minimised {
 
 /** One trial may look at so many configurations; one that doesn't decide by then counts as linearizable. */
 const CONFIGURATIONS_PER_TRIAL = 20_000;
-const TRIALS_MAX = 3000;
+/** All trials together: some seconds. Then the history stays as small as it is. */
+const CONFIGURATIONS_MAX = 300_000;
 /** So few operations are shown with all their answers, even those that don't matter. */
 const WITH_ANSWERS_MAX = 12;
 
@@ -36,13 +38,14 @@ class Minimiser {
   #operations: readonly Operation[];
   /** The operation as it was, for each whose answer was forgotten. */
   readonly #forgotten = new Map<Operation, Operation>();
-  #trials = 0;
+  #configurations = 0;
 
   constructor(operations: readonly Operation[]) {
     this.#operations = operations;
   }
 
   run(): Minimised {
+    this.#leaveOutKeys();
     this.#cut();
     for (let before = Infinity; this.#operations.length < before; ) {
       before = this.#operations.length;
@@ -81,6 +84,22 @@ class Minimiser {
     return this.#operations
       .filter(({ invoked }) => invoked <= moment)
       .map((operation) => (returnedAt(operation) <= moment ? operation : this.#forget(operation)));
+  }
+
+  /** One key is enough for most; a transaction that was not atomic takes several. */
+  #leaveOutKeys(): void {
+    const keys = new Set(this.#operations.flatMap(({ calls }) => calls.map(keyOf)));
+    for (const key of keys) {
+      const alone = callsOn(this.#operations, (other) => other === key);
+      if (this.#fails(alone)) {
+        this.#operations = alone;
+        return;
+      }
+    }
+    for (const key of keys) {
+      const others = callsOn(this.#operations, (other) => other !== key);
+      if (this.#fails(others)) this.#operations = others;
+    }
   }
 
   #leaveOutReads(): void {
@@ -128,9 +147,29 @@ class Minimiser {
   }
 
   #fails(operations: readonly Operation[]): boolean {
-    this.#trials += 1;
-    return this.#trials <= TRIALS_MAX && check(operations, CONFIGURATIONS_PER_TRIAL).verdict === 'violated';
+    if (this.#configurations > CONFIGURATIONS_MAX) return false;
+    const { verdict, configurations } = check(operations, CONFIGURATIONS_PER_TRIAL);
+    this.#configurations += configurations;
+    return verdict === 'violated';
   }
+}
+
+/** The calls on the keys wanted, with their answers. */
+function callsOn(operations: readonly Operation[], wanted: (key: string) => boolean): Operation[] {
+  return operations.flatMap((operation) => {
+    const { calls, outcome } = operation;
+    const kept = calls.flatMap((call, at) => (wanted(keyOf(call)) ? [at] : []));
+    if (kept.length === 0) return [];
+    if (kept.length === calls.length) return [operation];
+    const replies = kept.map((at) => outcome?.replies[at] ?? null);
+    return [
+      {
+        ...operation,
+        calls: kept.map((at) => calls[at]!),
+        outcome: outcome === null ? null : { ...outcome, replies },
+      },
+    ];
+  });
 }
 
 /** Without the unknown outcomes that no answer depends on. */
@@ -139,21 +178,26 @@ export function withoutUnseen(operations: readonly Operation[]): Operation[] {
 }
 
 /**
- * Whether an operation of unknown outcome can't have mattered to any answer: it writes a value that no answer contains,
- * and whatever has an answer reads or overwrites its key. Where it took effect, nobody looked before the next overwrite.
+ * Whether an operation of unknown outcome can't have mattered to any answer. All that has an answer reads its key or
+ * overwrites it, so from where it took effect, if it did, its trace is there until the next overwriting:
+ *
+ * - a value that it wrote, which no answer contains: nobody looked until then;
+ * - the absence of the key, which no answer tells: nobody looked either, and what came first then was a plain write,
+ *   since there is nothing here whose effect depends on whether there is a key.
  */
 function isUnseen({ calls, outcome }: Operation, operations: readonly Operation[]): boolean {
   const [call] = calls;
   if (outcome !== null || call === undefined || calls.length > 1) return false;
-  const [command, key, value] = call;
-  const writes = (command === 'SET' && call.length === 3) || command === 'APPEND';
-  if (!writes || value === undefined || value === '') return false;
-  return operations.every((other) => {
-    if (other.outcome === null) return true;
-    const onKey = other.calls.filter((one) => keyOf(one) === key);
-    return (
-      onKey.every((one) => one[0] === 'GET' || (one[0] === 'SET' && one.length === 3)) &&
-      !JSON.stringify(other.outcome.replies).includes(JSON.stringify(value).slice(1, -1))
-    );
-  });
+  const [command, key, value = ''] = call;
+  const isWrite = (command === 'SET' || command === 'APPEND') && value !== '';
+  if (!isWrite && command !== 'DEL') return false;
+  return operations.every((other) =>
+    other.calls.every((one, at) => {
+      if (keyOf(one) !== key) return true;
+      const plain = one[0] === 'GET' || (one[0] === 'SET' && one.length === 3);
+      if (other.outcome === null) return isWrite ? !one.includes('XX', 3) : plain || one[0] === 'DEL';
+      const reply = other.outcome.replies[at] ?? null;
+      return plain && (isWrite ? !String(reply).includes(value) : reply !== null);
+    }),
+  );
 }

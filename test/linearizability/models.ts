@@ -28,6 +28,15 @@ export function isRead(call: Call): boolean {
   return READS.has(call[0]);
 }
 
+/** Whether a call that got this answer changed nothing, whatever there was. */
+export function changedNothing(call: Call, reply: Reply): boolean {
+  const [command] = call;
+  if (command === 'DEL') return reply === 0;
+  if (command === 'SET') return reply === null && !call.includes('GET', 3);
+  if (command === 'LPOP' || command === 'RPOP') return reply === null;
+  return isRead(call);
+}
+
 /** The only key of a call. */
 export function keyOf(call: Call): string {
   const [, key] = call;
