@@ -5,6 +5,7 @@ import { createClient } from 'redis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Password } from './password.ts';
 import { ClientPort, type ClientPortOptions } from './client-port.ts';
+import type { Request } from './engine.ts';
 import { encode, RawClient } from './testing/socket.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 
@@ -455,6 +456,272 @@ describe('a node that does not lead', () => {
       '-MOVED 12182 127.0.0.1:7002',
       "-ERR unknown command 'NOPE', with args beginning with: ",
       '-MOVED 12182 127.0.0.1:7002',
+    );
+  });
+});
+
+describe('a follower that reads', () => {
+  test('after READONLY runs reads itself, in the lane of reads, and redirects writes until READWRITE', async () => {
+    engine.depose(OTHER);
+    await using redis = await client();
+    redis.request(
+      'GET foo',
+      'READONLY',
+      'GET foo',
+      'SET foo 1',
+      'PING',
+      'MGET foo bar',
+      'READWRITE',
+      'GET foo',
+    );
+    await redis.expect(
+      '-MOVED 12182 127.0.0.1:7002',
+      '+OK',
+      '$-1',
+      '-MOVED 12182 127.0.0.1:7002',
+      '+PONG',
+      '*2\r\n$-1\r\n$-1',
+      '+OK',
+      '-MOVED 12182 127.0.0.1:7002',
+    );
+    expect(new Set(engine.taken.map(({ lane }) => lane))).toEqual(new Set(['read']));
+  });
+
+  test('runs transactions that only read, and WATCH', async () => {
+    engine.depose(OTHER);
+    await using redis = await client();
+    redis.request(
+      'READONLY',
+      'WATCH foo',
+      'MULTI',
+      'GET foo',
+      'EXEC',
+      'MULTI',
+      'GET foo',
+      'SET foo 1',
+      'EXEC',
+    );
+    await redis.expect(
+      '+OK',
+      '+OK',
+      '+OK',
+      '+QUEUED',
+      '*1\r\n$-1',
+      '+OK',
+      '+QUEUED',
+      '-MOVED 12182 127.0.0.1:7002',
+      '-EXECABORT Transaction discarded because of previous errors.',
+    );
+  });
+
+  test('with --follower-reads needs no READONLY; RESET does not take it away, READWRITE does', async () => {
+    await restart({ followerReads: true });
+    engine.depose(OTHER);
+    await using redis = await client();
+    redis.request('GET foo', 'RESET', 'GET foo', 'READWRITE', 'GET foo', 'RESET', 'GET foo');
+    await redis.expect('$-1', '+RESET', '$-1', '+OK', '-MOVED 12182 127.0.0.1:7002', '+RESET', '$-1');
+  });
+});
+
+describe('a follower that forwards', () => {
+  let forwarded: Request[];
+
+  beforeEach(async () => {
+    forwarded = [];
+    await restart({ proxy: { submit: (request) => forwarded.push(request) } });
+    engine.depose(OTHER);
+  });
+
+  /** Answers what was forwarded as the leader would, and clears it. */
+  function answer(): void {
+    const requests = forwarded.splice(0);
+    for (const request of requests) {
+      if (request.kind === 'text') request.write(request.client.reply);
+      else if (request.kind === 'watch') request.client.reply.ok();
+      else request.client.reply.simple(request.kind === 'command' ? request.args.join(' ') : 'EXEC');
+    }
+    for (const request of requests) request.client.settled(1);
+  }
+
+  async function whenForwarded(count: number): Promise<void> {
+    while (forwarded.length < count) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  test('passes on reads, writes, WATCH and transactions, with known replies in their places', async () => {
+    await using redis = await client();
+    redis.request('SET a 1', 'PING', 'GET a', 'NOPE', 'MULTI', 'INCR a', 'EXEC');
+    await whenForwarded(7);
+    expect(engine.taken).toEqual([]);
+    answer();
+    await redis.expect(
+      '+SET a 1',
+      '+PONG',
+      '+GET a',
+      "-ERR unknown command 'NOPE', with args beginning with: ",
+      '+OK',
+      '+QUEUED',
+      '+EXEC',
+    );
+    redis.request('WATCH a', 'GET a');
+    await whenForwarded(1);
+    answer();
+    await redis.expect('+OK');
+    await whenForwarded(1);
+    answer();
+    await redis.expect('+GET a');
+  });
+
+  test('that also reads keeps reads behind the writes of their connection', async () => {
+    await using redis = await client();
+    redis.request('READONLY');
+    await redis.expect('+OK');
+    redis.request('SET a 1');
+    await whenForwarded(1);
+    redis.request('GET a');
+    await arrived(redis);
+    expect(engine.taken).toEqual([]);
+    answer();
+    await redis.expect('+SET a 1', '$-1');
+    expect(engine.taken.map(({ lane }) => lane)).toEqual(['read']);
+  });
+
+  test('that begins to lead runs nothing itself before what it forwarded is answered', async () => {
+    await using redis = await client();
+    redis.request('SET a 1');
+    await whenForwarded(1);
+    engine.leading = true;
+    redis.request('SET a 2');
+    await arrived(redis);
+    expect(engine.taken).toEqual([]);
+    answer();
+    await redis.expect('+SET a 1', '+OK');
+    expect(engine.taken.map(({ lane }) => lane)).toEqual(['log']);
+  });
+
+  test('says that there is no leader rather than where it is', async () => {
+    await using redis = await client();
+    redis.request('SET a 1', 'GET a');
+    await whenForwarded(2);
+    for (const request of forwarded.splice(0)) {
+      request.client.refused(request);
+      request.client.settled(1);
+    }
+    const down = '-CLUSTERDOWN The cluster is down: no leader known';
+    await redis.expect(down, down);
+  });
+});
+
+describe('a session', () => {
+  /** The sequences under which requests were handed on, null for none. */
+  function sequences(): (number | null)[] {
+    return engine.taken.flatMap(({ request }) =>
+      request.kind === 'text' || request.kind === 'watch'
+        ? []
+        : [request.once?.kind === 'session' ? request.once.sequence : null],
+    );
+  }
+
+  const gap = (sequence: number, next: number): string =>
+    `-SEQGAP sequence ${sequence} was not run: ${next} is the next of session 1; send the writes from there on again, after KVORUM.SESSION RESUME 1 ${next}`;
+
+  test('numbers writes from where it is resumed, and nothing else', async () => {
+    await using redis = await client();
+    redis.request('KVORUM.SESSION OPEN', 'SET a 0');
+    await redis.expect(':1', '+OK');
+    redis.request('KVORUM.SESSION RESUME 1 1', 'INCR a', 'GET a', 'PING', 'INCR a', 'KVORUM.SESSION INFO 1');
+    await redis.expect(
+      '+OK',
+      ':1',
+      '$1\r\n1',
+      '+PONG',
+      ':2',
+      '*6\r\n$2\r\nid\r\n:1\r\n$4\r\nnext\r\n:3\r\n$6\r\noldest\r\n:1',
+    );
+    redis.request('MULTI', 'INCR a', 'GET a', 'EXEC', 'MULTI', 'GET a', 'EXEC', 'INCR a');
+    await redis.expect(
+      '+OK',
+      '+QUEUED',
+      '+QUEUED',
+      '*2\r\n:3\r\n$1\r\n3',
+      '+OK',
+      '+QUEUED',
+      '*1\r\n$1\r\n3',
+      ':4',
+    );
+    expect(sequences()).toEqual([null, null, 1, null, 2, null, 3, null, 4]);
+  });
+
+  test('resumed on another connection answers what was run, and runs what was not', async () => {
+    await using first = await client();
+    first.request('KVORUM.SESSION OPEN');
+    await first.expect(':1');
+    first.request('KVORUM.SESSION RESUME 1 1', 'INCR a', 'INCR a');
+    await first.expect('+OK', ':1', ':2');
+    await using second = await client();
+    second.request('KVORUM.SESSION RESUME 1 2', 'INCR a', 'INCR a', 'GET a');
+    await second.expect('+OK', ':2', ':3', '$1\r\n3');
+  });
+
+  test('a write that is turned away has its number all the same, and those behind it are not run', async () => {
+    await using redis = await client();
+    redis.request('KVORUM.SESSION OPEN');
+    await redis.expect(':1');
+    redis.request('KVORUM.SESSION RESUME 1 1', 'INCR a', 'SET a', 'INCR a');
+    await redis.expect('+OK', ':1', "-ERR wrong number of arguments for 'set' command");
+    expect(await readUntil(redis, '\r\n')).toMatch(
+      /^-SEQGAP sequence 3 was not run: 2 is the next of session 1;/,
+    );
+    redis.request('KVORUM.SESSION RESUME 1 2', 'INCR a', 'MULTI', 'SET a', 'INCR a', 'EXEC', 'INCR a');
+    await redis.expect(
+      '+OK',
+      ':2',
+      '+OK',
+      "-ERR wrong number of arguments for 'set' command",
+      '+QUEUED',
+      '-EXECABORT Transaction discarded because of previous errors.',
+    );
+    await redis.expect(gap(4, 3));
+  });
+
+  test('on a follower redirected writes have their numbers, too', async () => {
+    await using redis = await client();
+    redis.request('KVORUM.SESSION OPEN');
+    await redis.expect(':1');
+    redis.request('KVORUM.SESSION RESUME 1 1');
+    await redis.expect('+OK');
+    engine.depose(OTHER);
+    redis.request('INCR foo');
+    await redis.expect('-MOVED 12182 127.0.0.1:7002');
+    engine.leading = true;
+    redis.request('INCR foo');
+    await redis.expect(gap(2, 1));
+  });
+
+  test('ends with RESET, and begins outside of transactions only', async () => {
+    await using redis = await client();
+    redis.request('KVORUM.SESSION RESUME 7 1', 'RESET', 'INCR a', 'MULTI', 'KVORUM.SESSION OPEN');
+    await redis.expect(
+      '+OK',
+      '+RESET',
+      ':1',
+      '+OK',
+      "-ERR 'kvorum.session|open' is not allowed inside a transaction; send it before MULTI or after EXEC",
+    );
+  });
+
+  test('asks for whole numbers', async () => {
+    await using redis = await client();
+    redis.request(
+      'KVORUM.SESSION RESUME 0 1',
+      'KVORUM.SESSION RESUME 1 x',
+      'KVORUM.SESSION RESUME 1',
+      'KVORUM.SESSION',
+    );
+    await redis.expect(
+      '-ERR session and sequence are whole numbers from 1 on, below 2^53 - 1',
+      '-ERR value is not an integer or out of range',
+      "-ERR wrong number of arguments for 'kvorum.session|resume' command",
+      "-ERR wrong number of arguments for 'kvorum.session' command",
     );
   });
 });

@@ -33,16 +33,16 @@ test('INCR under sessions is run exactly once, while leaders are killed and snap
   const clients = await Promise.all(Array.from({ length: 16 }, () => ExactlyOnce.open(addresses)));
   onTestFinished(() => clients.forEach((client) => client.close()));
   const answers: unknown[] = [];
-  let stopped = false;
+  const stop = new AbortController();
   const running = clients.map(async (client) => {
-    while (!stopped) answers.push(await client.write('INCR', 'counter'));
+    while (!stop.signal.aborted) answers.push(await client.write('INCR', 'counter'));
   });
   for (let round = 0; round < 4; round += 1) {
     const before = answers.length;
     await until('answers', () => answers.length > before + 300);
     await replaceLeader(cluster);
   }
-  stopped = true;
+  stop.abort();
   await Promise.all(running);
   expect(clients.reduce((sum, { repetitions }) => sum + repetitions, 0)).toBeGreaterThan(0);
   expect(await valueOf(await cluster.leader(), 'counter')).toBe(String(answers.length));
@@ -57,11 +57,11 @@ test('a plain client of a follower with --proxy keeps every acknowledged write w
   const acknowledged: string[] = [];
   const failures = new Map<string, string>();
   let increments = 0;
-  let stopped = false;
+  const stop = new AbortController();
   const clients = Array.from({ length: 8 }, () => new Redis(follower.port));
   onTestFinished(() => clients.forEach((client) => client.disconnect()));
   const running = clients.map(async (client, writer) => {
-    for (let count = 0; !stopped; count += 1) {
+    for (let count = 0; !stop.signal.aborted; count += 1) {
       const key = `w${writer}:${count}`;
       try {
         expect(await client.set(key, key)).toBe('OK');
@@ -79,7 +79,7 @@ test('a plain client of a follower with --proxy keeps every acknowledged write w
   await cluster.kill(leader, 'SIGKILL');
   const before = acknowledged.length;
   await until('writes after the failover', () => acknowledged.length > before + 300);
-  stopped = true;
+  stop.abort();
   await Promise.all(running);
   const reader = new Redis((await cluster.leader()).port);
   onTestFinished(() => reader.disconnect());
