@@ -1,6 +1,6 @@
 /**
  * A hash of a whole state for comparing nodes: a sum of one hash per key, so that the order in which a node happens to
- * hold its keys doesn't count, and a hash of what is known of named writes, whose order does count. Against accidents,
+ * hold its keys doesn't count, the last removals, and a hash of what is known of named writes, whose order does count. Against accidents,
  * not against attackers.
  */
 import type { Keyspace } from './keyspace.ts';
@@ -23,6 +23,12 @@ export function digestOf(keyspace: Keyspace, once: OnceTable): string {
       low = (low + finish(other)) | 0;
     }
   }
+  keyspace.removals.forEach((number, shard) => {
+    if (number === 0) return;
+    const one = mix(mix(mix(0x2545_f491, shard), number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+    high = (high + finish(one)) | 0;
+    low = (low + finish(mix(one, shard))) | 0;
+  });
   if (once.sessions + once.keys === 0) return hexadecimal(high) + hexadecimal(low);
   let one = 0x1b87_3593;
   let other = 0x27d4_eb2f;

@@ -55,6 +55,12 @@ export class Keyspace {
    */
   writeNumber = 0;
   #shards: Map<string, Entry>[] = emptyShards();
+  /**
+   * Per shard, the number of the last write that removed a key: the version of every key that is missing. Without it a
+   * missing key could come and go between WATCH and EXEC, and a GET in between would have seen what EXEC knows nothing
+   * of. A number for each key would never end; that of a shard makes one in 4096 watches of missing keys fail in vain.
+   */
+  readonly #removals: Float64Array = new Float64Array(SHARD_COUNT);
   #deadlines = new Deadlines();
   #size = 0;
   #view: View | null = null;
@@ -77,6 +83,11 @@ export class Keyspace {
     return this.#shards;
   }
 
+  /** Per shard, the number of the last write that removed a key; 0 for none. */
+  get removals(): Readonly<Float64Array> {
+    return this.#removals;
+  }
+
   /** The entry whatever its deadline. */
   peek(key: string): Entry | undefined {
     return this.#shard(shardOf(key)).get(key);
@@ -86,6 +97,11 @@ export class Keyspace {
   get(key: string, now: number): Entry | undefined {
     const entry = this.peek(key);
     return entry === undefined || isExpired(entry, now) ? undefined : entry;
+  }
+
+  /** The number of the last write that may have changed the key, be it there or missing at `now`. */
+  version(key: string, now: number): number {
+    return this.get(key, now)?.version ?? this.#removals[shardOf(key)] ?? 0;
   }
 
   /** As `get`, and removes the key if its deadline has passed: the look-up for writes. */
@@ -137,6 +153,7 @@ export class Keyspace {
     if (entry === undefined) return false;
     if (this.#view !== null) this.#view.beforeChange(at, key, entry);
     shard.delete(key);
+    this.#removals[at] = this.writeNumber;
     this.#deadlines.clear(entry);
     this.#size--;
     return true;
@@ -146,6 +163,7 @@ export class Keyspace {
   clear(): void {
     this.#view?.beforeClear();
     this.#shards = emptyShards();
+    this.#removals.fill(this.writeNumber);
     this.#deadlines = new Deadlines();
     this.#size = 0;
   }
@@ -158,6 +176,13 @@ export class Keyspace {
     shard.set(key, entry);
     this.#size++;
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
+    return true;
+  }
+
+  /** Puts the number of a shard's last removal back, when a snapshot is restored; false if it makes no sense. */
+  restoreRemoval(shard: number, number: number): boolean {
+    if (shard >= SHARD_COUNT || number > this.writeNumber) return false;
+    this.#removals[shard] = number;
     return true;
   }
 

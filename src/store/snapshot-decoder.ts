@@ -29,6 +29,7 @@ export class SnapshotDecoder {
   /** Bytes out of frames that don't make a whole record yet. */
   readonly #bodies = new Chunks();
   #position: SnapshotPosition | null = null;
+  #removalRecords = 0;
   #state: 'open' | 'ended' | 'failed' = 'open';
 
   /** `complete` gets the result, from `finish`. */
@@ -131,6 +132,10 @@ export class SnapshotDecoder {
       case RECORD_TYPE.key:
         this.#once.restoreKey(reader);
         break;
+      case RECORD_TYPE.removals:
+        this.#removalRecords++;
+        while (reader.remaining > 0) this.#restoreRemoval(reader);
+        break;
       default:
         reader.fail(`the unknown record type ${type} before`);
     }
@@ -146,11 +151,18 @@ export class SnapshotDecoder {
       reader.fail('the same key a second time before');
   }
 
+  #restoreRemoval(reader: ByteReader): void {
+    const shard = reader.varint('a shard');
+    const number = reader.varint('a removal');
+    if (!this.#keyspace.restoreRemoval(shard, number))
+      reader.fail(`removal ${number} in shard ${shard} is not possible before`);
+  }
+
   #readEnd(): boolean {
     const reader = new ByteReader(this.#bodies.peek(this.#bodies.length), this.#bodies.offset);
     reader.byte('the end');
     const count = reader.varint('the number of records');
-    const found = this.#keyspace.size + this.#once.sessions + this.#once.keys;
+    const found = this.#keyspace.size + this.#once.sessions + this.#once.keys + this.#removalRecords;
     if (count !== found) reader.fail(`${found} records in a snapshot of ${count}, known`);
     if (reader.remaining > 0) reader.fail('bytes after the end of the snapshot');
     this.#bodies.take(this.#bodies.length);

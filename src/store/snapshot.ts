@@ -9,6 +9,7 @@
  *   string    (type 1) := version  expiresAt  key  value
  *   session   (type 2) := id  last  count  reply*                see `once.ts`; least recently used first
  *   named key (type 3) := key  fingerprint  reply                the same
+ *   removals  (type 4) := (shard  number)*                       those of `keyspace.ts` that are not 0
  * ```
  *
  * The bodies of all frames, put together, are one stream; a record may lie across frames, the header and the end never do. Numbers without a size are
@@ -28,9 +29,9 @@ import { isString, type Value } from './value.ts';
 
 export const MAGIC = 'KVSS';
 export const FORMAT_VERSION = 2;
-/** Version 1 is read as well: it is the same without sessions. */
+/** Version 1 is read as well: it is the same without sessions and removals. */
 export const FORMAT_VERSION_MIN = 1;
-export const RECORD_TYPE = { string: 1, session: 2, key: 3 } as const;
+export const RECORD_TYPE = { string: 1, session: 2, key: 3, removals: 4 } as const;
 
 export const FRAME_HEADER_BYTES = 8;
 /** The largest frame that is written or read. */
@@ -87,7 +88,9 @@ export class SnapshotEncoder implements View {
     header.double(time);
     header.varint(appliedIndex);
     header.varint(keyspace.writeNumber);
-    this.#rest = [header.view().toString('latin1')];
+    const removals = removalPieces(keyspace);
+    this.#count += removals.length > 0 ? 1 : 0;
+    this.#rest = [header.view().toString('latin1'), ...removals];
   }
 
   /** How many images are held of keys that changed ahead of the encoder. */
@@ -250,7 +253,24 @@ function recordPieces(key: string, image: Image): string[] {
   return [head, key, writer.view().toString('latin1'), image.value].filter((piece) => piece.length > 0);
 }
 
+/** The record of the last removals; nothing when there were none. */
+function removalPieces({ removals }: Keyspace): string[] {
+  const writer = new ByteWriter(FRAME_BYTES_MIN);
+  for (let shard = 0; shard < SHARD_COUNT; shard++) {
+    const number = removals[shard] ?? 0;
+    if (number === 0) continue;
+    writer.varint(shard);
+    writer.varint(number);
+  }
+  const body = writer.view().toString('latin1');
+  return body === '' ? [] : recordOf('removals', body);
+}
+
 function oncePieces({ type, body }: OnceRecord): string[] {
+  return recordOf(type, body);
+}
+
+function recordOf(type: keyof typeof RECORD_TYPE, body: string): string[] {
   const writer = new ByteWriter(FRAME_BYTES_MIN);
   writer.varint(1 + body.length);
   writer.byte(RECORD_TYPE[type]);

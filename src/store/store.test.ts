@@ -174,6 +174,22 @@ describe('transactions', () => {
     expect(harness.follower().digest()).toBe(harness.store.digest());
   });
 
+  test.each([['DEL', 'k'], ['GETDEL', 'k'], ['FLUSHALL'], ['PEXPIREAT', 'k', '1']])(
+    'a watched key that was missing, came and went again with %s stops everything',
+    (...removal) => {
+      const harness = new Harness();
+      const watch = { key: 'k', version: harness.store.version('k', harness.now) };
+      harness.run('SET', 'k', '1');
+      harness.run(...removal);
+      expect(harness.run('EXISTS', 'k')).toBe(0);
+      expect(harness.transaction([call('SET', 'done', '1')], [watch])).toBeNull();
+      // Every node must decide alike.
+      const follower = harness.follower();
+      expect(follower.digest()).toBe(harness.store.digest());
+      expect(follower.version('k')).toBe(harness.store.version('k'));
+    },
+  );
+
   test('a change later in the same entry is a change', () => {
     const store = new Store();
     const set = call('SET', 'k', '1');

@@ -214,11 +214,11 @@ export class Store {
   }
 
   /**
-   * The number of the write that last changed the key; 0 if it is missing or has expired at `now`. Two equal
-   * answers mean that nothing changed the key in between (a missing one may have come and gone).
+   * The number of the last write that may have changed the key, be it there or missing or expired at `now`. Two equal
+   * answers mean that nothing changed the key in between.
    */
   version(key: string, now: number = this.#time): number {
-    return this.#keyspace.get(key, Math.max(now, this.#time))?.version ?? 0;
+    return this.#keyspace.version(key, Math.max(now, this.#time));
   }
 
   /**
