@@ -157,8 +157,7 @@ export function checkQuorum(node: Node): void {
     return;
   }
   // A stuck disk must not hold the cluster: others may lead. A lone voter has nobody to make room for.
-  const { voters, outgoing } = node.log.configuration;
-  const alone = voters.length === 1 && outgoing.length === 0 && voters[0]?.id === node.id;
+  const alone = node.log.configuration.voters.length === 1 && node.log.configuration.outgoing.length === 0;
   if (!alone && isDiskStuck(node)) stepDown(node, node.term, null);
 }
 

@@ -102,6 +102,22 @@ describe('learners', () => {
     expect(refusal(trio, promote('d'))).toMatch(/^notReady: d has not caught up: .* up to 3 of 23/);
   });
 
+  test('a learner that does not answer has not caught up, whatever it has', () => {
+    const trio = withLearners('d');
+    trio.isolate('d');
+    trio.pass(1100);
+    expect(refusal(trio, promote('d'))).toMatch(/^notReady: d has not caught up/);
+  });
+
+  test('a learner is no successor, however much of the log it has', () => {
+    const trio = withLearners('d');
+    trio.slowDisks.add(asNodeId('b')).add(asNodeId('c'));
+    trio.propose('a', 'x');
+    trio.feed('a', { type: 'transfer', to: null });
+    for (const name of ['b', 'c']) trio.releaseDisk(name);
+    expect(trio.reported('a', 'transferEnded')).toEqual([{ type: 'transferEnded', ok: true }]);
+  });
+
   test('a learner takes the place of a dead voter in one change', () => {
     const trio = new Trio();
     trio.elect('a');
@@ -175,6 +191,24 @@ describe('voters', () => {
     expect(trio.answers(id)).toEqual(['unknown']);
     // It was not told, and it does not get in anybody's way.
     expect(leaders(trio)).not.toContain('a');
+  });
+
+  test('in the middle of a change nobody is elected by one majority alone', () => {
+    const trio = withLearners('d', 'e');
+    trio.change('a', promote('d'));
+    trio.isolate('c');
+    for (const name of ['b', 'd', 'e']) trio.cut.add(`${name}>a`);
+    trio.change('a', promote('e', 'c'));
+    expect(trio.members('b')).toBe('a b d e|a b c d');
+    // b, d and e are a majority of the new voters; of the old ones b and d are half.
+    trio.isolate('a');
+    trio.pass(10_000);
+    expect(leaders(trio)).toEqual([]);
+    trio.heal();
+    trio.isolate('a');
+    trio.pass(10_000);
+    expect(leaders(trio)).toHaveLength(1);
+    expect(trio.members('b')).toBe('a b d e');
   });
 
   test('a change that is rolled back leaves no trace (scenario 33)', () => {

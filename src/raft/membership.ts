@@ -85,7 +85,7 @@ function planNow(node: Node, role: Leader): Plan | null {
   // committed: two majorities that do not meet could decide.
   if (commitIndex < role.noopIndex)
     return reject('notReady', `${node.id} has just been elected and has committed nothing yet; ask again`);
-  if (log.configurationIndex > commitIndex || log.configuration.outgoing.length > 0) {
+  if (log.configurationIndex > commitIndex) {
     return reject(
       'pending',
       `another change is under way (entry ${log.configurationIndex}); ask again when it is done`,
@@ -274,7 +274,7 @@ function unknownMember(configuration: Configuration, id: NodeId, what: 'member' 
 /** After every event: whatever the commit index allows next. */
 export function advanceMembership(node: Node, role: Leader): void {
   const { log, commitIndex } = node;
-  if (commitIndex < role.noopIndex || log.configurationIndex > commitIndex) return;
+  if (log.configurationIndex > commitIndex) return;
   const { configuration } = log;
   if (configuration.outgoing.length > 0) {
     append(node, role, settled(configuration));

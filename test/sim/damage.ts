@@ -8,11 +8,12 @@
  *   everyone who knows the member. It counts as a member that is down for good, and is to be replaced.
  * - **An old copy of the directory is put back** ({@link putBack}): the node can't know that it has forgotten entries, votes
  *   and terms, so this can only be safe in a cluster that does not depend on what it forgot. Promised is: nothing is lost
- *   and nobody is elected wrongly if, when the copy is put back, there is a leader whom all other voters are in one term
- *   with, with no rival candidate, and a majority without this node has everything that it ever acknowledged. Messages of
- *   its former life are gone by then (the process was ended and its connections with it). From then on anything may
- *   happen. The leader's next heartbeat makes such a node recover. In any other situation an old copy must not be put
- *   back: remove the node and add it under a new id.
+ *   and nobody is elected wrongly if the voters are the same as when the copy was made (with older ones the node could be
+ *   elected by others that were removed, or by itself), and if, when it is put back, there is a leader whom all other
+ *   voters are in one term with, with no rival candidate, and a majority without this node has everything that it ever
+ *   acknowledged. Messages of its former life are gone by then (the process was ended and its connections with it). From
+ *   then on anything may happen. The leader's next heartbeat makes such a node recover. In any other situation an old copy
+ *   must not be put back: remove the node and add it under a new id.
  */
 import { type Configuration, asIndex, type Member } from '../../src/raft/types.ts';
 import type { Cluster, Host } from './cluster.ts';
@@ -86,6 +87,7 @@ function canSpare(cluster: Cluster, host: Host): boolean {
 }
 
 function mayPutBack(cluster: Cluster, host: Host): boolean {
+  if (!knowsVoters(cluster, host)) return false;
   const leader = cluster.leader();
   const node = leader?.node ?? null;
   if (leader === null || node === null || leader === host || node.role.name !== 'leader') return false;
@@ -107,4 +109,16 @@ function mayPutBack(cluster: Cluster, host: Host): boolean {
       (other) => other !== host && !other.disk.hardState.recovering && other.disk.holds(index, entryTerm),
     )
   );
+}
+
+/** Whether the copy was made when the voters were those of now, and no change of them is under way. */
+function knowsVoters(cluster: Cluster, { copy }: Host): boolean {
+  const names = (voters: readonly Member[]): string =>
+    voters
+      .map(({ id }) => id)
+      .toSorted()
+      .join(' ');
+  const known = copy?.configurations().at(-1)?.configuration;
+  if (known === undefined || known.outgoing.length > 0) return false;
+  return halvesInForce(cluster).every((voters) => names(voters) === names(known.voters));
 }
