@@ -12,10 +12,9 @@ import {
 } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { Store } from '../store/store.ts';
-import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
 import { systemClock } from './clock.ts';
-import { Driver } from './driver.ts';
+import { Driver, type Peers } from './driver.ts';
 
 /** A log in memory whose writes are answered by hand. */
 class HeldLog {
@@ -61,6 +60,8 @@ const configuration = {
 let log: HeldLog;
 let store: Store;
 let fatal: unknown[];
+/** What the transport was told: ids of the peers, and of former members. */
+let told: string[];
 
 beforeEach(() => {
   const encoder = new BatchEncoder();
@@ -76,7 +77,16 @@ beforeEach(() => {
   ]);
   store = new Store();
   fatal = [];
+  told = [];
 });
+
+/** A transport that only listens to what it is told. */
+const peers = {
+  setPeers: (members, removed) => told.push(`${members.map((one) => one.id).join()} not ${removed.join()}`),
+  send: () => undefined,
+  connected: () => false,
+  fetchSnapshot: () => Promise.reject(new Error('nobody has one')),
+} satisfies Peers;
 
 /** A node alone, as it comes up from its log. */
 function open(): Driver {
@@ -109,7 +119,7 @@ function open(): Driver {
       urls: new Map(),
       onFatal: (error) => fatal.push(error),
     },
-    {} as Transport,
+    peers,
   );
 }
 
@@ -142,5 +152,78 @@ test('entries whose read was disturbed by a change behind them are read again an
   expect(store.size).toBe(1);
   expect(fatal).toEqual([]);
   log.writes[0]!.resolve();
+  await driver.stop();
+});
+
+/** A node alone that leads. */
+async function leading(): Promise<Driver> {
+  const driver = open();
+  driver.start();
+  await written(driver, () => driver.leading && !driver.clusterView().changing);
+  return driver;
+}
+
+/** Answers the writes of the log until `condition` holds. */
+async function written(driver: Driver, condition: () => boolean): Promise<void> {
+  await expect
+    .poll(() => {
+      for (const write of log.writes.splice(0)) write.resolve();
+      return condition() && driver.status().commitIndex === driver.status().lastIndex;
+    })
+    .toBe(true);
+}
+
+const learner = { id: asNodeId('n2'), url: 'http://n2', incarnation: '2', promote: false, replaces: null };
+
+test('a change of membership is answered when it is agreed on, and the transport knows who takes part', async () => {
+  const driver = await leading();
+  const added = driver.changeMembership({ type: 'addLearner', learner });
+  expect(told).toEqual(['n2 not ']);
+  expect(driver.clusterView()).toMatchObject({ changing: true, configuration: { learners: [{ id: 'n2' }] } });
+  await written(driver, () => !driver.clusterView().changing);
+  expect(await added).toEqual({ ok: true });
+
+  const removed = driver.changeMembership({ type: 'remove', id: learner.id });
+  // A member still, until that is certain.
+  expect(told.at(-1)).toBe('n2 not n2');
+  await written(driver, () => !driver.clusterView().changing);
+  expect(await removed).toEqual({ ok: true });
+  expect(told.at(-1)).toBe(' not n2');
+
+  const again = await driver.changeMembership({ type: 'addLearner', learner });
+  expect(again).toMatchObject({ ok: false, reason: 'invalid' });
+  await driver.stop();
+});
+
+test('a change that is not agreed on when the node stops may or may not be made', async () => {
+  const driver = await leading();
+  const change = driver.changeMembership({ type: 'addLearner', learner });
+  const stopped = driver.stop();
+  expect(await change).toMatchObject({ ok: false, reason: 'unknown' });
+  expect(await driver.changeMembership({ type: 'addLearner', learner })).toMatchObject({ ok: false });
+  for (const write of log.writes) write.resolve();
+  await stopped;
+});
+
+test('nobody takes over from a sole voter, learner or not', async () => {
+  const driver = await leading();
+  const added = driver.changeMembership({ type: 'addLearner', learner });
+  await written(driver, () => !driver.clusterView().changing);
+  await added;
+  expect(await driver.handOver()).toBe(false);
+  expect(await driver.transfer(learner.id)).toBe(false);
+  expect(driver.leading).toBe(true);
+  await driver.stop();
+});
+
+test('a node is removed for as long as a peer says so', async () => {
+  const driver = await leading();
+  expect(driver.status().state).toBe('member');
+  driver.onRemoved(asNodeId('n2'), true);
+  driver.onRemoved(asNodeId('n3'), true);
+  driver.onRemoved(asNodeId('n2'), false);
+  expect(driver.status().state).toBe('removed');
+  driver.onRemoved(asNodeId('n3'), false);
+  expect(driver.status().state).toBe('member');
   await driver.stop();
 });

@@ -131,7 +131,7 @@ export class Founding {
       if (beginning !== null) return beginning;
       this.#missing = findings.flatMap((finding) => (finding.state === 'missing' ? [finding.why] : []));
       this.#logWaiting();
-      await sleep(ROUND_MS);
+      await sleep(ROUND_MS, undefined, { ref: false });
     }
   }
 

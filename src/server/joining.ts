@@ -86,7 +86,7 @@ export class Joining {
       if (answer?.status === 200 && typeof clusterId === 'string') return { clusterId, configuration: null };
       if (answer !== null) this.#judge(via, answer);
       this.#logWaiting();
-      await sleep(RETRY_MS);
+      await sleep(RETRY_MS, undefined, { ref: false });
     }
   }
 

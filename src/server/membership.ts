@@ -14,7 +14,14 @@
  * `{error: {code, message}}`; the message says what to do. Code `unknown` alone means that the change may yet happen.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { asNodeId, type MembershipChange, type MembershipRejection, type NodeId } from '../raft/types.ts';
+import { membersOf } from '../raft/configuration.ts';
+import {
+  asNodeId,
+  type Learner,
+  type MembershipChange,
+  type MembershipRejection,
+  type NodeId,
+} from '../raft/types.ts';
 import { type Guard, REFUSALS } from '../transport/identity.ts';
 import type { ClusterView, Driver, MembershipOutcome } from './driver.ts';
 import { ID_PATTERN } from './founding.ts';
@@ -87,8 +94,7 @@ export function addMembershipRoutes(app: FastifyInstance, options: MembershipOpt
     request: FastifyRequest,
     reply: FastifyReply,
     wanted: MembershipChange,
-  ): Promise<FastifyReply> =>
-    atLeader(request, reply, options, async (driver) => outcomeAnswer(driver, await inTime(driver, wanted)));
+  ): Promise<FastifyReply> => atLeader(request, reply, options, (driver) => decide(driver, wanted));
   const idOf = (request: FastifyRequest): NodeId => asNodeId((request.params as { id: string }).id);
 
   app.get(path, (request, reply) => view(request, reply, options));
@@ -104,18 +110,15 @@ export function addMembershipRoutes(app: FastifyInstance, options: MembershipOpt
       },
     },
     (request, reply) => {
-      const { id, url, incarnation, learner, replaces } = request.body;
-      const promote = learner !== true;
-      return change(request, reply, {
-        type: 'addLearner',
-        learner: {
-          id: asNodeId(id),
-          url,
-          incarnation,
-          promote,
-          replaces: replaces === undefined ? null : asNodeId(replaces),
-        },
-      });
+      const { id, url, incarnation, learner: only = false, replaces } = request.body;
+      const learner: Learner = {
+        id: asNodeId(id),
+        url,
+        incarnation,
+        promote: !only,
+        replaces: replaces === undefined ? null : asNodeId(replaces),
+      };
+      return atLeader(request, reply, options, (driver) => add(driver, learner));
     },
   );
 
@@ -215,7 +218,23 @@ function inTime(driver: Driver, change: MembershipChange): Promise<MembershipOut
   return Promise.race([driver.changeMembership(change), late.promise]).finally(() => clearTimeout(timer));
 }
 
-function outcomeAnswer(driver: Driver, outcome: MembershipOutcome): Answer {
+/** A node that listens on every address may have founded a cluster of one without saying where it can be reached. */
+async function add(driver: Driver, learner: Learner): Promise<Answer> {
+  const nowhere = membersOf(driver.clusterView().configuration).find(({ url }) =>
+    ['0.0.0.0', '[::]'].includes(new URL(url).hostname),
+  );
+  if (nowhere === undefined) return decide(driver, { type: 'addLearner', learner });
+  const { id, url } = nowhere;
+  const remedy = `PATCH ${MEMBERS_PATH}/${id} with {"url": "http://<host>:<port>"}`;
+  return refusal(
+    422,
+    'invalid',
+    `${learner.id} could not reach ${id}, which is known as ${url}; first ${remedy}`,
+  );
+}
+
+async function decide(driver: Driver, change: MembershipChange): Promise<Answer> {
+  const outcome = await inTime(driver, change);
   if (outcome.ok) return { status: 200, body: driver.clusterView() };
   return refusal(STATUS[outcome.reason], outcome.reason, outcome.message);
 }
@@ -238,9 +257,10 @@ async function view(
   const driver = current();
   if (driver === null) return send(reply, refusal(503, 'starting', waiting()));
   const own = { status: 200, body: driver.clusterView() };
-  if (driver.leading || driver.leaderMember() === null) return send(reply, own);
+  if (driver.leading) return send(reply, own);
   const answer = await forward(request, driver, guard, VIEW_MS_MAX);
-  return send(reply, answer.status === 200 ? answer : own);
+  const asked = request.headers[FORWARDED] === undefined;
+  return send(reply, asked && answer.status !== 200 ? own : answer);
 }
 
 function refusal(status: number, code: string, message: string): Answer {

@@ -1,4 +1,5 @@
 /** One question in JSON to the HTTP port of a node: how newcomers, followers and operators' commands talk to a cluster. */
+import { request } from 'undici';
 import { Guard } from '../transport/identity.ts';
 
 /** An answer, whatever its status. */
@@ -49,14 +50,14 @@ export async function askNode(
 ): Promise<NodeAnswer> {
   const { method, path, body, headers, timeoutMs } = question;
   try {
-    const answer = await fetch(new URL(path, url), {
+    // Not fetch: it knows ports that a browser must not talk to, and refuses them.
+    const answer = await request(new URL(path, url), {
       method,
       headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const text = await answer.text();
-    return { status: answer.status, body: parse(text) };
+    return { status: answer.statusCode, body: parse(await answer.body.text()) };
   } catch (error) {
     throw noAnswer(error, timeoutMs);
   }
@@ -87,8 +88,8 @@ function parse(text: string): unknown {
 function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
   if (!(error instanceof Error)) return new NoAnswer(String(error), false);
   if (error.name === 'TimeoutError') return new NoAnswer(`no answer within ${timeoutMs} ms`, false);
-  // fetch says only "fetch failed"; the code behind it tells a closed port from an unknown name.
-  const cause = error.cause as NodeJS.ErrnoException | undefined;
-  const code = cause?.code ?? '';
-  return new NoAnswer(code || cause?.message || error.message, UNSENT.includes(code));
+  // The code tells a closed port from an unknown name in a word.
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const unsent = UNSENT.includes(code);
+  return new NoAnswer(unsent ? code : error.message || code, unsent);
 }

@@ -124,7 +124,8 @@ class Server {
     const { wal, recovered } = await this.#openLog(beginning);
     const store = new Store();
     if (recovered.snapshot !== null) await restoreStore(store, wal, recovered.snapshot, systemClock);
-    checkPeers(this.#config, configurationOf(recovered), this.#logger);
+    const configuration = configurationOf(recovered);
+    if (configuration !== null) checkMembers(this.#config, configuration, this.#logger);
     const driver = this.#newDriver(transport, wal, recovered, store);
     const forwarder = new Forwarder({
       self: id,
@@ -338,18 +339,24 @@ function configurationOf(recovered: Recovered): Configuration | null {
  * The members are in the log; `--peers` can only say where they are. It may name members that this node has not heard of
  * yet, unless it is alone: then nobody can have added them.
  */
-function checkPeers(
-  { id, peers, dataDir }: Config,
-  configuration: Configuration | null,
+function checkMembers(
+  { id, peers, httpUrl, dataDir }: Config,
+  configuration: Configuration,
   logger: Logger,
 ): void {
-  if (peers === null || configuration === null) return;
   const members = membersOf(configuration);
   const known = new Set([...members.map((member) => member.id), ...configuration.removed]);
-  const unknown = peers.map((peer) => peer.id).filter((peer) => !known.has(peer));
-  if (unknown.length === 0) return;
-  const problem = `--peers names ${unknown.join(', ')}, which the cluster in ${dataDir} does not know`;
-  const remedy = 'it only founds clusters; a node is added by starting it with --join <url of a member>';
-  if (members.every((member) => member.id === id)) throw new ConfigError(`${problem}: ${remedy}`);
-  logger.warn(`${problem} so far: ${remedy}`);
+  const unknown = (peers ?? []).map((peer) => peer.id).filter((peer) => !known.has(peer));
+  if (unknown.length > 0) {
+    const problem = `--peers names ${unknown.join(', ')}, which the cluster in ${dataDir} does not know`;
+    const remedy = 'it only founds clusters; a node is added by starting it with --join <url of a member>';
+    if (members.every((member) => member.id === id)) throw new ConfigError(`${problem}: ${remedy}`);
+    logger.warn(`${problem} so far: ${remedy}`);
+  }
+  const self = members.find((member) => member.id === id);
+  if (self === undefined || httpUrl === null || self.url === httpUrl) return;
+  logger.warn(
+    `the other nodes look for this one at ${self.url} and not at ${httpUrl}; if it has moved, tell them: ` +
+      `PATCH /v1/cluster/members/${id} with {"url": "${httpUrl}"} on any node`,
+  );
 }
