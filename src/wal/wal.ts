@@ -84,7 +84,7 @@ export type { Identity } from './identity.ts';
 export { claimDirectory, type Claim } from './setup.ts';
 export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
 
-const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024;
+export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = DATA_START + 4096;
 /** Largest batch, all entries and their heads together. A batch larger than a segment gets a segment of its own size. */
 export const BATCH_BYTES_MAX: number = 1024 * 1024 * 1024;
