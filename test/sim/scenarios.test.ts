@@ -7,6 +7,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { CALM, Cluster } from './cluster.ts';
+import { SCENARIOS } from './coverage.ts';
+import { NODE_SCENARIOS } from './node-world/coverage.ts';
 import { Random } from './random.ts';
 import { playScript } from './script.ts';
 
@@ -45,5 +47,40 @@ test('14: divergent tails of many shapes are brought together', () => {
     cluster.network.intercept = null;
     for (const host of cluster.hosts) cluster.restart(host);
     cluster.runUntil('all nodes equal', () => cluster.hasConverged(), 20_000);
+  }
+});
+
+/* ---- the table of all scenarios --------------------------------------------------------------------------------- */
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SCENARIO_COUNT = 53;
+const DOCUMENT = readFileSync(`${ROOT}docs/simulator.md`, 'utf8');
+const ROWS = DOCUMENT.split('\n').filter((line) => /^\| \d+ \|/.test(line));
+
+function matches(pattern: RegExp): string[][] {
+  return ROWS.flatMap((row) => [...row.matchAll(pattern)].map((match) => match.slice(1)));
+}
+
+test('the table names every scenario once, and where each is tried', () => {
+  const numbers = ROWS.map((row) => Number(/^\| (\d+) \|/.exec(row)?.[1]));
+  expect(numbers).toEqual(Array.from({ length: SCENARIO_COUNT }, (_, at) => at + 1));
+  for (const row of ROWS) expect(row).toMatch(/scripts\/|\.test\.ts` “|(core|node): \*/);
+});
+
+test('every script is in the table, and every script of the table exists', () => {
+  const named = matches(/\(\.\.\/test\/sim\/scripts\/([^)]+)\)/g).flat();
+  expect([...new Set(named)].sort()).toEqual(readdirSync(SCRIPTS).sort());
+});
+
+test('every test of the table exists', () => {
+  const named = matches(/`(\S+\.ts)` “([^”]+)”/g);
+  const missing = named.filter(([file, name]) => !readFileSync(ROOT + file, 'utf8').includes(name!));
+  expect(missing).toEqual([]);
+});
+
+test('every fault of the table is counted by its world', () => {
+  const counted: Record<string, readonly string[]> = { core: SCENARIOS, node: NODE_SCENARIOS };
+  for (const [world, list] of matches(/(core|node): ((?:\*[^*]+\*(?:, )?)+)/g)) {
+    for (const [, name] of list!.matchAll(/\*([^*]+)\*/g)) expect(counted[world!]).toContain(name);
   }
 });

@@ -13,6 +13,11 @@
  *   pause n1 6s · clock n1 x5 · disk n1 1..20ms · stall n1 500ms            of disk writes; a stall is of the next one
  *   cut n1 | n2 n3 · cut n1 > n2 · cut n1 | rest · heal
  *   weather delay 1..80ms [loss 0.1] [double 0.1] [slow 0.1 up to 4s] · weather fair
+ *   join n4                    a new node comes up, with an empty log
+ *   change n1 add n4 [promote] [replaces n2] | promote n4 [replaces n2] | remove n3 | url n3 http://n9
+ *   lose tail n3 · wipe n3 · copy n3 · put back n3        of a node that is down (see damage.ts): the end of its log is
+ *        unreadable, its directory gone; an operator copies the directory, and puts the copy in its place
+ *   fill n1 5s                 its disk is full
  *   drop WHAT · hold WHAT · delay WHAT by 3s · pass all
  *        WHAT: [next] append [with 4@3] [from n1 …] [to n2 …] [after 1], by the type of message; the rule lasts until
  *        `pass all`, with `next` for one message, with `after 1` the first per link passes
@@ -26,7 +31,7 @@
  * Durations: 5ms, 3s, 2min, 1h. `all` stands for all nodes, `leader` for the one of the latest term. A message takes 1 ms
  * unless something else is said.
  */
-import { asIndex, type Message, type NodeId } from '../../src/raft/types.ts';
+import { asIndex, asNodeId, type MembershipChange, type Message, type NodeId } from '../../src/raft/types.ts';
 import { perform } from './actions.ts';
 import { CALM, Cluster, type ClusterOptions, type Host } from './cluster.ts';
 import { FAIR_WEATHER, type Weather } from './network.ts';
@@ -205,6 +210,26 @@ export class Player {
         return [];
       case 'cut':
         return this.cut(words);
+      case 'join':
+        perform(this.cluster, { type: 'join', node: asNodeId(words.next('a name')) });
+        return [];
+      case 'change':
+        perform(this.cluster, { type: 'change', node: this.host(words).id, change: membershipChange(words) });
+        return [];
+      case 'lose':
+        words.take('tail');
+        return this.damage('loseTail', this.host(words));
+      case 'wipe':
+        return this.damage('wipe', this.host(words));
+      case 'copy':
+        perform(this.cluster, { type: 'copy', node: this.host(words).id });
+        return [];
+      case 'put':
+        words.take('back');
+        return this.damage('putBack', this.host(words));
+      case 'fill':
+        perform(this.cluster, { type: 'fillDisk', node: this.host(words).id, ms: words.duration() });
+        return [];
       case 'heal':
         perform(this.cluster, { type: 'heal' });
         return [];
@@ -266,7 +291,13 @@ export class Player {
       if (value === undefined) throw new Error('options are written name=number');
       numbers[name] = Number(value);
     }
-    const { snapshotEntries = 0, snapshotTail = 0, electionMs = CALM.electionMs, ...limits } = numbers;
+    const {
+      snapshotEntries = 0,
+      snapshotTail = 0,
+      electionMs = CALM.electionMs,
+      refusesRemoved = 1,
+      ...limits
+    } = numbers;
     const options: ClusterOptions = {
       ...CALM,
       seed: this.seed,
@@ -275,6 +306,7 @@ export class Player {
       snapshotEntries,
       snapshotTail,
       electionMs,
+      refusesRemoved: refusesRemoved === 1,
       limits,
       watch: (record) => this.watch(record),
     };
@@ -395,6 +427,17 @@ export class Player {
       );
     }
     for (const host of hosts) this.cluster.crash(host);
+    return [];
+  }
+
+  /** The damage must do what the script says; the simulator leaves out what nothing is promised for. */
+  private damage(type: 'loseTail' | 'wipe' | 'putBack', host: Host): string[] {
+    const { length } = this.news.records;
+    perform(this.cluster, { type, node: host.id });
+    if (this.news.records.length === length)
+      throw new Error(
+        `nothing is promised if ${host.id} is damaged like that now (see damage.ts), so it is left out`,
+      );
     return [];
   }
 
@@ -526,6 +569,7 @@ function expectNumber(hosts: readonly Host[], words: Words): void {
       commit: node?.commitIndex,
       last: node?.log.lastIndex,
       applied,
+      recovering: node?.recovering,
     };
     if (!(what in values))
       throw new Error(`there is no ${what}; there are ${Object.keys(values).join(', ')}`);
@@ -547,6 +591,27 @@ function isMeant(rule: Rule, from: NodeId, to: NodeId, message: Message): boolea
       (message.type === 'append' &&
         message.entries.some(({ index, term }) => `${index}@${term}` === rule.entry)))
   );
+}
+
+function membershipChange(words: Words): MembershipChange {
+  const verb = words.next('a change');
+  const id = asNodeId(words.next('a node'));
+  const replaced = (): NodeId | null => (words.take('replaces') ? asNodeId(words.next('a node')) : null);
+  switch (verb) {
+    case 'add': {
+      const promote = words.take('promote');
+      const learner = { id, url: `http://${id}`, incarnation: 'first', promote, replaces: replaced() };
+      return { type: 'addLearner', learner };
+    }
+    case 'promote':
+      return { type: 'promote', id, replaces: replaced() };
+    case 'remove':
+      return { type: 'remove', id };
+    case 'url':
+      return { type: 'setUrl', id, url: words.next('a URL') };
+    default:
+      throw new Error(`there is no change ${verb}; there are add, promote, remove and url`);
+  }
 }
 
 /** `c1..c3` is c1, c2, c3. */
@@ -603,7 +668,7 @@ function logOf({ node, disk }: Host): string {
 
 function diskState(host: Host): string {
   const { id, disk } = host;
-  const { term, vote } = disk.hardState;
+  const { term, vote, recovering } = disk.hardState;
   const snapshot = disk.snapshot === null ? '' : `  snapshot ${disk.snapshot.index}@${disk.snapshot.term}`;
-  return `${id}  term ${term} vote ${vote ?? '-'}  log ${disk.firstIndex}..${disk.lastIndex}  commit ${disk.commit}${snapshot}`;
+  return `${id}  term ${term} vote ${vote ?? '-'}  log ${disk.firstIndex}..${disk.lastIndex}  commit ${disk.commit}${snapshot}${recovering ? '  recovering' : ''}`;
 }

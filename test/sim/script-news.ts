@@ -131,22 +131,30 @@ export class News {
       case 'transferEnded':
         this.lines.push(effect.ok ? `${id} has handed over` : `${id} hands over to nobody`);
         break;
-      case 'configuration': {
-        const members = configurationWords(effect.configuration);
-        if (this.started && members !== this.members) this.lines.push(`members by ${id}: ${members}`);
-        this.members = members;
+      case 'configuration':
+        this.onConfiguration(id, configurationWords(effect.configuration));
         break;
-      }
       case 'membershipChanged':
         this.lines.push(`${id} has changed the members to ${configurationWords(effect.configuration)}`);
         break;
       case 'membershipRejected':
-        this.lines.push(`${id} changes no members (${effect.reason}): ${effect.message}`);
+        this.lines.push(`${id} changes no members: ${effect.reason}`);
         break;
       case 'readLog':
       case 'compact':
         break;
     }
+  }
+
+  /** The others learn of a configuration with their log; told is what a leader begins, and what is taken back. */
+  private onConfiguration(id: NodeId, members: string): void {
+    const host = this.cluster?.host(id);
+    const before = host?.configurationIndex ?? 0;
+    const index = host?.node?.log.configurationIndex ?? 0;
+    if (index < before) this.lines.push(`${id} goes back to the members ${members}`);
+    else if (host?.leads === true && members !== this.members)
+      this.lines.push(`members by ${id}: ${members}`);
+    this.members = members;
   }
 
   /** An entry is a client's write only where the write became that entry. */

@@ -11,11 +11,13 @@ import type { Invariant } from './failure.ts';
 import { FAIR_WEATHER } from './network.ts';
 import { type Recording, replay, type RunResult } from './simulation.ts';
 
-/** Steps of nodes in all runs together at most: about half a minute. */
-const STEPS_MAX = 30_000_000;
+/** Steps of nodes in all runs together at most: about twenty seconds. */
+const STEPS_MAX = 15_000_000;
 /** Steps that one candidate is worth, in runs with other delays each, and the most runs. */
-const STEPS_PER_CANDIDATE = 30_000;
+const STEPS_PER_CANDIDATE = 15_000;
 const CHANCES_MAX = 50;
+/** A candidate runs on for so long after the time at which the best one failed, in election timeouts. */
+const PATIENCE_ELECTIONS = 5;
 /** Silences are shortened to this, in election timeouts. */
 const SILENCES = [0.05, 0.5, 2];
 
@@ -68,7 +70,7 @@ class Shrinker {
     for (let chance = 0; chance < CHANCES_MAX && steps < STEPS_PER_CANDIDATE; chance += 1) {
       if (this.steps > STEPS_MAX) return false;
       const varied = { ...candidate, options: { ...options, seed: options.seed + chance } };
-      const result = replay(varied, null);
+      const result = replay(varied, null, this.deadline());
       this.runs += 1;
       this.steps += result.steps;
       steps += result.steps;
@@ -78,6 +80,13 @@ class Shrinker {
       return true;
     }
     return false;
+  }
+
+  /** When a candidate that has not failed is given up, in ms; what shows only in the end must be run to the end. */
+  private deadline(): number {
+    const { virtualMs } = this.result;
+    if (this.invariant === 'LV' || this.invariant === 'AV') return Number.POSITIVE_INFINITY;
+    return virtualMs + PATIENCE_ELECTIONS * this.best.options.electionMs;
   }
 
   private withActions(actions: readonly TimedAction[]): Recording {
@@ -103,12 +112,14 @@ class Shrinker {
 
   private dropActions(): void {
     for (let size = Math.ceil(this.best.actions.length / 2); size >= 1; size = Math.floor(size / 2)) {
-      // From the end: what is late is seldom a condition of what is early.
-      for (let end = this.best.actions.length; end > 0; end -= size) {
+      // From the beginning: most of what came long before has nothing to do with it.
+      for (let at = 0; at < this.best.actions.length; ) {
         const { actions } = this.best;
-        const rest = [...actions.slice(0, Math.max(0, end - size)), ...actions.slice(end)];
-        if (rest.length < actions.length) this.accepts(this.withActions(rest));
+        const rest = [...actions.slice(0, at), ...actions.slice(at + size)];
+        if (!this.accepts(this.withActions(rest))) at += size;
       }
+      // The runs to come are shorter by it.
+      this.shortenSilences();
     }
   }
 

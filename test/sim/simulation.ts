@@ -66,12 +66,23 @@ export function run({ seed, steps, mutation, watch }: RunOptions): RunResult {
   return resultOf(cluster, failure, { options, actions: nemesis.actions, peaceAt });
 }
 
-/** The same run as recorded, if the recording is whole; a similar one if not. */
-export function replay(recording: Recording, watch: RunOptions['watch']): RunResult {
+/** Ends a replay that has taken long enough. */
+class TimeIsUp extends Error {}
+
+/** The same run as recorded, if the recording is whole; a similar one if not. It ends, without a failure, at `untilMs`. */
+export function replay(
+  recording: Recording,
+  watch: RunOptions['watch'],
+  untilMs = Number.POSITIVE_INFINITY,
+): RunResult {
   const { options, actions, peaceAt } = recording;
   const cluster = new Cluster({ ...options, watch });
   const failure = failureOf(() => {
     for (const { at, action } of actions) cluster.schedule.after(at, null, () => perform(cluster, action));
+    if (untilMs < Number.POSITIVE_INFINITY)
+      cluster.schedule.after(untilMs, null, () => {
+        throw new TimeIsUp();
+      });
     cluster.run(Math.min(peaceAt, (actions.at(-1)?.at ?? 0) + AFTERMATH_ELECTIONS * options.electionMs));
     mustServe(cluster);
   });
@@ -84,6 +95,7 @@ function failureOf(work: () => void): Failure | null {
     return null;
   } catch (error) {
     if (error instanceof Failure) return error;
+    if (error instanceof TimeIsUp) return null;
     throw error;
   }
 }
