@@ -37,11 +37,11 @@ ${Object.values(SETTINGS)
 A node on a loopback address (the default) needs no secrets. On any other address, \`0.0.0.0\` and \`::\` included, it
 starts only with a cluster secret **and** a password, or with \`--insecure\`, and then it says in its log who can get in.
 A node of a cluster that binds \`0.0.0.0\` or \`::\` must also \`--announce\` the address at which clients reach it, because
-redirects have to name one. The traffic itself is not encrypted: put nodes and clients on a network that you trust.
+redirects have to name one, and one that joins \`--http-url\`, its address for the other nodes. The traffic itself is not encrypted: put nodes and clients on a network that you trust.
 
 ## What must be the same on every node
 
-\`--peers\`, \`--cluster-secret\`, \`--password\` and \`--heartbeat\`. The election timeout follows from the heartbeat: ten to
+\`--cluster-secret\`, \`--password\` and \`--heartbeat\`; \`--peers\` on the nodes that found a cluster. The election timeout follows from the heartbeat: ten to
 twenty of them, so 1 to 2 seconds with the default.
 `;
 
