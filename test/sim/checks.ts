@@ -4,7 +4,13 @@
  * than the step it checks.
  */
 import { type Node, configurationOf } from '../../src/raft/node.ts';
-import { decodeConfiguration, membersOf, NOBODY, standingOf } from '../../src/raft/configuration.ts';
+import {
+  decodeConfiguration,
+  isMember,
+  membersOf,
+  NOBODY,
+  standingOf,
+} from '../../src/raft/configuration.ts';
 import {
   asIndex,
   type Configuration,
@@ -70,6 +76,7 @@ export class Checks {
   configuration: Configuration = NOBODY;
   configurationIndex: Index = asIndex(0);
   readonly proposals: Proposal[] = [];
+  private readonly formerMembers = new Set<NodeId>();
   private readonly subjects: readonly Subject[];
   private readonly numberOf: (entry: Entry) => number;
   private readonly leaders = new Map<number, NodeId>();
@@ -195,6 +202,7 @@ export class Checks {
   private commitAdvanced({ id }: Subject, node: Node, seen: Seen): void {
     const { commitIndex, log } = node;
     // A removed leader may have laid down its office in the step in which it committed its removal.
+    const committedBefore = this.committedIndex;
     const hasLed = seen.leaderTerm === node.term && node.term > 0;
     check(commitIndex >= seen.commit, 'MT', () => `${id} took its commit index back to ${commitIndex}`);
     check(
@@ -225,7 +233,8 @@ export class Checks {
       }
     }
     seen.commit = commitIndex;
-    if (!hasLed) return;
+    // A deposed leader may commit what is committed already, by the voters that it knows.
+    if (this.committedIndex === committedBefore) return;
     const { voters, outgoing } = configurationOf(node);
     this.heldByMajority(voters);
     if (outgoing.length > 0) this.heldByMajority(outgoing);
@@ -265,7 +274,13 @@ export class Checks {
         'ID',
         () => `configuration ${index} has forgotten that ${id} was removed`,
       );
+    for (const { id } of membersOf(before)) if (!isMember(after, id)) this.formerMembers.add(id);
     for (const { id, incarnation } of membersOf(after)) {
+      check(
+        !this.formerMembers.has(id),
+        'ID',
+        () => `${id} is a member in configuration ${index} and was one before, until it left`,
+      );
       check(
         !after.removed.includes(id),
         'ID',

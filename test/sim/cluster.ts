@@ -832,7 +832,7 @@ export class Cluster {
     );
   }
 
-  /** All members up, equal, led by one, and no change of them under way. */
+  /** All members up, equal, led by one of them, and no change of them under way. */
   hasConverged(): boolean {
     const leader = this.leader()?.node;
     if (leader === undefined || leader === null) return false;
@@ -840,6 +840,7 @@ export class Cluster {
     if (leader.role.name === 'leader' && leader.role.transfer !== null) return false;
     const { lastIndex, configuration, configurationIndex } = leader.log;
     if (configuration.outgoing.length > 0 || configurationIndex > leader.commitIndex) return false;
+    if (!isVoter(configuration, leader.id)) return false;
     const members = this.members();
     if (configuration.learners.some((one) => one.promote && members.some(({ id }) => id === one.id)))
       return false;
