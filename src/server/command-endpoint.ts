@@ -9,9 +9,11 @@
  * comes again under the same key gets the first answer, and `Idempotency-Replayed: true` with it.
  *
  * A page of another site can't send any of this for its visitor: a browser asks before it posts JSON to a foreign
- * address, and nobody here says yes.
+ * address, and nobody here says yes. Where there is no password, a page must not have a name of its own either: one that
+ * has could make its name mean this machine.
  */
 import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { DataCommand } from '../store/command.ts';
 import { KEY_BYTES_MAX, type Once } from '../store/once.ts';
@@ -60,17 +62,18 @@ export function addCommandEndpoint(app: FastifyInstance, options: CommandEndpoin
   void app.register((scope, _options, done) => {
     scope.removeContentTypeParser(['text/plain']);
     scope.addHook('onRequest', (request, reply, next) => {
-      if (password.admits(request.headers.authorization)) {
-        next();
-        return;
-      }
-      reply.header('www-authenticate', 'Basic realm="kvorum"');
-      fail(
-        reply,
-        401,
-        'NOAUTH',
-        'give the password: Authorization: Bearer <password>, or Basic as user default',
-      );
+      const { authorization, origin } = request.headers;
+      if (!password.admits(authorization)) {
+        reply.header('www-authenticate', 'Basic realm="kvorum"');
+        fail(
+          reply,
+          401,
+          'NOAUTH',
+          'give the password: Authorization: Bearer <password>, or Basic as user default',
+        );
+      } else if (!password.required && origin !== undefined && !isUnnamed(origin)) {
+        fail(reply, 403, 'NOPERM', `pages of ${origin} may not send commands to a node without a password`);
+      } else next();
     });
     scope.post(COMMAND_PATH, { bodyLimit: maxRequestBytes }, (request, reply) =>
       serve(options, request, reply),
@@ -146,6 +149,12 @@ function send(reply: FastifyReply, { json, replayed }: Answer): FastifyReply {
 function fail(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
   const error: ReplyError = { code, message };
   return reply.code(status).send({ error });
+}
+
+/** Whether the page that a browser sends for came from this machine or from an address in figures. */
+function isUnnamed(origin: string): boolean {
+  const host = URL.parse(origin)?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
+  return host === 'localhost' || isIP(host) !== 0;
 }
 
 /** The arguments as byte strings; `null` where the body is something else. */

@@ -57,6 +57,8 @@ export interface NodeOptions extends Partial<Pick<TransportOptions, 'heartbeatMs
   /** '1' where it does not matter. */
   readonly incarnation?: string;
   readonly peers?: readonly Member[];
+  /** Answers what is asked over the route `question`; bodies of at most 1000 bytes. */
+  readonly answer?: (question: Buffer) => Promise<Uint8Array>;
 }
 
 export async function startNode(watch: Watch, name: string, options: NodeOptions = {}): Promise<TestNode> {
@@ -108,6 +110,7 @@ export async function startNode(watch: Watch, name: string, options: NodeOptions
     }),
   });
   transport.routes(app);
+  transport.serve(app, 'question', 1000, options.answer ?? ((question) => Promise.resolve(question)));
   transport.setPeers(options.peers ?? [], []);
   await app.listen({ host: '127.0.0.1', port: options.port ?? 0 });
   url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
