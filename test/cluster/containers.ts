@@ -24,6 +24,7 @@ import {
   type Machine,
   type MachineOptions,
   type Machines,
+  type Settings,
   statusOf,
 } from './machines.ts';
 
@@ -39,6 +40,8 @@ const HTTP_PORT = 7380;
 const STOP_SECONDS_MAX = 20;
 
 interface Container extends Machine {
+  /** What makes it a member of a cluster, and what else it was given. */
+  readonly settings: Settings;
   /** `null` until it was started for the first time. */
   docker: string | null;
   up: boolean;
@@ -47,22 +50,21 @@ interface Container extends Machine {
 type Runtime = Awaited<ReturnType<typeof getContainerRuntimeClient>>;
 type Handle = ReturnType<Runtime['container']['getById']>;
 
+/** Where the other nodes reach it. */
+function urlOf(id: string): string {
+  return `http://${id}:${HTTP_PORT}`;
+}
+
 export class Containers implements Machines {
   readonly kind = 'containers';
-  readonly all: Container[];
+  readonly all: Container[] = [];
   readonly #runtime: Runtime;
   readonly #network: StartedNetwork;
   readonly #subnet: string;
   readonly #options: MachineOptions;
+  #added = 0;
 
-  private constructor(
-    all: Container[],
-    runtime: Runtime,
-    network: StartedNetwork,
-    subnet: string,
-    options: MachineOptions,
-  ) {
-    this.all = all;
+  private constructor(runtime: Runtime, network: StartedNetwork, subnet: string, options: MachineOptions) {
     this.#runtime = runtime;
     this.#network = network;
     this.#subnet = subnet;
@@ -80,17 +82,11 @@ export class Containers implements Machines {
       '{{(index .IPAM.Config 0).Subnet}}',
       name,
     ]);
-    const ports = await freePorts(options.size * 2);
-    const all = Array.from({ length: options.size }, (_, at): Container => {
-      return {
-        id: `n${at + 1}`,
-        port: ports[at * 2]!,
-        httpPort: ports[at * 2 + 1]!,
-        docker: null,
-        up: false,
-      };
-    });
-    return new Containers(all, runtime, network, subnet.trim(), options);
+    const machines = new Containers(runtime, network, subnet.trim(), options);
+    const ids = Array.from({ length: options.size }, (_, at) => `n${at + 1}`);
+    const peers = ids.map((id) => `${id}=${urlOf(id)}`).join(',');
+    for (const id of ids) await machines.#add({ KVORUM_PEERS: peers, ...options.settings?.(id) });
+    return machines;
   }
 
   isUp(machine: Machine): boolean {
@@ -110,8 +106,31 @@ export class Containers implements Machines {
     });
   }
 
-  /** Makes and starts the container of a founding member; its id. */
-  async #make({ id, port, httpPort }: Container): Promise<string> {
+  async join(via: Machine, settings: Settings = {}): Promise<Machine> {
+    return this.#add({ KVORUM_JOIN: urlOf(via.id), ...settings });
+  }
+
+  async discard(machine: Machine): Promise<void> {
+    const container = this.#container(machine);
+    this.all.splice(this.all.indexOf(container), 1);
+    if (container.docker !== null) await this.#remove(container.docker);
+  }
+
+  async #remove(id: string): Promise<void> {
+    await this.#runtime.container.getById(id).remove({ force: true, v: true });
+  }
+
+  async #add(settings: Settings): Promise<Container> {
+    const [port, httpPort] = await freePorts(2);
+    this.#added += 1;
+    const id = `n${this.#added}`;
+    const container = { id, port: port!, httpPort: httpPort!, settings, docker: null, up: false };
+    this.all.push(container);
+    return container;
+  }
+
+  /** Makes and starts a container; its id. */
+  async #make({ id, port, httpPort, settings }: Container): Promise<string> {
     const container = new GenericContainer(IMAGE)
       .withNetwork(this.#network)
       .withNetworkAliases(id)
@@ -119,12 +138,12 @@ export class Containers implements Machines {
       .withExposedPorts({ container: CLIENT_PORT, host: port }, { container: HTTP_PORT, host: httpPort })
       .withEnvironment({
         KVORUM_ID: id,
-        KVORUM_PEERS: this.all.map((other) => `${other.id}=http://${other.id}:${HTTP_PORT}`).join(','),
+        KVORUM_HTTP_URL: urlOf(id),
         KVORUM_ANNOUNCE: `127.0.0.1:${port}`,
         KVORUM_CLUSTER_SECRET: 'kvorum-test',
         // The clients of these tests give no password; the ports are this machine's.
         KVORUM_INSECURE: 'true',
-        ...this.#options.settings?.(id),
+        ...settings,
       })
       // The first line that the node logs; `start` waits for it to answer.
       .withWaitStrategy(Wait.forLogMessage(/./));
@@ -186,6 +205,10 @@ export class Containers implements Machines {
     await run(command[0]!, command.slice(1));
   }
 
+  async kvorum(machine: Machine, ...args: readonly string[]): Promise<string> {
+    return run('docker', ['exec', this.#handle(machine).id, 'node', 'dist/cli/main.js', ...args]);
+  }
+
   async log(machine: Machine): Promise<string> {
     return run('docker', ['logs', this.#handle(machine).id]);
   }
@@ -193,7 +216,7 @@ export class Containers implements Machines {
   async dispose(): Promise<void> {
     await Promise.all(
       this.all.map(async ({ docker }) => {
-        if (docker !== null) await this.#runtime.container.getById(docker).remove({ force: true, v: true });
+        if (docker !== null) await this.#remove(docker);
       }),
     );
     await this.#network.stop();

@@ -19,11 +19,14 @@ export interface Machine {
 /** What does not pass between a machine and the others: nothing in either direction, nothing to it, nothing from it. */
 export type Direction = 'both' | 'in' | 'out';
 
+/** `KVORUM_*` variables. */
+export type Settings = Readonly<Record<string, string>>;
+
 export interface MachineOptions {
   /** Founding members, `n1` to `n<size>`. */
   readonly size: number;
-  /** Settings (`KVORUM_*`) of one node beside those that make it a member. */
-  readonly settings?: (id: string) => Readonly<Record<string, string>>;
+  /** Settings of one founding member beside those that make it one. */
+  readonly settings?: (id: string) => Settings;
   /** A built tree to run in the place of the project's own `dist`. */
   readonly dist?: string;
 }
@@ -50,6 +53,15 @@ export interface Machines {
   /** Drops what passes between it and the other nodes, silently: connections stay and nothing arrives. */
   isolate(machine: Machine, direction: Direction): Promise<void>;
   heal(machine: Machine): Promise<void>;
+  /**
+   * A new machine under the next unused id, with these settings beside `KVORUM_JOIN` with the address of `via`. It is not
+   * started yet.
+   */
+  join(via: Machine, settings?: Settings): Promise<Machine>;
+  /** Ends a machine for good, its data included. */
+  discard(machine: Machine): Promise<void>;
+  /** Runs a verb of the project's command line that asks this machine's node; what it printed. */
+  kvorum(machine: Machine, ...args: readonly string[]): Promise<string>;
   /** Everything that it has logged so far. */
   log(machine: Machine): Promise<string>;
   /** Removes the machines, their data and their network. */
@@ -113,12 +125,17 @@ export async function caughtUp(machines: Machines): Promise<void> {
 /** Below the range from which the kernel takes ports for outgoing connections: nobody else gets them by chance. */
 const PORTS = { from: 20_000, to: 30_000 };
 
+/** A port that was given out may not be listened on yet. */
+const given = new Set<number>();
+
 /** Ports of this machine that nothing listens on. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
-    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    ports.push(port);
   }
   return ports;
 }

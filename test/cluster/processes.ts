@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { until } from '../integration/cluster.ts';
+import { run } from '../integration/tools.ts';
 import { Links } from './links.ts';
 import {
   type Direction,
@@ -13,6 +14,7 @@ import {
   type Machine,
   type MachineOptions,
   type Machines,
+  type Settings,
   statusOf,
 } from './machines.ts';
 
@@ -21,35 +23,63 @@ const DIST = resolve(import.meta.dirname, '../../dist');
 interface Process extends Machine {
   /** Where the other nodes reach it: its door. */
   readonly url: string;
+  settings: Settings;
   child: ChildProcess | null;
 }
 
 export class Processes implements Machines {
   readonly kind = 'processes';
-  readonly all: Process[];
+  readonly all: Process[] = [];
   readonly #root: string;
-  readonly #links: Links;
-  readonly #options: MachineOptions;
+  readonly #links: Links = new Links();
+  readonly #main: string;
 
-  private constructor(all: Process[], root: string, links: Links, options: MachineOptions) {
-    this.all = all;
+  #added = 0;
+
+  private constructor(root: string, options: MachineOptions) {
     this.#root = root;
-    this.#links = links;
-    this.#options = options;
+    this.#main = join(options.dist ?? DIST, 'cli/main.js');
   }
 
   static async create(options: MachineOptions): Promise<Processes> {
     const root = await mkdtemp(join(tmpdir(), 'kvorum-cluster-'));
-    const links = new Links();
-    const ports = await freePorts(options.size * 2);
-    const all: Process[] = [];
-    for (let at = 0; at < options.size; at += 1) {
-      const id = `n${at + 1}`;
-      const [port, httpPort] = [ports[at * 2]!, ports[at * 2 + 1]!];
-      const url = `http://127.0.0.1:${await links.open(id, httpPort)}`;
-      all.push({ id, port, httpPort, url, child: null });
+    const machines = new Processes(root, options);
+    while (machines.all.length < options.size) await machines.#add();
+    const peers = machines.all.map(({ id, url }) => `${id}=${url}`).join(',');
+    for (const machine of machines.all) {
+      const settings = { KVORUM_PEERS: peers, ...options.settings?.(machine.id) };
+      machine.settings = { ...machine.settings, ...settings };
     }
-    return new Processes(all, root, links, options);
+    return machines;
+  }
+
+  async join(via: Machine, settings: Settings = {}): Promise<Machine> {
+    const machine = await this.#add();
+    machine.settings = { ...machine.settings, KVORUM_JOIN: this.#process(via).url, ...settings };
+    return machine;
+  }
+
+  async discard(machine: Machine): Promise<void> {
+    await this.kill(machine);
+    this.all.splice(this.all.indexOf(this.#process(machine)), 1);
+    await rm(join(this.#root, machine.id), { recursive: true, force: true });
+  }
+
+  async #add(): Promise<Process> {
+    const [port, httpPort] = await freePorts(2);
+    this.#added += 1;
+    const id = `n${this.#added}`;
+    const url = `http://127.0.0.1:${await this.#links.open(id, httpPort!)}`;
+    const settings = {
+      KVORUM_ID: id,
+      KVORUM_PORT: `${port}`,
+      KVORUM_HTTP_PORT: `${httpPort}`,
+      KVORUM_HTTP_URL: url,
+      KVORUM_DATA_DIR: join(this.#root, id),
+    };
+    const machine = { id, port: port!, httpPort: httpPort!, url, settings, child: null };
+    this.all.push(machine);
+    return machine;
   }
 
   isUp(machine: Machine): boolean {
@@ -58,18 +88,10 @@ export class Processes implements Machines {
 
   async start(machine: Machine): Promise<void> {
     const own = this.#process(machine);
-    const { id, port, httpPort } = own;
-    const child = spawn(process.execPath, [join(this.#options.dist ?? DIST, 'cli/main.js'), 'serve'], {
+    const { id, settings } = own;
+    const child = spawn(process.execPath, [this.#main, 'serve'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        KVORUM_ID: id,
-        KVORUM_PORT: `${port}`,
-        KVORUM_HTTP_PORT: `${httpPort}`,
-        KVORUM_DATA_DIR: join(this.#root, id),
-        KVORUM_PEERS: this.all.map((other) => `${other.id}=${other.url}`).join(','),
-        ...this.#options.settings?.(id),
-      },
+      env: { ...process.env, ...settings },
     });
     own.child = child;
     const log = createWriteStream(this.#logFile(id), { flags: 'a' });
@@ -135,6 +157,11 @@ export class Processes implements Machines {
   heal(machine: Machine): Promise<void> {
     this.#links.mend(machine.id);
     return Promise.resolve();
+  }
+
+  async kvorum(machine: Machine, ...args: readonly string[]): Promise<string> {
+    const command = [this.#main, ...args, '--url', `http://127.0.0.1:${machine.httpPort}`];
+    return run(process.execPath, command);
   }
 
   async log(machine: Machine): Promise<string> {

@@ -10,8 +10,7 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { Workload } from '../integration/workload.ts';
 import { check, type Verdict } from '../linearizability/checker.ts';
 import { explain } from '../linearizability/explain.ts';
-import { until } from '../integration/cluster.ts';
-import { caughtUp, leaderOf, type Machine, type Machines } from './machines.ts';
+import { caughtUp, leaderOf } from './machines.ts';
 import { buildWithout } from './sabotage.ts';
 import { startMachines } from './start.ts';
 
@@ -22,18 +21,6 @@ const SOME = 200;
  */
 const SLOW_HEARTBEAT_MS = 400;
 
-/** Restarts leaders until this node leads. */
-async function handOverTo(machines: Machines, wanted: Machine): Promise<void> {
-  await until(`${wanted.id} to lead`, async () => {
-    const leader = await leaderOf(machines);
-    if (leader === wanted) return true;
-    await machines.stop(leader);
-    await machines.start(leader);
-    await caughtUp(machines);
-    return false;
-  });
-}
-
 /** Isolates a leader whose clock is slow while clients go on reading from it; what the checker says of the history. */
 async function askDeposedLeader(dist: string | null): Promise<Verdict> {
   const machines = await startMachines(inject('machines'), {
@@ -43,7 +30,7 @@ async function askDeposedLeader(dist: string | null): Promise<Verdict> {
   });
   onTestFinished(() => machines.dispose());
   const [slow, ...quick] = machines.all;
-  await handOverTo(machines, slow!);
+  await machines.kvorum(slow!, 'cluster', 'transfer', slow!.id);
   const load = Workload.start({
     // Most clients at the node that is going to be deposed.
     addresses: () => [slow!, slow!, slow!, ...quick].map(({ port }) => ({ host: '127.0.0.1', port })),

@@ -3,6 +3,7 @@
  * history of what the clients were told: it must be linearizable, and no acknowledged write may be lost.
  */
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import type { ClusterView } from '../../src/server/driver.ts';
 import { Workload } from '../integration/workload.ts';
 import { expectLinearizable } from '../linearizability/expect.ts';
 import { until } from '../integration/cluster.ts';
@@ -52,6 +53,18 @@ async function underLoad(scenario: (load: Workload) => Promise<void>): Promise<v
   );
   expect(report.lost).toEqual([]);
   expectLinearizable(report.history);
+}
+
+/** Waits until these have a vote, and nobody else, and no change is under way. */
+async function votersAre(expected: readonly Machine[]): Promise<void> {
+  const ids = expected.map(({ id }) => id).toSorted();
+  await until(`the voters ${ids.join()}`, async () => {
+    const { httpPort } = await leaderOf(machines, expected);
+    const reply = await fetch(`http://127.0.0.1:${httpPort}/v1/cluster`);
+    const { configuration, changing } = (await reply.json()) as ClusterView;
+    const voters = configuration.voters.map(({ id }) => String(id)).toSorted();
+    return !changing && voters.join() === ids.join();
+  });
 }
 
 async function nextLeader(old: Machine): Promise<Machine> {
@@ -187,5 +200,35 @@ test('rolling restart: every node in turn, the next when the last has caught up'
       await machines.start(machine);
       await caughtUp(machines);
     }
+  });
+});
+
+test('replace: a dead node by a new one', async () => {
+  await underLoad(async (load) => {
+    const leader = await leaderOf(machines);
+    const dead = others(machines, leader)[0]!;
+    await machines.kill(dead);
+    await load.progress(SOME);
+    const fresh = await machines.join(leader, { KVORUM_REPLACE: dead.id });
+    await machines.start(fresh);
+    await votersAre(others(machines, dead));
+    await machines.discard(dead);
+    await caughtUp(machines);
+  });
+});
+
+test('replace: the leader, by hand, while it works', async () => {
+  await underLoad(async (load) => {
+    const leader = await leaderOf(machines);
+    const fresh = await machines.join(leader);
+    await machines.start(fresh);
+    await votersAre(machines.all);
+    await machines.kvorum(fresh, 'cluster', 'remove', leader.id);
+    await votersAre(others(machines, leader));
+    await load.progress(SOME);
+    await machines.discard(leader);
+    await machines.kvorum(fresh, 'cluster', 'transfer', fresh.id);
+    expect(await leaderOf(machines)).toBe(fresh);
+    await load.progress(SOME);
   });
 });
