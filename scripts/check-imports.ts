@@ -22,7 +22,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   transport: { imports: [], typesOf: ['raft'] },
   server: { imports: ['raft', 'store', 'wal', 'transport'], typesOf: [] },
   embedded: { imports: ['store', 'wal'], typesOf: [] },
-  cli: { imports: ['server', 'embedded'], typesOf: [] },
+  cli: { imports: ['server', 'embedded', 'wal'], typesOf: [] },
 };
 
 /** Globals that would make a pure layer depend on the world outside it. */

@@ -35,6 +35,8 @@ export function program(): Command {
   kvorum.addCommand(serveCommand());
   kvorum.addCommand(statusCommand());
   kvorum.addCommand(clusterCommand());
+  kvorum.addCommand(checkCommand());
+  kvorum.addCommand(recoverCommand());
   return kvorum;
 }
 
@@ -47,6 +49,42 @@ function statusCommand(): Command {
       const { status } = await import('./status.ts');
       await status(options.url, options.json ?? false);
     });
+}
+
+function checkCommand(): Command {
+  return new Command('check')
+    .description(
+      'Read a data directory, changing nothing: what is in it and what a start would do. Exits with 0 when it is sound, 1 when it would be repaired, 2 when the node would refuse it.',
+    )
+    .argument('<data-dir>', 'the data directory, best of a node that is stopped')
+    .option('--json', 'print JSON instead of text')
+    .action(async (directory: string, options: { json?: true }) => {
+      const { check } = await import('./check.ts');
+      await check(directory, options.json ?? false);
+    });
+}
+
+function recoverCommand(): Command {
+  return new Command('recover')
+    .description('When a majority of a cluster is lost for ever: make one of its directories a new cluster.')
+    .argument(
+      '<data-dir>',
+      'the data directory of the member whose log is newest; no node may be running on it',
+    )
+    .requiredOption('--id <name>', 'name of the node in the new cluster: its own, or a new one')
+    .requiredOption('--url <url>', 'where the other nodes will reach it, for example http://10.0.0.1:7380')
+    .option('--force-new-cluster', 'make it the only voter of a new cluster; acknowledged writes may be lost')
+    .option('--yes-i-accept-data-loss', 'do it; without this only what may be lost is said')
+    .action(
+      async (
+        directory: string,
+        options: { id: string; url: string; forceNewCluster?: true; yesIAcceptDataLoss?: true },
+      ) => {
+        const { recover } = await import('./recover.ts');
+        const { id, url, forceNewCluster = false, yesIAcceptDataLoss: accepted = false } = options;
+        await recover(directory, { id, url, forceNewCluster, accepted });
+      },
+    );
 }
 
 /** Who takes part. Every verb may ask any member, and exits with 1 and a reason when it was not done. */

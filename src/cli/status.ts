@@ -1,5 +1,6 @@
 /** `kvorum status`: what each node of the cluster says about itself, side by side. */
 import type { MemberStatus, NodeStatus } from '../server/engine.ts';
+import { columns } from './columns.ts';
 import { askNode, errorOf } from '../server/node-request.ts';
 
 /** What `GET /v1/status` answers. */
@@ -72,17 +73,7 @@ export function table(reports: readonly NodeReport[]): string {
   // The commit index of whoever is furthest: without a leader there still is something to lag behind.
   const commit = Math.max(...reports.map((report) => (report.reachable ? report.status.commitIndex : 0)));
   const rows = reports.map((report) => row(report, commit));
-  const widths = head.map((name, column) =>
-    Math.max(name.length, ...rows.map((cells) => cells[column]?.length ?? 0)),
-  );
-  return [head, ...rows]
-    .map((cells) =>
-      cells
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return columns([head, ...rows]).join('\n');
 }
 
 function row(report: NodeReport, commit: number): string[] {

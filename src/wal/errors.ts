@@ -47,8 +47,8 @@ export function nothingWritten(error: unknown): unknown {
 }
 
 /** The safe ways out of a refusal; the same for every kind of damage. Explained in docs/recovery.md. */
-const REMEDIES =
-  'Nothing was changed. Safe remedies: (1) replace the node while the others are a majority, they have all of its data: ' +
+export const REMEDIES: string =
+  'Safe remedies: (1) replace the node while the others are a majority, they have all of its data: ' +
   'start a new one under a new id in an empty directory with `kvorum serve --join <url of a member> --replace <id of ' +
   'this one>`; (2) if only the disk was at fault, copy the directory aside and restore the file from a copy of the same ' +
   'moment; (3) where no majority is left, `kvorum recover --force-new-cluster` on the node whose log is sound and ' +
@@ -57,13 +57,17 @@ const REMEDIES =
 
 /** Damage at a place in a file. */
 export class CorruptError extends WalError {
-  /** What is wrong there, without the place and the remedies. */
+  /** What is wrong and where in the file. */
   readonly what: string;
+  /** The same with the entries that are concerned. */
+  readonly evidence: string;
   readonly file: string;
 
   constructor(file: string, offset: number, what: string, range: string) {
-    super('WAL_CORRUPT', `${file}: ${what} at offset ${offset} (${range}). ${REMEDIES}`);
+    const evidence = `${what} at offset ${offset} (${range})`;
+    super('WAL_CORRUPT', `${file}: ${evidence}. Nothing was changed. ${REMEDIES}`);
     this.what = `${what} at offset ${offset}`;
+    this.evidence = evidence;
     this.file = file;
   }
 }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { asIndex, type Configuration, type SnapshotMeta } from '../raft/types.ts';
-import { corrupt, CorruptError, type WalError } from './errors.ts';
+import { corrupt, CorruptError } from './errors.ts';
 import { readHardState, type FoundHardState } from './hard-state.ts';
 import { readIdentity, type Identity, type Ownership } from './identity.ts';
 import {
@@ -49,7 +49,7 @@ export interface Examination {
   readonly configuration: Configuration | null;
   readonly findings: readonly Finding[];
   /** Why the node must not start; `null`: it may. */
-  readonly refusal: WalError | null;
+  readonly refusal: CorruptError | null;
 }
 
 /**
@@ -79,11 +79,11 @@ export async function examine(storage: Storage, directory: string): Promise<Exam
 
 class Report {
   readonly findings: Finding[] = [];
-  refusal: WalError | null = null;
+  refusal: CorruptError | null = null;
 
-  refuse(label: string, file: string, offset: number, error: WalError): void {
+  refuse(label: string, file: string, offset: number, error: CorruptError): void {
     this.refusal ??= error;
-    this.findings.push({ action: 'refuse', label, file, offset, text: error.message });
+    this.findings.push({ action: 'refuse', label, file, offset, text: error.evidence });
   }
 
   add(action: 'repair' | 'recover', label: string, file: string, offset: number, text: string): void {

@@ -112,7 +112,8 @@ describe('an inspection', () => {
       decision: 'refused',
       content: { rules: { tail: 'nobody to ask', state: null } },
     });
-    expect(refused.findings[0]?.text).toContain('Safe remedies');
+    expect(refused.remedy).toContain('Safe remedies');
+    expect(found.remedy).toBeNull();
   });
 
   test('of damage in the middle names the segments that were not read', async () => {

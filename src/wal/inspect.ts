@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Configuration, EntryType } from '../raft/types.ts';
-import { CorruptError, WalError } from './errors.ts';
+import { CorruptError, REMEDIES, WalError } from './errors.ts';
 import { examine, type Examination, type Finding } from './examine.ts';
 import { CLAIM_FILE, IDENTITY_FILE, readClaim, type Identity } from './identity.ts';
 import { isLocked } from './lock.ts';
@@ -81,6 +81,8 @@ export interface Inspection {
   readonly owner: { readonly nodeId: string; readonly group: string; readonly incarnation: string } | null;
   readonly decision: Decision;
   readonly findings: readonly Finding[];
+  /** What can be done about a refusal; `null`: there is none. */
+  readonly remedy: string | null;
   /** `null` where nothing is set up, or whose directory it is can't be read. */
   readonly content: Content | null;
 }
@@ -97,7 +99,7 @@ export async function inspectDirectory(directory: string): Promise<Inspection> {
 export async function inspect(writable: Storage, directory: string, inUse: boolean): Promise<Inspection> {
   const storage = readOnly(writable);
   const names = await storage.list(directory);
-  const nothing = { directory, inUse, findings: [], content: null, decision: 'sound' } as const;
+  const nothing = { directory, inUse, findings: [], remedy: null, content: null, decision: 'sound' } as const;
   try {
     if (names.includes(IDENTITY_FILE)) {
       const examination = await examine(storage, directory);
@@ -106,24 +108,32 @@ export async function inspect(writable: Storage, directory: string, inUse: boole
       const content = contentOf(directory, examination);
       const decision = decisionOf(examination);
       const owner = { nodeId, group, incarnation };
-      return { directory, inUse, state: 'founded', owner, decision, findings, content };
+      const remedy = decision === 'refused' ? REMEDIES : null;
+      return { directory, inUse, state: 'founded', owner, decision, findings, remedy, content };
     }
     if (names.includes(CLAIM_FILE))
       return { ...nothing, state: 'claimed', owner: await readClaim(storage, directory) };
   } catch (error) {
     if (!(error instanceof CorruptError) && !(error instanceof WalError && error.code === 'WAL_FORMAT'))
       throw error;
-    const label = error.code === 'WAL_FORMAT' ? 'unknown format' : 'identity';
-    const file = error instanceof CorruptError ? error.file : directory;
-    const finding: Finding = { action: 'refuse', label, file, offset: 0, text: error.message };
-    return { ...nothing, state: 'founded', owner: null, decision: 'refused', findings: [finding] };
+    const damage = error instanceof CorruptError ? error : null;
+    const label = damage === null ? 'unknown format' : 'identity';
+    const text = damage?.evidence ?? error.message;
+    return { ...nothing, ...refusal(label, damage?.file ?? directory, text), remedy: damage && REMEDIES };
   }
   const lost = names.some((name) => name.endsWith('.log') || name.startsWith('term-vote'));
   if (!lost) return { ...nothing, state: 'empty', owner: null };
-  const text = `the file is missing beside ${names.join(', ')}`;
-  const file = join(directory, IDENTITY_FILE);
-  const finding: Finding = { action: 'refuse', label: 'identity', file, offset: 0, text };
-  return { ...nothing, state: 'founded', owner: null, decision: 'refused', findings: [finding] };
+  return { ...nothing, ...refusal('identity', join(directory, IDENTITY_FILE), 'the file is missing') };
+}
+
+/** Whose directory it is can't be read. */
+function refusal(
+  label: string,
+  file: string,
+  text: string,
+): Pick<Inspection, 'state' | 'owner' | 'decision' | 'findings' | 'remedy'> {
+  const finding: Finding = { action: 'refuse', label, file, offset: 0, text };
+  return { state: 'founded', owner: null, decision: 'refused', findings: [finding], remedy: REMEDIES };
 }
 
 function decisionOf({ refusal, findings, hardState }: Examination): Decision {
