@@ -307,7 +307,7 @@ function understood(reply: unknown): Reply {
 function lostAppends(history: readonly Operation[]): string[] {
   const last = new Map<string, Reply>();
   for (const { client, calls, outcome } of history) {
-    if (client === 'end') calls.forEach(([, key = ''], at) => last.set(key, outcome?.replies[at] ?? null));
+    if (client === 'end') calls.forEach(([, key = ''], at) => last.set(key, outcome?.replies?.[at] ?? null));
   }
   const lost: string[] = [];
   for (const { client, calls, outcome } of history) {

@@ -159,8 +159,8 @@ class Search {
     const candidates = operations
       .map((operation) => prepare(operation, slots))
       .sort((a, b) => a.invoked - b.invoked);
-    this.#lanes = lanesOf(candidates.filter(({ replies }) => replies !== null));
-    this.#unknowns = candidates.filter(({ replies }) => replies === null);
+    this.#lanes = lanesOf(candidates.filter(({ operation }) => operation.outcome !== null));
+    this.#unknowns = candidates.filter(({ operation }) => operation.outcome === null);
     for (const [at, candidate] of this.#unknowns.entries()) candidate.unknown = at;
     this.#twins = twinsOf(this.#unknowns);
     this.#longestReads = longestReads(operations, this.#keys);
@@ -343,7 +343,10 @@ class Values {
 
 function prepare(operation: Operation, slots: ReadonlyMap<string, number>): Candidate {
   const { invoked, calls, outcome } = operation;
-  if (outcome !== null && (outcome.returned < invoked || outcome.replies.length !== calls.length)) {
+  if (
+    outcome !== null &&
+    (outcome.returned < invoked || (outcome.replies?.length ?? calls.length) !== calls.length)
+  ) {
     throw new Error(`not an operation: ${JSON.stringify(operation)}`);
   }
   return {
@@ -352,8 +355,7 @@ function prepare(operation: Operation, slots: ReadonlyMap<string, number>): Cand
     returned: returnedAt(operation),
     calls: calls.map((call) => ({ slot: slots.get(keyOf(call)) ?? 0, call })),
     replies: outcome?.replies ?? null,
-    readOnly:
-      outcome !== null && calls.every((call, at) => changedNothing(call, outcome.replies[at] ?? null)),
+    readOnly: outcome !== null && calls.every((call, at) => changedNothing(call, outcome.replies?.[at])),
     lane: -1,
     unknown: -1,
   };
@@ -413,7 +415,7 @@ function longestReads(operations: readonly Operation[], keys: readonly string[])
     for (const [at, call] of calls.entries()) {
       const key = keyOf(call);
       const before = longest.get(key) ?? null;
-      const reply = call[0] === 'GET' ? (outcome?.replies[at] ?? '') : '';
+      const reply = call[0] === 'GET' ? (outcome?.replies?.[at] ?? '') : '';
       if ((call[0] !== 'GET' && call[0] !== 'APPEND') || typeof reply !== 'string') longest.set(key, null);
       else if (before !== null && reply.length > before.length) longest.set(key, reply);
     }

@@ -91,7 +91,7 @@ function listed(lines: readonly string[], indent = '  '): string {
 function shown({ client, invoked, calls, outcome }: Operation): string {
   const text = calls.map((call) => call.map((word) => shortened(word)).join(' ')).join(' + ');
   const interval = `[${invoked.toFixed(1)} … ${outcome === null ? '' : `${outcome.returned.toFixed(1)} `}ms]`;
-  return `${client} ${interval} ${text} → ${outcome === null ? 'unknown' : shownReplies(outcome.replies)}`;
+  return `${client} ${interval} ${text} → ${outcome === null ? 'unknown' : shownReplies(outcome.replies ?? [])}`;
 }
 
 function shownReplies(replies: readonly Reply[]): string {

@@ -19,8 +19,8 @@ export type Reply = string | number | null | readonly Reply[];
 export interface Outcome {
   /** When the answer came. */
   readonly returned: number;
-  /** One for each call. */
-  readonly replies: readonly Reply[];
+  /** One for each call; `null`: it was executed by then, with whatever answer. */
+  readonly replies: readonly Reply[] | null;
 }
 
 export interface Operation {

@@ -7,12 +7,13 @@
  * 2. **Cut it short.** What a linearizable history holds up to some moment is linearizable: operations sent later go,
  *    answers that came later count as not come. The earliest moment at which it fails is found by bisection.
  * 3. **Leave out reads**, which nobody else can see.
- * 4. **Forget answers.** An operation whose answer doesn't matter becomes one of unknown outcome, which allows more.
- * 5. **Leave out unseen writes**: those of unknown outcome whose value no answer contains, on keys that have only been
- *    read and overwritten.
+ * 4. **Ignore answers**: an operation whose answer doesn't matter was executed with whatever answer.
+ * 5. **Leave out what nobody saw**: writes whose answer doesn't matter and whose value no other answer contains, on keys
+ *    that have only been read and overwritten.
+ * 6. **Ignore times**: an operation whose time doesn't matter becomes one of unknown outcome.
  */
 import { check, returnedAt } from './checker.ts';
-import type { Operation } from './history.ts';
+import type { Call, Operation } from './history.ts';
 import { isRead, keyOf } from './models.ts';
 
 export interface Minimised {
@@ -36,8 +37,8 @@ export function minimise(history: readonly Operation[]): Minimised {
 
 class Minimiser {
   #operations: readonly Operation[];
-  /** The operation as it was, for each whose answer was forgotten. */
-  readonly #forgotten = new Map<Operation, Operation>();
+  /** What each weakened operation was. */
+  readonly #originals = new Map<Operation, Operation>();
   #configurations = 0;
 
   constructor(operations: readonly Operation[]) {
@@ -50,16 +51,17 @@ class Minimiser {
     for (let before = Infinity; this.#operations.length < before; ) {
       before = this.#operations.length;
       this.#leaveOutReads();
-      this.#forgetAnswers();
+      this.#ignoreAnswers();
       this.#leaveOutUnseen();
     }
+    this.#ignoreTimes();
     if (this.#operations.length <= WITH_ANSWERS_MAX) {
       // More answers, fewer orders: it still fails.
-      return { operations: this.#operations.map((one) => this.#forgotten.get(one) ?? one), forgotten: [] };
+      return { operations: this.#operations.map((one) => this.#originals.get(one) ?? one), forgotten: [] };
     }
     return {
       operations: this.#operations,
-      forgotten: this.#operations.filter((operation) => this.#forgotten.has(operation)),
+      forgotten: this.#operations.filter((operation) => this.#originals.has(operation)),
     };
   }
 
@@ -83,7 +85,11 @@ class Minimiser {
   #until(moment: number): Operation[] {
     return this.#operations
       .filter(({ invoked }) => invoked <= moment)
-      .map((operation) => (returnedAt(operation) <= moment ? operation : this.#forget(operation)));
+      .map((operation) =>
+        returnedAt(operation) <= moment
+          ? operation
+          : this.#remember({ ...operation, outcome: null }, operation),
+      );
   }
 
   /** One key is enough for most; a transaction that was not atomic takes several. */
@@ -109,23 +115,38 @@ class Minimiser {
     );
   }
 
-  #forgetAnswers(): void {
-    this.#inChunks(
-      this.#operations.filter(({ outcome }) => outcome !== null),
-      (some) =>
-        this.#operations.map((operation) => (some.has(operation) ? this.#forget(operation) : operation)),
+  #ignoreAnswers(): void {
+    this.#weaken(
+      ({ outcome }) => outcome !== null && outcome.replies !== null,
+      ({ outcome, ...operation }) => ({ ...operation, outcome: outcome && { ...outcome, replies: null } }),
     );
   }
 
-  #forget(operation: Operation): Operation {
-    if (operation.outcome === null) return operation;
-    const forgotten = { ...operation, outcome: null };
-    this.#forgotten.set(forgotten, operation);
-    return forgotten;
+  #leaveOutUnseen(): void {
+    this.#inChunks(unseen(this.#operations), (some) =>
+      this.#operations.filter((operation) => !some.has(operation)),
+    );
   }
 
-  #leaveOutUnseen(): void {
-    this.#operations = withoutUnseen(this.#operations);
+  #ignoreTimes(): void {
+    this.#weaken(
+      ({ outcome }) => outcome !== null,
+      (operation) => ({ ...operation, outcome: null }),
+    );
+  }
+
+  /** Puts the weaker for the stronger operations wherever the history fails nevertheless. */
+  #weaken(isStrong: (operation: Operation) => boolean, weaker: (operation: Operation) => Operation): void {
+    this.#inChunks(this.#operations.filter(isStrong), (some) =>
+      this.#operations.map((operation) =>
+        some.has(operation) ? this.#remember(weaker(operation), operation) : operation,
+      ),
+    );
+  }
+
+  #remember(weaker: Operation, stronger: Operation): Operation {
+    this.#originals.set(weaker, this.#originals.get(stronger) ?? stronger);
+    return weaker;
   }
 
   /** Takes as many of `operations` as it can through `change`: in halves, then quarters, …, then one by one. */
@@ -161,43 +182,65 @@ function callsOn(operations: readonly Operation[], wanted: (key: string) => bool
     const kept = calls.flatMap((call, at) => (wanted(keyOf(call)) ? [at] : []));
     if (kept.length === 0) return [];
     if (kept.length === calls.length) return [operation];
-    const replies = kept.map((at) => outcome?.replies[at] ?? null);
+    const replies = kept.map((at) => outcome?.replies?.[at] ?? null);
     return [
       {
         ...operation,
         calls: kept.map((at) => calls[at]!),
-        outcome: outcome === null ? null : { ...outcome, replies },
+        outcome: outcome && { ...outcome, replies: outcome.replies && replies },
       },
     ];
   });
 }
 
-/** Without the unknown outcomes that no answer depends on. */
-export function withoutUnseen(operations: readonly Operation[]): Operation[] {
-  return operations.filter((operation) => !isUnseen(operation, operations));
+/** Operations that can't have made any answer possible: without them a linearizable history is still linearizable. */
+export function unseen(operations: readonly Operation[]): Operation[] {
+  const answers = JSON.stringify(operations.map(({ outcome }) => outcome?.replies));
+  const isNew = (value: string): boolean => !answers.includes(JSON.stringify(value).slice(1, -1));
+  return operations.filter(({ calls, outcome }) => {
+    if (outcome !== null && outcome.replies !== null) return false;
+    return calls.every((call) => isRead(call) || isUnseen(call, operations, isNew));
+  });
 }
 
 /**
- * Whether an operation of unknown outcome can't have mattered to any answer. All that has an answer reads its key or
- * overwrites it, so from where it took effect, if it did, its trace is there until the next overwriting:
+ * All answers that matter to its key are those of GET and of SET without conditions. From where the call took effect,
+ * if it did, its trace is there until the next overwriting, whatever else happens:
  *
- * - a value that it wrote, which no answer contains: nobody looked until then;
- * - the absence of the key, which no answer tells: nobody looked either, and what came first then was a plain write,
- *   since there is nothing here whose effect depends on whether there is a key.
+ * - a value that it wrote or appended, which no answer contains: nobody looked until then;
+ * - the absence of the key, which no answer tells: nobody looked either.
+ *
+ * `isNew`: whether no answer contains a value.
  */
-function isUnseen({ calls, outcome }: Operation, operations: readonly Operation[]): boolean {
-  const [call] = calls;
-  if (outcome !== null || call === undefined || calls.length > 1) return false;
+function isUnseen(call: Call, operations: readonly Operation[], isNew: (value: string) => boolean): boolean {
   const [command, key, value = ''] = call;
-  const isWrite = (command === 'SET' || command === 'APPEND') && value !== '';
-  if (!isWrite && command !== 'DEL') return false;
-  return operations.every((other) =>
-    other.calls.every((one, at) => {
-      if (keyOf(one) !== key) return true;
-      const plain = one[0] === 'GET' || (one[0] === 'SET' && one.length === 3);
-      if (other.outcome === null) return isWrite ? !one.includes('XX', 3) : plain || one[0] === 'DEL';
-      const reply = other.outcome.replies[at] ?? null;
-      return plain && (isWrite ? !String(reply).includes(value) : reply !== null);
+  const writes = writesValue(call);
+  if (writes ? value === '' || !isNew(value) : command !== 'DEL') return false;
+  return operations.every(({ calls, outcome }) =>
+    calls.every((other, at) => {
+      if (keyOf(other) !== key || other === call) return true;
+      const reply = outcome?.replies?.[at];
+      if (reply !== undefined) {
+        const plain = other[0] === 'GET' || (other[0] === 'SET' && other.length === 3);
+        return plain && (writes || reply !== null);
+      }
+      if (writesValue(other) && other[2] !== '' && isNew(other[2] ?? '')) return true;
+      return writes ? keepsOrOverwrites(other) : overwritesOrReads(other);
     }),
   );
+}
+
+function writesValue(call: Call): boolean {
+  return call[0] === 'SET' || call[0] === 'APPEND';
+}
+
+/** Whether a value is either still part of what a call leaves, or what it leaves is the same as without the value. */
+function keepsOrOverwrites(call: Call): boolean {
+  return ['GET', 'APPEND', 'DEL'].includes(call[0]) || (call[0] === 'SET' && !call.includes('XX', 3));
+}
+
+/** Whether what a call leaves never depends on whether there was a key. */
+function overwritesOrReads(call: Call): boolean {
+  const conditional = call.includes('NX', 3) || call.includes('XX', 3);
+  return ['GET', 'DEL'].includes(call[0]) || (call[0] === 'SET' && !conditional);
 }

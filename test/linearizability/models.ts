@@ -28,8 +28,8 @@ export function isRead(call: Call): boolean {
   return READS.has(call[0]);
 }
 
-/** Whether a call that got this answer changed nothing, whatever there was. */
-export function changedNothing(call: Call, reply: Reply): boolean {
+/** Whether a call that got this answer, if it is known, changed nothing, whatever there was. */
+export function changedNothing(call: Call, reply: Reply | undefined): boolean {
   const [command] = call;
   if (command === 'DEL') return reply === 0;
   if (command === 'SET') return reply === null && !call.includes('GET', 3);

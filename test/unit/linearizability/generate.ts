@@ -53,6 +53,7 @@ const KINDS: readonly ((key: string, token: string) => readonly Call[])[] = [
     ['GET', key],
     ['SET', key, token],
     ['SET', key, token, 'NX'],
+    ['SET', key, token, 'XX'],
     ['SET', key, token, 'GET'],
     ['DEL', key],
   ],
@@ -89,12 +90,22 @@ export function mutated(random: Random, history: readonly Operation[]): Operatio
       };
     }
     // An answer that another operation got to the same number of calls, or the same number and one.
-    const others = history.flatMap((other) => (other.outcome === null ? [] : [other.outcome.replies]));
-    const replies = random.pick(others.filter(({ length }) => length === outcome.replies.length));
+    const others = history.flatMap((other) => (other.outcome?.replies ? [other.outcome.replies] : []));
+    const replies = random.pick(others.filter(({ length }) => length === operation.calls.length));
     const more = replies.map((reply) =>
       typeof reply === 'number' && random.chance(0.5) ? reply + 1 : reply,
     );
     return { ...operation, outcome: { ...outcome, replies: more } };
+  });
+}
+
+/** Forgets some answers: what is left allows more. */
+export function withIgnoredAnswers(random: Random, history: readonly Operation[]): Operation[] {
+  return history.map((operation) => {
+    const { outcome } = operation;
+    return outcome === null || random.chance(0.5)
+      ? operation
+      : { ...operation, outcome: { ...outcome, replies: null } };
   });
 }
 
@@ -109,8 +120,8 @@ export function bruteForce(
     if (tooLate) return false;
     const after = new Map(values);
     const replies = execute(after, next.calls);
-    if (next.outcome !== null && JSON.stringify(next.outcome.replies) !== JSON.stringify(replies))
-      return false;
+    const got = next.outcome?.replies ?? null;
+    if (got !== null && JSON.stringify(got) !== JSON.stringify(replies)) return false;
     return bruteForce(
       left.filter((other) => other !== next),
       after,
