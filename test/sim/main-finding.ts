@@ -4,7 +4,8 @@ import { describe } from './actions.ts';
 import { type DiagramStyle, drawDiagram } from './diagram.ts';
 import { INVARIANTS } from './failure.ts';
 import { playScript } from './script.ts';
-import type { Settings } from './seeds.ts';
+import { runNodes } from './node-world/run.ts';
+import { type Settings, worldOf } from './seeds.ts';
 import { shrink } from './shrink.ts';
 import { type Recording, replay, run, type RunResult } from './simulation.ts';
 import { formatRecord, type TraceRecord } from './trace.ts';
@@ -19,17 +20,21 @@ export interface View extends Settings {
 }
 
 /** A run in which nothing broke. */
-export function tellRun(seed: number, view: View): void {
+export async function tellRun(seed: number, view: View): Promise<void> {
   const records: TraceRecord[] = [];
-  const { steps, mutation } = view;
-  run({ seed, steps, mutation, watch: (record) => void records.push(record) });
+  const { steps, mutation, world } = view;
+  const watch = (record: TraceRecord): void => void records.push(record);
+  if (worldOf(seed, world) === 'node') await runNodes({ seed, steps, watch });
+  else run({ seed, steps, mutation, watch });
   show(records, view);
 }
 
-export function tellFinding(seed: number, view: View): void {
-  const { steps, mutation } = view;
-  if (!view.shrink) {
-    tellRun(seed, view);
+export async function tellFinding(seed: number, view: View): Promise<void> {
+  const { steps, mutation, world } = view;
+  const shrinks = view.shrink && worldOf(seed, world) === 'core';
+  if (view.shrink && !shrinks) console.log(`seed ${seed} is a run of whole nodes, which can't be shrunk`);
+  if (!shrinks) {
+    await tellRun(seed, view);
     return;
   }
   const found = run({ seed, steps, mutation, watch: null });

@@ -2,7 +2,7 @@
  * The simulator's command line; docs/simulator.md tells how to use it.
  *
  *   npm run test:sim -- [--seeds N] [--minutes M] [--seed FIRST] [--steps N] [--workers N] [--mutate NAME]
- *                       [--trace] [--shrink] [--diagram [text|mermaid]] [--lines N]
+ *                       [--world mixed|core|node] [--trace] [--shrink] [--diagram [text|mermaid]] [--lines N]
  *   npm run test:sim -- --script FILE [--diagram [text|mermaid]] [--lines N]
  *
  * Runs at least N seeds and for at least M minutes, from FIRST on (by default 200 seeds from 1; with --seed alone, just
@@ -16,7 +16,16 @@ import { Worker } from 'node:worker_threads';
 import { type Mutation, MUTATIONS } from './disk.ts';
 import type { DiagramStyle } from './diagram.ts';
 import { tellFinding, tellRun, tellScript } from './main-finding.ts';
-import { type Finding, type Order, type Report, runSeeds, type Settings } from './seeds.ts';
+import {
+  type Finding,
+  type Order,
+  type Report,
+  runSeeds,
+  type Settings,
+  type World,
+  worldOf,
+  WORLDS,
+} from './seeds.ts';
 
 const DEFAULT_SEEDS = 200;
 const DEFAULT_STEPS = 10_000;
@@ -50,7 +59,7 @@ function parse(): Arguments {
       steps: { type: 'string' },
       workers: { type: 'string' },
       script: { type: 'string' },
-      world: { type: 'string', default: 'core' },
+      world: { type: 'string' },
       mutate: { type: 'string' },
       trace: { type: 'boolean', default: false },
       shrink: { type: 'boolean', default: false },
@@ -62,7 +71,10 @@ function parse(): Arguments {
   if (mutate !== undefined && !(mutate in MUTATIONS)) {
     throw new Error(`--mutate ${mutate}: no such mutation; there are ${Object.keys(MUTATIONS).join(', ')}`);
   }
-  if (world !== 'core') throw new Error(`--world ${world}: no such world; there is core`);
+  if (world !== undefined && !isWorld(world))
+    throw new Error(`--world ${world}: no such world; there are ${WORLDS.join(', ')}`);
+  if (mutate !== undefined && world !== undefined && world !== 'core')
+    throw new Error(`--mutate ${mutate}: only --world core knows how`);
   if (diagram !== undefined && !isStyle(diagram))
     throw new Error(`--diagram ${diagram}: there are ${STYLES.join(' and ')}`);
   const minutes = natural('minutes', values.minutes, 0);
@@ -75,11 +87,16 @@ function parse(): Arguments {
     steps: natural('steps', values.steps, DEFAULT_STEPS),
     workers: natural('workers', values.workers, availableParallelism()),
     mutation: (mutate as Mutation | undefined) ?? null,
+    world: world ?? (mutate === undefined ? 'mixed' : 'core'),
     trace: values.trace,
     shrink: values.shrink,
     diagram: diagram ?? null,
     lines: natural('lines', values.lines, DEFAULT_LINES),
   };
+}
+
+function isWorld(text: string): text is World {
+  return WORLDS.some((world) => world === text);
 }
 
 const STYLES: readonly DiagramStyle[] = ['text', 'mermaid'];
@@ -167,7 +184,7 @@ async function runAll(args: Arguments): Promise<Campaign> {
   );
   if (workers <= 1) {
     for (let order = campaign.order(); order !== null; order = campaign.order())
-      campaign.add(runSeeds(order, args));
+      campaign.add(await runSeeds(order, args));
   } else {
     await Promise.all(Array.from({ length: workers }, () => work(campaign, args)));
   }
@@ -175,8 +192,8 @@ async function runAll(args: Arguments): Promise<Campaign> {
 }
 
 /** One thread, until there are no more orders. */
-function work(campaign: Campaign, { steps, mutation }: Settings): Promise<void> {
-  const settings: Settings = { steps, mutation };
+function work(campaign: Campaign, { steps, mutation, world }: Settings): Promise<void> {
+  const settings: Settings = { steps, mutation, world };
   const worker = new Worker(new URL('./main-worker.ts', import.meta.url), { workerData: settings });
   return new Promise((resolve, reject) => {
     const next = (): void => {
@@ -194,17 +211,18 @@ function work(campaign: Campaign, { steps, mutation }: Settings): Promise<void> 
   });
 }
 
-function tell(campaign: Campaign, args: Arguments): void {
+async function tell(campaign: Campaign, args: Arguments): Promise<void> {
   const { finding } = campaign;
   const { mutation } = args;
   if (finding === null) {
     for (const [name, count] of campaign.coverage) console.log(`${String(count).padStart(12)} ${name}`);
   } else {
-    tellFinding(finding.seed, args);
+    await tellFinding(finding.seed, args);
     if (finding.stack !== '') console.log(finding.stack);
     console.log(`seed ${finding.seed}, step ${finding.step}: ${finding.what}`);
     const mutate = mutation === null ? '' : ` --mutate ${mutation}`;
-    console.log(`again: npm run test:sim -- --seed ${finding.seed} --steps ${args.steps}${mutate}`);
+    const world = ` --world ${worldOf(finding.seed, args.world)}`;
+    console.log(`again: npm run test:sim -- --seed ${finding.seed} --steps ${args.steps}${world}${mutate}`);
   }
   console.log(campaign.summary());
   if (mutation === null) {
@@ -234,8 +252,8 @@ async function main(): Promise<void> {
     return;
   }
   const campaign = await runAll(args);
-  if (campaign.finding === null && (args.trace || args.diagram !== null)) tellRun(args.first, args);
-  tell(campaign, args);
+  if (campaign.finding === null && (args.trace || args.diagram !== null)) await tellRun(args.first, args);
+  await tell(campaign, args);
 }
 
 await main();

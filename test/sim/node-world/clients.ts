@@ -21,7 +21,7 @@ export interface ClientOptions {
   readonly keys: number;
   /** How long fleeting keys live, in ms, at most. */
   readonly lifeMs: number;
-  /** Longest filling that a register carries besides its token, in bytes. */
+  /** Longest filling that a value carries besides its token, in bytes. */
   readonly fillingBytes: number;
   /** Questions that are sent at once, at most. */
   readonly pipeline: number;
@@ -138,7 +138,11 @@ export class SimulatedClient {
   #thenAsk(): void {
     const { random, schedule } = this.#world;
     schedule.after(this.#options.thinkMs * random.between(0.1, 1.9), null, () => {
-      if (!this.#world.clientsAsk || !this.isIdle) return;
+      if (!this.isIdle) return;
+      if (!this.#world.clientsAsk) {
+        this.#thenAsk();
+        return;
+      }
       if (this.#optimistic !== null) {
         this.#ask('log', [this.#nextOptimistic(this.#optimistic)]);
         return;
@@ -296,8 +300,9 @@ export class SimulatedClient {
       case 'register': {
         const key = this.#key('r');
         const token = oracle.token(schedule.now);
-        const value = token + '-'.repeat(random.below(this.#options.fillingBytes + 1));
-        return command(['SET', key, value], [token], () => oracle.registerSet(key, token, schedule.now));
+        return command(['SET', key, token + this.#filling()], [token], () =>
+          oracle.registerSet(key, token, schedule.now),
+        );
       }
       case 'fleeting':
         return this.#fleeting(this.#key('f'));
@@ -329,7 +334,7 @@ export class SimulatedClient {
     if (kind === 0) return command(['DEL', key], [null], () => undefined);
     if (kind === 1) return command(['PEXPIRE', key, life], [null], () => undefined);
     const token = oracle.token(schedule.now);
-    return command(['SET', key, token, 'PX', life], [token], () =>
+    return command(['SET', key, token + this.#filling(), 'PX', life], [token], () =>
       oracle.fleetingSet(key, token, schedule.now),
     );
   }
@@ -399,14 +404,14 @@ export class SimulatedClient {
     const { oracle } = this.#world;
     const floor = oracle.registerFloor(key);
     return command(['GET', key], [], (reply) => {
-      oracle.registerRead(key, typeof reply === 'string' ? reply.slice(0, TOKEN_LENGTH) : reply, floor);
+      oracle.registerRead(key, withoutFilling(reply), floor);
     });
   }
 
   #readFleeting(key: string): Question {
     const { oracle, schedule, coverage } = this.#world;
     return command(['GET', key], [], (reply, invoked) => {
-      const gone = oracle.fleetingRead(key, reply, invoked, schedule.now);
+      const gone = oracle.fleetingRead(key, withoutFilling(reply), invoked, schedule.now);
       if (reply === null && gone > 0) coverage.count('keys expired before a client');
     });
   }
@@ -415,6 +420,10 @@ export class SimulatedClient {
 
   #key(family: string): string {
     return `${family}${this.#world.random.below(this.#options.keys)}`;
+  }
+
+  #filling(): string {
+    return '-'.repeat(this.#world.random.below(this.#options.fillingBytes + 1));
   }
 
   /** A list that is still short. */
@@ -455,6 +464,10 @@ function transaction(
     answered,
     make: (client) => ({ kind: 'transaction', client, calls, watches, once: null }),
   };
+}
+
+function withoutFilling(reply: Reply): Reply {
+  return typeof reply === 'string' ? reply.slice(0, TOKEN_LENGTH) : reply;
 }
 
 /** The replies of a transaction of two. */

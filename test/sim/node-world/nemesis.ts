@@ -28,6 +28,7 @@ const FAULTS = [
   'damage',
   'clock',
   'wire',
+  'lull',
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
@@ -66,15 +67,15 @@ export function planNodes(
       readRate: random.pick([0.2, 0.5, 0.8]),
       keys: random.pick([1, 2, 4]),
       lifeMs: electionMs * random.pick([1, 4]),
-      fillingBytes: random.pick([0, 20, 20, 300, 5000]),
+      fillingBytes: random.pick([0, 100, 1000, 3000, 8000]),
       pipeline: random.pick([2, 5, 20]),
     },
     watch,
   };
   const profile: NodeProfile = {
     faults: random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length)),
-    faultMs: electionMs * random.spread(0.1, 2),
-    downMs: electionMs * random.spread(1, 10),
+    faultMs: electionMs * random.spread(0.2, 3),
+    downMs: electionMs * random.spread(0.3, 4),
   };
   return { options, profile };
 }
@@ -205,6 +206,13 @@ export class NodeNemesis {
       case 'clock':
         this.#changeClock(random.pick(world.machines));
         break;
+      case 'lull':
+        // The log falls idle, and notes what of it is durable.
+        world.clientsAsk = false;
+        this.#later(random.spread(200, 2000), () => {
+          world.clientsAsk = true;
+        });
+        break;
       case 'wire':
         world.frameDamageRate = random.pick([0, 0.01, 0.1]);
         world.chunkTroubleRate = random.pick([0, 0.05, 0.3]);
@@ -322,6 +330,8 @@ export class NodeNemesis {
   /** One disk at a time, so that the others are a majority. */
   #damage(machine: Machine): void {
     const { storage, disk } = machine;
+    // Of two voters neither can recover: without the vote of the one the other is not elected.
+    if (this.#world.options.voters === 2) return;
     if (this.#world.machines.some(({ disk: other }) => other.damaged || other.hardState.recovering)) return;
     const damaged = storage.damage(this.#random.pick(DAMAGES));
     if (damaged === null) return;
@@ -362,7 +372,7 @@ function rateOf(effect: Effect): number {
   switch (effect.type) {
     case 'persist':
       if (effect.hardState !== null) return 0.1;
-      return effect.snapshot !== null ? 0.3 : 0.002;
+      return effect.snapshot !== null ? 0.3 : 0.01;
     case 'leadership':
       return effect.role === 'leader' ? 0.2 : 0.02;
     case 'fetchSnapshot':

@@ -150,7 +150,8 @@ export class Shadow implements DurableState {
 
   #hardStateReopened({ hardState, snapshot }: Recovered): void {
     const allowed = [this.hardState];
-    if (this.#appending?.hardState != null) allowed.push(this.#appending.hardState);
+    const writing = this.#appending?.hardState ?? null;
+    if (writing !== null) allowed.push(writing);
     // The term of a snapshot that was received, whose installation is finished at the start.
     if (snapshot !== null && snapshot.term > this.hardState.term && this.#files.has(snapshot.index)) {
       allowed.push({ ...this.hardState, term: snapshot.term, vote: null });

@@ -49,7 +49,7 @@ const REMOVED_MAX = 4;
  * A file is damaged only when it was quiet for so long before its process died: the durability of the newest batch is
  * noted a tenth of a second after it, and until then the log can't tell damage to it from a torn write (recovery.ts).
  */
-const QUIET_MS = 1500;
+const QUIET_MS = 800;
 
 /** A run of sectors as they are at one moment. */
 interface Image {
@@ -311,7 +311,7 @@ export class Disk {
         try {
           resolve(work.run());
         } catch (failure) {
-          reject(failure as Error);
+          reject(failure);
         }
         this.onDone?.(operation, path);
       });
@@ -403,7 +403,10 @@ export class Disk {
 
   /** An operation on the directory; one that is interrupted has happened or not. */
   #structural(operate: Operate, operation: Operation, path: string, run: () => void): Promise<void> {
-    return operate(operation, path, { run, interrupt: run });
+    const interrupt = (): void => {
+      if (this.#names.has(path)) run();
+    };
+    return operate(operation, path, { run, interrupt });
   }
 
   #rename(from: string, to: string): void {
@@ -455,10 +458,15 @@ export class Disk {
       case 'flipped bit': {
         const files = this.#damageable().filter(([, { content }]) => content.length > 0);
         if (files.length === 0) return null;
-        const [path, inode] = random.pick(files);
-        // Most bytes of a segment are zeros that stand for nothing; the head and what was written count for more.
+        const segments = files.filter(([path]) => path.endsWith('.log')).sort(([a], [b]) => (a < b ? -1 : 1));
+        const [path, inode] = random.chance(0.3)
+          ? (segments.at(-1) ?? random.pick(files))
+          : random.pick(files);
+        // Most bytes of a segment are zeros that stand for nothing; what was written counts for more, its end the most.
         const used = inode.content.length - trailingZeros(inode.content);
-        const at = random.below(Math.max(1, random.chance(0.8) ? used : inode.content.length));
+        const from = random.chance(0.5) ? Math.max(0, used - 2 * SECTOR_BYTES) : 0;
+        const to = random.chance(0.8) ? used : inode.content.length;
+        const at = from + random.below(Math.max(1, to - from));
         const bytes = Buffer.from([(inode.content[at] ?? 0) ^ (1 << random.below(8))]);
         return { what: `a bit of byte ${at} of ${path} flips`, undo: patch(inode, at, bytes) };
       }
