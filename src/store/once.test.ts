@@ -190,6 +190,29 @@ describe('a transaction under a sequence', () => {
     expect(next.run(null, 'GET', 'a')).toBe('3');
   });
 
+  test('draws the same random numbers in its reads on every node, whatever else was read there', () => {
+    const draw = (reads: number): Reply => {
+      const { store } = new Leader();
+      const recorder = new Recorder();
+      const random: Call = {
+        command: {
+          ...call('GET', 'a').command,
+          run: (context, _args, reply) => reply.double(context.random()),
+        },
+        args: ['GET', 'a'],
+      };
+      for (; reads > 0; reads--) store.read(call('GET', 'a').command, ['GET', 'a'], new Recorder(), 1);
+      store.beginEntry(1, 1);
+      store.executeOnce(key('k'), true, recorder, (reply) =>
+        store.executeTransaction([random, random], [], reply),
+      );
+      return recorder.replies[0]!;
+    };
+    const [one, other] = draw(0) as number[];
+    expect(one).not.toBe(other);
+    expect(draw(3)).toEqual([one, other]);
+  });
+
   test('that asks for more than its keys is known to be run, and no more', () => {
     const id = leader.open();
     const calls = [call('RANDOMKEY'), call('INCR', 'a')];
@@ -249,6 +272,27 @@ describe('the bounds', () => {
     expect(table.judge(key('k0'))).toEqual({ kind: 'run' });
     expect(table.judge(key('k1'))).toEqual({ kind: 'repeat', reply: 'r' });
   });
+});
+
+test('the digest tells apart what is known of named writes, and the order of its use', () => {
+  const digests = [
+    [],
+    [session(1, 1)],
+    [session(1, 1), session(2, 1)],
+    [session(2, 1), session(1, 1)],
+    [session(1, 1), session(1, 2)],
+    [key('k')],
+    [key('k', 'other')],
+    [key('l')],
+  ].map((names) => {
+    const { store } = new Leader();
+    store.beginEntry(1, 1);
+    for (let count = 2; count > 0; count--)
+      store.execute(dataCommandOf(['KVORUM.SESSION', 'OPEN'])!, ['KVORUM.SESSION', 'OPEN'], new Recorder());
+    for (const name of names) store.executeOnce(name, true, new Recorder(), (reply) => reply.ok());
+    return store.digest();
+  });
+  expect(new Set(digests).size).toBe(digests.length);
 });
 
 test('a snapshot shows the sessions of its moment, whatever is written meanwhile', () => {
