@@ -120,6 +120,7 @@ interface Status {
 
 async function statusOf(node: KvorumNode): Promise<Status> {
   const reply = await fetch(`${node.url}/v1/status`, { signal: AbortSignal.timeout(1000) });
+  if (!reply.ok) throw new Error(`${node.id} is starting`);
   return (await reply.json()) as Status;
 }
 

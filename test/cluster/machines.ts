@@ -74,7 +74,7 @@ export async function statusOf(machine: Machine): Promise<StatusReply | null> {
     const reply = await fetch(`http://127.0.0.1:${machine.httpPort}/v1/status`, {
       signal: AbortSignal.timeout(2000),
     });
-    return (await reply.json()) as StatusReply;
+    return reply.ok ? ((await reply.json()) as StatusReply) : null;
   } catch {
     return null;
   }
