@@ -23,13 +23,33 @@ export function explain(history: readonly Operation[]): string {
   const keys = [...new Set(operations.flatMap(({ calls }) => calls.map(keyOf)))].join(', ');
   const core = operations.filter((operation) => !forgotten.includes(operation));
   return [
-    `Not linearizable. Of ${history.length} operations, these ${operations.length} on ${keys} show it:`,
+    `Not linearizable. Of ${history.length} operations, ${operations.length === 1 ? 'this one' : `these ${operations.length}`} on ${keys} show it:`,
     picture(core, small.unplaced),
     ...(forgotten.length === 0
       ? []
       : [`The answers to these don't matter, so they count as unknown:\n${listed(forgotten.map(shown))}`]),
     describe(small),
+    ...origin(history, small),
   ].join('\n\n');
+}
+
+/** Who wrote the value that doesn't fit, where that is not shown yet, since the smaller history has no need of it. */
+function origin(history: readonly Operation[], { operations, unplaced }: Stuck): string[] {
+  const calls = history.flatMap((operation) => operation.calls.map((call) => ({ operation, call })));
+  return unplaced.calls.flatMap((read, at) => {
+    const value = unplaced.outcome?.replies?.[at];
+    const onKey = calls.filter(({ call }) => keyOf(call) === keyOf(read));
+    const isRead = read[0] === 'GET' || read.includes('GET', 3);
+    const counted = onKey.some(({ call }) => call[0] === 'INCRBY');
+    if (typeof value !== 'string' || !isRead || counted) return [];
+    const writers = onKey.filter(
+      ({ call: [, , written] }) => written !== undefined && value.includes(written),
+    );
+    if (writers.length === 0) return [`No operation writes ${shortened(value)}: was a refused one executed?`];
+    const hidden = writers.filter(({ call }) => !operations.some((other) => other.calls.includes(call)));
+    if (hidden.length === 0) return [];
+    return [`Its value is written by\n${listed(hidden.map(({ operation }) => shown(operation)))}`];
+  });
 }
 
 function describe({ operations, order, values, unplaced }: Stuck): string {

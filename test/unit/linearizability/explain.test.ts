@@ -61,6 +61,12 @@ test('an explanation names what was under way and unknown outcomes', () => {
   `);
 });
 
+test('an explanation says when nobody wrote what was read', () => {
+  expect(bad('read-of-a-refused-write')).toContain(
+    'No operation writes refused: was a refused one executed?',
+  );
+});
+
 test('a long history is explained by the few operations that matter', () => {
   const history = atomicHistory(new Random(7), {
     operations: 2000,
