@@ -63,7 +63,7 @@ async function start(id: typeof near): Promise<Running> {
 async function runFar(nearUrl: string): Promise<void> {
   const node = await start(far);
   node.transport.setPeers([{ id: near, url: nearUrl, incarnation: '1' }], []);
-  const round: Message = { type: 'heartbeatReply', term, round: 1 };
+  const round: Message = { type: 'heartbeatReply', term, round: 1, recovering: false };
   const appended: Message = { type: 'appendReply', term, result: { ok: true, match: asIndex(1) } };
   node.onMessage = ({ type }) => node.transport.send(near, type === 'append' ? appended : round);
   process.send?.(node.url);

@@ -70,7 +70,7 @@ export function freshProgress(node: Node): Progress {
     movedAt: node.now,
     round: 0,
     reading: null,
-    owes: null,
+    recovering: false,
     state: { name: 'probe', waiting: false, retryAt: 0 },
   };
 }
@@ -132,7 +132,7 @@ function endTransfer(node: Node, role: Leader, ok: boolean): void {
 export function isHealthy(node: Node, role: Leader, id: NodeId): boolean {
   if (id === node.id) return true;
   const progress = role.progress.get(id);
-  if (progress === undefined || progress.owes !== null) return false;
+  if (progress === undefined || progress.recovering) return false;
   return node.now - progress.lastContact < node.options.electionMs;
 }
 

@@ -156,9 +156,9 @@ test('a confirmation of an older round does not release a newer read (scenario 2
   trio.elect('a');
   trio.isolate('a');
   trio.feed('a', { type: 'read', id: 1 });
-  trio.message('b', 'a', { type: 'heartbeatReply', term: trio.node('a').term, round: 0 });
+  trio.message('b', 'a', { type: 'heartbeatReply', term: trio.node('a').term, round: 0, recovering: false });
   expect(trio.reported('a', 'readReady')).toEqual([]);
-  trio.message('b', 'a', { type: 'heartbeatReply', term: trio.node('a').term, round: 1 });
+  trio.message('b', 'a', { type: 'heartbeatReply', term: trio.node('a').term, round: 1, recovering: false });
   expect(trio.reported('a', 'readReady')).toEqual([{ type: 'readReady', ids: [1] }]);
 });
 

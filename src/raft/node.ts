@@ -358,7 +358,12 @@ function followLeader(node: Node, from: NodeId): void {
 function onHeartbeat(node: Node, from: NodeId, heartbeat: Heartbeat): void {
   // The leader knows that this node had everything up to `commit`; after a lost disk that may no longer be so.
   if (!noticeLoss(node, heartbeat)) commitTo(node, heartbeat.commit);
-  send(node, from, { type: 'heartbeatReply', term: node.term, round: heartbeat.round });
+  send(node, from, {
+    type: 'heartbeatReply',
+    term: node.term,
+    round: heartbeat.round,
+    recovering: node.recovering,
+  });
 }
 
 /** A message of a term that is over: whoever still acts in it learns the current one; late replies are dropped. */
@@ -371,7 +376,7 @@ function answerEarlierTerm(node: Node, from: NodeId, message: Message): void {
     case 'append':
     case 'heartbeat':
     case 'installSnapshot':
-      send(node, from, { type: 'heartbeatReply', term, round: 0 });
+      send(node, from, { type: 'heartbeatReply', term, round: 0, recovering: node.recovering });
       break;
     case 'readIndexRequest':
       send(node, from, { type: 'readIndexReply', term, id: message.id, index: null });

@@ -220,6 +220,24 @@ test('a member that may not vote is no successor and makes no majority', () => {
   expect(trio.reported('a', 'transferEnded')).toHaveLength(1);
 });
 
+test('a member is taken for recovering until it says itself that it is not', () => {
+  const trio = withWrites();
+  losesTail(trio, 4);
+  // It gets its entries back, but never hears how far it has to get.
+  trio.cut.add('c>a');
+  trio.pass(100);
+  trio.cut.clear();
+  const { id } = trio.node('c').recovery!;
+  trio.message('c', 'a', { type: 'recoveryRequest', term: asTerm(2), id: id - 1 });
+  trio.pass(200);
+  expect([trio.node('c').log.lastIndex, trio.node('c').recovering]).toEqual([7, true]);
+  trio.isolate('b');
+  trio.pass(500);
+  expect(trio.answers(trio.change('a', { type: 'remove', id: asNodeId('b') }))).toEqual(['unsafe']);
+  trio.pass(1000);
+  expect(trio.node('c').recovering).toBe(false);
+});
+
 test('a recovering learner recovers as voters do', () => {
   const trio = withWrites();
   trio.join('d');

@@ -94,7 +94,7 @@ export function onRecoveryRequest(node: Node, from: NodeId, id: number): void {
   const { lastIndex } = node.log;
   progress.lastContact = node.now;
   progress.match = asIndex(0);
-  progress.owes = lastIndex;
+  progress.recovering = true;
   becomeProbe(progress, asIndex(lastIndex + 1));
   send(node, from, { type: 'recoveryReply', term: node.term, id, index: lastIndex });
   sendAppends(node, from, progress);

@@ -161,7 +161,6 @@ export function acknowledge(node: Node, role: Leader, from: NodeId, progress: Pr
       `directory of ${from}: it has the writes`,
   );
   const { state } = progress;
-  if (progress.owes !== null && match >= progress.owes) progress.owes = null;
   if (match > progress.match) {
     progress.match = match;
     progress.movedAt = node.now;
@@ -208,6 +207,7 @@ export function onHeartbeatReply(node: Node, role: Leader, from: NodeId, reply: 
   const progress = role.progress.get(from);
   if (progress === undefined) return;
   progress.lastContact = node.now;
+  progress.recovering = reply.recovering;
   if (reply.round > progress.round) progress.round = reply.round;
   const { state } = progress;
   switch (state.name) {

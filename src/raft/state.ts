@@ -68,8 +68,8 @@ export interface Progress {
   round: number;
   /** The disk read under way for this member. */
   reading: number | null;
-  /** It is recovering, and casts no vote before it has everything up to here. `null`: it owes nothing. */
-  owes: Index | null;
+  /** It said so itself: it casts no vote. */
+  recovering: boolean;
   state: ProgressState;
 }
 

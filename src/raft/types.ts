@@ -193,6 +193,8 @@ export interface Heartbeat extends MessageBase {
 export interface HeartbeatReply extends MessageBase {
   readonly type: 'heartbeatReply';
   readonly round: number;
+  /** See {@link HardState}: the sender can't vote. */
+  readonly recovering: boolean;
 }
 
 /** Tells a follower that the entries it needs are gone; it fetches the snapshot from the sender. */

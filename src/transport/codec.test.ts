@@ -248,7 +248,12 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     matchTerm: term,
     round: number,
   }),
-  fc.record({ type: fc.constant('heartbeatReply' as const), term, round: number }),
+  fc.record({
+    type: fc.constant('heartbeatReply' as const),
+    term,
+    round: number,
+    recovering: fc.boolean(),
+  }),
   fc.record({
     type: fc.constant('installSnapshot' as const),
     term,

@@ -136,6 +136,7 @@ function writeBody(writer: Writer, message: Message): void {
       return;
     case 'heartbeatReply':
       writer.number(message.round);
+      writer.flag(message.recovering);
       return;
     case 'installSnapshot':
       writeSnapshotMeta(writer, message.snapshot);
@@ -405,7 +406,7 @@ function readMessage(reader: Reader, type: number, term: Term): Message {
         round: reader.number(),
       };
     case TYPE.heartbeatReply:
-      return { type: 'heartbeatReply', term, round: reader.number() };
+      return { type: 'heartbeatReply', term, round: reader.number(), recovering: reader.flag() };
     case TYPE.installSnapshot:
       return { type: 'installSnapshot', term, snapshot: readSnapshotMeta(reader) };
     case TYPE.installSnapshotReply:

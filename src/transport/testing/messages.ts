@@ -39,7 +39,7 @@ export const MESSAGES: readonly Message[] = [
     result: { ok: false, rejected: asIndex(12), hintIndex: asIndex(5), hintTerm: asTerm(3) },
   },
   { type: 'heartbeat', term, commit: asIndex(11), match: asIndex(12), matchTerm: term, round: 2 ** 33 },
-  { type: 'heartbeatReply', term, round: 4 },
+  { type: 'heartbeatReply', term, round: 4, recovering: true },
   {
     type: 'installSnapshot',
     term,
