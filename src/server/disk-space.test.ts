@@ -12,12 +12,14 @@ let looks: (() => void)[];
 let retries: (() => void)[];
 let lines: string[];
 let space: DiskSpace;
+let changes: boolean[];
 
 beforeEach(() => {
   free = ENOUGH;
   looks = [];
   retries = [];
   lines = [];
+  changes = [];
   const clock: Clock = {
     ...systemClock,
     every: (_ms, look) => {
@@ -40,6 +42,7 @@ beforeEach(() => {
     },
     clock,
     logger: pino({}, log),
+    onChange: () => changes.push(space.low),
   });
 });
 
@@ -64,6 +67,7 @@ test('the disk counts as full below four segments, from the start on, and says s
   await look();
   expect(space.low).toBe(false);
   expect(lines).toHaveLength(2);
+  expect(changes).toEqual([true, false]);
 });
 
 test('free space that can not be read refuses nothing', async () => {
@@ -101,6 +105,7 @@ test('a write that finds no room is made again until it succeeds, with two lines
     low: false,
     outage: false,
   });
+  expect(changes).toEqual([true, false]);
   expect(lines).toEqual([
     'the log waits for space on the disk: no space left',
     'the log has room again and goes on',

@@ -22,12 +22,15 @@ export interface DiskSpaceOptions {
   readonly wal: Pick<Wal, 'freeBytes' | 'segmentBytes'>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** `low` has changed. */
+  readonly onChange: () => void;
 }
 
 export class DiskSpace {
   readonly #options: DiskSpaceOptions;
   readonly #lowBytes: number;
-  #low = false;
+  /** By the last look. */
+  #little = false;
   #outage = false;
   #looking = false;
   #stopped = false;
@@ -42,7 +45,7 @@ export class DiskSpace {
 
   /** Space is running out: no writes should be taken. */
   get low(): boolean {
-    return this.#low || this.#outage;
+    return this.#little || this.#outage;
   }
 
   /** A write waits for space. */
@@ -68,22 +71,30 @@ export class DiskSpace {
     this.#looking = true;
     try {
       const free = await this.#options.wal.freeBytes();
-      const low = free < this.#lowBytes;
-      if (low !== this.#low) this.#tell(low, free);
-      this.#low = low;
+      const little = free < this.#lowBytes;
+      if (little !== this.#little) this.#tell(little, free);
+      this.#set({ little, outage: this.#outage });
     } catch (error) {
       // Not to know is no reason to refuse anything: the writes themselves will tell.
-      this.#low = false;
+      this.#set({ little: false, outage: this.#outage });
       this.#options.logger.warn(`the free space of the data directory can't be read: ${String(error)}`);
     } finally {
       this.#looking = false;
     }
   }
 
-  #tell(low: boolean, freeBytes: number): void {
+  #set({ little, outage }: { little: boolean; outage: boolean }): void {
+    const before = this.low;
+    this.#little = little;
+    this.#outage = outage;
+    if (this.low !== before && !this.#stopped) this.#options.onChange();
+  }
+
+  #tell(little: boolean, freeBytes: number): void {
     const { logger } = this.#options;
     const figures = { freeBytes, neededBytes: this.#lowBytes };
-    if (low) logger.error(figures, 'the disk is almost full: writes are refused until there is space again');
+    if (little)
+      logger.error(figures, 'the disk is almost full: writes are refused until there is space again');
     else logger.info(figures, 'there is space on the disk again: writes are accepted');
   }
 
@@ -94,12 +105,12 @@ export class DiskSpace {
       try {
         await write();
         if (this.#outage) logger.info('the log has room again and goes on');
-        this.#outage = false;
+        this.#set({ little: this.#little, outage: false });
         return;
       } catch (error) {
         if (!(error instanceof WalError) || !error.retryable) throw error;
         if (!this.#outage) logger.error(`the log waits for space on the disk: ${error.message}`);
-        this.#outage = true;
+        this.#set({ little: this.#little, outage: true });
         await this.#pause();
       }
     }

@@ -142,7 +142,12 @@ export class Driver implements Engine {
     const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
     const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
     this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());
-    this.#diskSpace = new DiskSpace({ wal, clock, logger });
+    // At once: what has gathered behind a write that waits for space must be turned away, and nothing more taken.
+    const onChange = (): void => {
+      this.#tick();
+      this.#requests.flush();
+    };
+    this.#diskSpace = new DiskSpace({ wal, clock, logger, onChange });
     this.#requests = new Requests({
       store,
       clock,

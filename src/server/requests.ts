@@ -13,12 +13,14 @@
  *
  * A client tells replies apart by their order alone. So batches of a lane are answered in the order in which they
  * left, whatever becomes of them: one that is refused waits until those before it are answered. Otherwise the refusal
- * of a later write would be taken for the outcome of an earlier one, and its success for that of the later.
+ * of a later write would be taken for the outcome of an earlier one, and its success for that of the later. Only while the
+ * disk is full, when those before may wait for hours, clients without a part in them are refused at once.
  *
  * Keys expire by the time in the log alone, on all nodes alike (`store.time`). A read that finds a key whose deadline
  * has passed on this node's clock but not in the log waits until an entry with the new time is applied: a key once
  * seen as gone stays gone, whoever leads next and whatever its clock says. A follower can't have such an entry made;
- * its read sees the key as it was just before the deadline, for as long as the log does.
+ * its read sees the key as it was just before the deadline, for as long as the log does. Nor can the leader while its disk
+ * is full.
  */
 import type { Entry, Rejection } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
@@ -163,10 +165,29 @@ export class Requests {
   rejected(id: number, reason: Rejection): void {
     const batch = this.#take(this.#proposing, id);
     batch.refused = reason;
-    this.#proposed.push(batch);
-    this.#answerRefused();
     this.#timeStands = reason === 'diskFull';
+    this.#proposed.push(this.#timeStands ? this.#refuseUnhindered(batch) : batch);
+    this.#answerRefused();
     if (this.#timeStands) this.#answerReads();
+  }
+
+  /**
+   * A full disk may hold the batches before this one up for hours: whoever has nothing in them is answered at once. What
+   * is left of the batch waits its turn.
+   */
+  #refuseUnhindered(batch: Batch): Batch {
+    const hindered = new Set(this.#proposed.flatMap(({ requests }) => requests.map(({ client }) => client)));
+    const parts: Record<'now' | 'later', Batch> = {
+      now: { ...batch, requests: [], bytes: 0 },
+      later: { ...batch, requests: [], bytes: 0 },
+    };
+    for (const request of batch.requests) {
+      const part = hindered.has(request.client) ? parts.later : parts.now;
+      part.requests.push(request);
+      part.bytes += sizeOf(request);
+    }
+    this.#refuse(parts.now, 'diskFull');
+    return parts.later;
   }
 
   readsReady(ids: readonly number[]): void {
