@@ -306,6 +306,11 @@ export class Driver implements Engine {
     return member === undefined ? null : { id: member.id, url: this.#urlOf(member) };
   }
 
+  /** Where the others look for this node; `null` before its log has told it. */
+  get url(): string | null {
+    return membersOf(configurationOf(this.#node)).find(({ id }) => id === this.#options.id)?.url ?? null;
+  }
+
   /** Who takes part, with the progress of each where this node leads. */
   clusterView(): ClusterView {
     const { term, leader, log, commitIndex } = this.#node;

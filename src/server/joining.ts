@@ -16,13 +16,15 @@ import type { Logger } from 'pino';
 import type { Member, NodeId } from '../raft/types.ts';
 import { type Guard, REFUSALS } from '../transport/identity.ts';
 import { type Beginning, RefusedError } from './founding.ts';
-import { bodyOf, CHANGE_MS_MAX, MEMBERS_PATH, URL_SCHEMA } from './membership.ts';
+import { bodyOf, CHANGE_MS_MAX, CLUSTER_PATH, MEMBERS_PATH, URL_SCHEMA } from './membership.ts';
 import { askNode, errorOf, NoAnswer, type NodeAnswer } from './node-request.ts';
 
 /** Pause before the question is asked again. */
 const RETRY_MS = 500;
 /** A member may have to pass the question on, and the leader takes up to `CHANGE_MS_MAX`. */
 const ANSWER_MS_MAX: number = 2 * CHANGE_MS_MAX;
+/** A node that is a member already starts without an answer after this time. */
+const LOOK_MS_MAX = 2000;
 /** How often the log says what it waits for, unless that changes. */
 const LOG_EVERY_MS = 5000;
 
@@ -128,6 +130,18 @@ export class Joining {
 }
 
 const RETRIED: readonly string[] = ['pending', 'unsafe'];
+
+/** The cluster that the node at `url` belongs to; `null` where nobody says. */
+export async function clusterAt(url: string): Promise<string | null> {
+  try {
+    const { body } = await askNode(url, { method: 'GET', path: CLUSTER_PATH, timeoutMs: LOOK_MS_MAX });
+    const { clusterId } = (body ?? {}) as { clusterId?: unknown };
+    return typeof clusterId === 'string' ? clusterId : null;
+  } catch (error) {
+    if (error instanceof NoAnswer) return null;
+    throw error;
+  }
+}
 
 /** Adds the routes by which an operator's command finds a node that waits. Guarded by the cluster secret. */
 export function addJoiningRoutes(app: FastifyInstance, guard: Guard, joining: () => Joining | null): void {

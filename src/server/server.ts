@@ -31,7 +31,7 @@ import { questionBytesMax, runForwarded } from './forwarded.ts';
 import { Forwarder } from './forwarder.ts';
 import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy } from './founding.ts';
 import { addRoutes, type Stage, waitingFor } from './http.ts';
-import { addJoiningRoutes, Joining } from './joining.ts';
+import { addJoiningRoutes, clusterAt, Joining } from './joining.ts';
 import { addMembershipRoutes } from './membership.ts';
 import { Password } from './password.ts';
 import { restoreStore } from './snapshotter.ts';
@@ -120,6 +120,7 @@ class Server {
     const transport = this.#newTransport(incarnation);
     await this.#listenToHttp(transport, incarnation);
     const self: Member = { id, url: this.#url(), incarnation };
+    if (claim.state === 'founded') await checkJoin(this.#config, claim.identity.clusterId);
     const beginning = claim.state === 'founded' ? null : await this.#begin(self);
     const { wal, recovered } = await this.#openLog(beginning);
     const store = new Store();
@@ -154,8 +155,9 @@ class Server {
     await this.#wal?.close();
   }
 
+  /** Where the others reach this node: as it was started, as they know it, or else where the port is bound. */
   #url(): string {
-    return this.#config.httpUrl ?? httpUrlOf(this.#httpAddress);
+    return this.#config.httpUrl ?? this.#driver?.url ?? httpUrlOf(this.#httpAddress);
   }
 
   #newTransport(incarnation: string): Transport {
@@ -333,6 +335,16 @@ function bootstrapOf(configuration: Configuration | null): WalOptions['bootstrap
 
 function configurationOf(recovered: Recovered): Configuration | null {
   return recovered.configurations.at(-1)?.configuration ?? recovered.snapshot?.configuration ?? null;
+}
+
+/** A directory belongs to one cluster for ever: `--join` may name that one again, and no other. */
+async function checkJoin({ join, dataDir }: Config, clusterId: string): Promise<void> {
+  if (join === null || join === 'wait') return;
+  const found = await clusterAt(join);
+  if (found === null || found === clusterId) return;
+  throw new ConfigError(
+    `--join: ${dataDir} belongs to the cluster ${clusterId} and ${join} to ${found}; to join that one, give an empty --data-dir`,
+  );
 }
 
 /**

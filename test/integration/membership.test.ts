@@ -13,7 +13,7 @@ import { Workload } from './workload.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A refusal that a moment later may be none. */
-const RETRIED = ['pending', 'notReady', 'notLeader', 'unsafe'];
+const RETRIED = ['starting', 'pending', 'notReady', 'notLeader', 'unsafe'];
 
 async function startCluster(size = 3, args: readonly string[] = []): Promise<Cluster> {
   const cluster = await Cluster.start(size, args);
@@ -273,6 +273,9 @@ describe('founding', () => {
     await other.kill(foreign);
     await rm(emptied.directory, { recursive: true });
     await rename(foreign.directory, emptied.directory);
+    cluster.spawn(emptied);
+    expect(await cluster.ended(emptied)).toBe(1);
+    expect(cluster.logOf(emptied)).toContain('to join that one, give an empty --data-dir');
     emptied.entry = [];
     cluster.spawn(emptied);
     await until('the others to turn it away', () =>
