@@ -10,12 +10,12 @@ import { resolve } from './table.ts';
 
 /** All replies to one question. */
 export const FORWARDED_REPLY_BYTES_MAX: number = 64 * 1024 * 1024;
-/** What a request takes on the way besides its arguments, about. */
-const REQUEST_OVERHEAD_BYTES = 1024;
-
-/** The longest question. `maxRequestBytes`: a client's longest request. */
+/**
+ * The longest question. `maxRequestBytes` bounds a transaction's calls and the keys that it watches, each; and an argument
+ * of one byte travels as two.
+ */
 export function questionBytesMax(maxRequestBytes: number): number {
-  return Math.max(BATCH_BYTES_MAX, maxRequestBytes) + BATCH_BYTES_MAX + REQUEST_OVERHEAD_BYTES;
+  return 4 * maxRequestBytes + BATCH_BYTES_MAX;
 }
 
 type Sent = Exclude<Outcome, { kind: 'unknown' }>;
