@@ -3,6 +3,7 @@
  * one order of what they asked, to the end, where every key is read once more: a write that was acknowledged and is
  * lost would contradict it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { expectLinearizable } from '../linearizability/expect.ts';
 import { Cluster, type NodeProcess } from './cluster.ts';
@@ -10,6 +11,8 @@ import { Workload } from './workload.ts';
 
 /** Longer than any election takes: when the node wakes up, another one has long been leading. */
 const PAUSE_MS = 3000;
+/** Shorter than any election timeout: the leader does not notice. */
+const DEAF_MS = 300;
 /** Acknowledged between two faults, so that each meets a cluster at work. */
 const WRITES = 300;
 
@@ -31,18 +34,33 @@ async function underLoad(
   expectLinearizable(history);
 }
 
-/** Stops a process where it is, its sockets open, and lets it go on after a while. */
-async function pause(node: NodeProcess, until: Promise<unknown>): Promise<void> {
+/** A process that stands still, its sockets open, until it is told to go on. */
+function freeze(node: NodeProcess): () => void {
   node.process!.kill('SIGSTOP');
-  await until;
-  node.process!.kill('SIGCONT');
+  return () => node.process!.kill('SIGCONT');
 }
 
-test('the leader is killed, comes back, and so does the next', async () => {
+/** Starts the node again with a setting of its own, and hands leadership on until it leads. */
+async function leadWith(cluster: Cluster, node: NodeProcess, variable: string, value: string): Promise<void> {
+  await cluster.kill(node, 'SIGTERM');
+  process.env[variable] = value;
+  await cluster.launch(node);
+  delete process.env[variable];
+  for (let leader = await cluster.leader(); leader !== node; leader = await cluster.leader()) {
+    await cluster.kill(leader, 'SIGTERM');
+    await cluster.launch(leader);
+  }
+}
+
+test('the leader is killed just when nobody hears it, comes back, and so does the next', async () => {
   await underLoad(['--snapshot-entries', '500'], async (cluster, load) => {
     for (let round = 0; round < 2; round += 1) {
       const leader = await cluster.leader();
+      const thaw = cluster.nodes.filter((node) => node !== leader).map(freeze);
+      // What it acknowledges from now on nobody else has.
+      await sleep(DEAF_MS);
       await cluster.kill(leader);
+      for (const goOn of thaw) goOn();
       await load.progress(WRITES);
       await cluster.launch(leader);
       await load.progress(WRITES);
@@ -50,14 +68,19 @@ test('the leader is killed, comes back, and so does the next', async () => {
   });
 });
 
-test('the leader sleeps, wakes up as one who was deposed, and finds requests that waited for it', async () => {
+test('the leader sleeps, and wakes up as one who was deposed and finds requests that waited for it', async () => {
   await underLoad([], async (cluster, load) => {
-    for (let round = 0; round < 2; round += 1) {
-      const leader = await cluster.leader();
-      const longEnough = new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      await pause(leader, Promise.all([longEnough, load.progress(WRITES)]));
+    const sleeps = async (leader: NodeProcess): Promise<void> => {
+      const goOn = freeze(leader);
+      await Promise.all([sleep(PAUSE_MS), load.progress(WRITES)]);
+      goOn();
       await load.progress(WRITES);
-    }
+    };
+    await sleeps(await cluster.leader());
+    // One so slow to doubt itself that on waking it still believes that it leads.
+    const [slow] = cluster.nodes;
+    await leadWith(cluster, slow!, 'KVORUM_HEARTBEAT', '800');
+    await sleeps(slow!);
   });
 });
 

@@ -17,17 +17,13 @@ export function explain(history: readonly Operation[]): string {
   if (whole.verdict === 'undecided') {
     return `Undecided after ${whole.configurations} configurations, here:\n\n${describe(whole)}`;
   }
-  const { operations, forgotten } = minimise(whole.operations);
+  const operations = minimise(whole.operations);
   const small = check(operations);
   if (small.verdict !== 'violated') throw new Error('the smaller history is linearizable');
   const keys = [...new Set(operations.flatMap(({ calls }) => calls.map(keyOf)))].join(', ');
-  const core = operations.filter((operation) => !forgotten.includes(operation));
   return [
     `Not linearizable. Of ${history.length} operations, ${operations.length === 1 ? 'this one' : `these ${operations.length}`} on ${keys} show it:`,
-    picture(core, small.unplaced),
-    ...(forgotten.length === 0
-      ? []
-      : [`The answers to these don't matter, so they count as unknown:\n${listed(forgotten.map(shown))}`]),
+    picture(operations, small.unplaced),
     describe(small),
     ...origin(history, small),
   ].join('\n\n');
@@ -111,7 +107,7 @@ function listed(lines: readonly string[], indent = '  '): string {
 function shown({ client, invoked, calls, outcome }: Operation): string {
   const text = calls.map((call) => call.map((word) => shortened(word)).join(' ')).join(' + ');
   const interval = `[${invoked.toFixed(1)} … ${outcome === null ? '' : `${outcome.returned.toFixed(1)} `}ms]`;
-  return `${client} ${interval} ${text} → ${outcome === null ? 'unknown' : shownReplies(outcome.replies ?? [])}`;
+  return `${client} ${interval} ${text} → ${outcome === null ? 'unknown' : outcome.replies === null ? 'any' : shownReplies(outcome.replies)}`;
 }
 
 function shownReplies(replies: readonly Reply[]): string {

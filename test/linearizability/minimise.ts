@@ -10,28 +10,19 @@
  * 4. **Ignore answers**: an operation whose answer doesn't matter was executed with whatever answer.
  * 5. **Leave out what nobody saw**: writes whose answer doesn't matter and whose value no other answer contains, on keys
  *    that have only been read and overwritten.
- * 6. **Ignore times**: an operation whose time doesn't matter becomes one of unknown outcome.
+ *
+ * What is left is then shown with all its answers and times.
  */
 import { check, returnedAt } from './checker.ts';
 import type { Call, Operation } from './history.ts';
 import { isRead, keyOf } from './models.ts';
 
-export interface Minimised {
-  /** Still not linearizable. */
-  readonly operations: readonly Operation[];
-  /** Those among them whose answer came later or doesn't matter: they stand there as of unknown outcome. */
-  readonly forgotten: readonly Operation[];
-}
-
 /** One trial may look at so many configurations; one that doesn't decide by then counts as linearizable. */
 const CONFIGURATIONS_PER_TRIAL = 20_000;
 /** All trials together: some seconds. Then the history stays as small as it is. */
 const CONFIGURATIONS_MAX = 300_000;
-/** So few operations are shown with all their answers, even those that don't matter. */
-const WITH_ANSWERS_MAX = 12;
-
-/** `history` is not linearizable. */
-export function minimise(history: readonly Operation[]): Minimised {
+/** The operations of a history that is not linearizable that show it: a history that is not linearizable either. */
+export function minimise(history: readonly Operation[]): Operation[] {
   return new Minimiser(history).run();
 }
 
@@ -45,7 +36,7 @@ class Minimiser {
     this.#operations = operations;
   }
 
-  run(): Minimised {
+  run(): Operation[] {
     this.#leaveOutKeys();
     this.#cut();
     for (let before = Infinity; this.#operations.length < before; ) {
@@ -54,15 +45,8 @@ class Minimiser {
       this.#ignoreAnswers();
       this.#leaveOutUnseen();
     }
-    this.#ignoreTimes();
-    if (this.#operations.length <= WITH_ANSWERS_MAX) {
-      // More answers, fewer orders: it still fails.
-      return { operations: this.#operations.map((one) => this.#originals.get(one) ?? one), forgotten: [] };
-    }
-    return {
-      operations: this.#operations,
-      forgotten: this.#operations.filter((operation) => this.#originals.has(operation)),
-    };
+    // With all that is known about them: more answers, fewer orders, so it still fails.
+    return this.#operations.map((operation) => this.#originals.get(operation) ?? operation);
   }
 
   #cut(): void {
@@ -116,31 +100,19 @@ class Minimiser {
   }
 
   #ignoreAnswers(): void {
-    this.#weaken(
-      ({ outcome }) => outcome !== null && outcome.replies !== null,
-      ({ outcome, ...operation }) => ({ ...operation, outcome: outcome && { ...outcome, replies: null } }),
+    const ignored = (operation: Operation): Operation => {
+      const { outcome } = operation;
+      return this.#remember({ ...operation, outcome: outcome && { ...outcome, replies: null } }, operation);
+    };
+    this.#inChunks(
+      this.#operations.filter(({ outcome }) => outcome !== null && outcome.replies !== null),
+      (some) => this.#operations.map((operation) => (some.has(operation) ? ignored(operation) : operation)),
     );
   }
 
   #leaveOutUnseen(): void {
     this.#inChunks(unseen(this.#operations), (some) =>
       this.#operations.filter((operation) => !some.has(operation)),
-    );
-  }
-
-  #ignoreTimes(): void {
-    this.#weaken(
-      ({ outcome }) => outcome !== null,
-      (operation) => ({ ...operation, outcome: null }),
-    );
-  }
-
-  /** Puts the weaker for the stronger operations wherever the history fails nevertheless. */
-  #weaken(isStrong: (operation: Operation) => boolean, weaker: (operation: Operation) => Operation): void {
-    this.#inChunks(this.#operations.filter(isStrong), (some) =>
-      this.#operations.map((operation) =>
-        some.has(operation) ? this.#remember(weaker(operation), operation) : operation,
-      ),
     );
   }
 

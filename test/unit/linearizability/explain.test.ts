@@ -90,9 +90,7 @@ test('a long history is explained by the few operations that matter', () => {
     register(6, 'GET', 'older'),
   ];
   expect(check(history).verdict).toBe('linearizable');
-  const { operations, forgotten } = minimise([...history, ...stale]);
-  expect(forgotten).toEqual([]);
-  expect(operations).toEqual([stale[0], stale[1], stale[3]]);
+  expect(minimise([...history, ...stale])).toEqual([stale[0], stale[1], stale[3]]);
 });
 
 test('what is left of a history that is not linearizable is not linearizable either, and smaller', () => {
@@ -102,7 +100,7 @@ test('what is left of a history that is not linearizable is not linearizable eit
       const shape = { operations: 8, clients: 4, keys: 3, unknown: 0.2, transactions: 0.2 };
       const history = mutated(random, atomicHistory(random, shape));
       pre(!bruteForce(history));
-      const { operations } = minimise(history);
+      const operations = minimise(history);
       expect(bruteForce(operations)).toBe(false);
       expect(operations.length).toBeLessThanOrEqual(history.length);
     }),
