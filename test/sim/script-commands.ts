@@ -26,117 +26,38 @@
  *   state [n1 …] · log [n1 …] · disk state [n1 …]
  *   messages [TYPE …] [n1 …]             what the command before made the nodes send, but for heartbeats
  *   expect leader n1 | expect no leader | expect a b acknowledged | expect n1 term 2 commit 3 role follower
- *   expect n1 n2 log 1@1 2..3@2 | expect n1 2 reads open | expect 1 read failed
+ *        also last (entry), applied, vote, reads (open), recovering; of writes open, acknowledged, unknown, turned-away
+ *   expect n1 n2 log 1@1 2..3@2
  *
  * Durations: 5ms, 3s, 2min, 1h. `all` stands for all nodes, `leader` for the one of the latest term. A message takes 1 ms
  * unless something else is said.
  */
-import { asIndex, asNodeId, type MembershipChange, type Message, type NodeId } from '../../src/raft/types.ts';
-import { perform } from './actions.ts';
+import { asNodeId, type MembershipChange, type Message, type NodeId } from '../../src/raft/types.ts';
+import { DEFAULT_LIMITS } from '../../src/raft/node.ts';
+import { type Action, perform } from './actions.ts';
 import { CALM, Cluster, type ClusterOptions, type Host } from './cluster.ts';
 import { FAIR_WEATHER, type Weather } from './network.ts';
 import { Random } from './random.ts';
 import { News } from './script-news.ts';
+import { MessageRules } from './script-rules.ts';
+import { diskState, fieldOf, logOf, OUTCOMES, same, state } from './script-state.ts';
+import { expanded, Words } from './script-words.ts';
 import type { TraceRecord } from './trace.ts';
-import { entriesWords } from './words.ts';
 
 /** How long `elect` and `await` wait, in ms of virtual time. */
 const PATIENCE_MS = 60_000;
 const CAMPAIGN_EVERY_MS = 50;
-/** Between two messages that are released. */
-const RELEASE_MS = 0.01;
 
 /** No message overtakes another: stories are hard enough to follow. */
 const PLAIN_WEATHER: Weather = { ...FAIR_WEATHER, minDelayMs: 1, maxDelayMs: 1 };
-
-/** What happens to messages that match. */
-interface Rule {
-  readonly order: 'drop' | 'hold' | { readonly delayMs: number };
-  readonly type: string;
-  /** Only appends that carry this entry. */
-  readonly entry: string | null;
-  readonly from: readonly NodeId[] | null;
-  readonly to: readonly NodeId[] | null;
-  readonly once: boolean;
-  /** Messages that pass first, per link. */
-  readonly after: number;
-  readonly passed: Map<string, number>;
-}
-
-interface Held {
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly message: Message;
-}
-
-/** The words of one command, read from left to right. */
-class Words {
-  private at = 0;
-  private readonly words: readonly string[];
-
-  constructor(line: string) {
-    this.words = line.split(/\s+/).filter((word) => word !== '');
-  }
-
-  get done(): boolean {
-    return this.at >= this.words.length;
-  }
-
-  peek(): string {
-    return this.words[this.at] ?? '';
-  }
-
-  next(what: string): string {
-    const word = this.words[this.at];
-    if (word === undefined) throw new Error(`${what} is missing`);
-    this.at += 1;
-    return word;
-  }
-
-  /** Whether these words come next; then they are read. */
-  take(...expected: readonly string[]): boolean {
-    if (!expected.every((word, offset) => this.words[this.at + offset] === word)) return false;
-    this.at += expected.length;
-    return true;
-  }
-
-  number(what: string): number {
-    const word = this.next(what);
-    const value = Number(word);
-    if (Number.isNaN(value)) throw new Error(`${what}: ${word} is no number`);
-    return value;
-  }
-
-  /** Of `5ms`, `1..20ms`, `0.5s`: the shortest and the longest. */
-  durations(): { minMs: number; maxMs: number } {
-    const word = this.next('a duration');
-    const [, low, high, unit] = /^(?:([\d.]+)\.\.)?([\d.]+)(ms|s|min|h)$/.exec(word) ?? [];
-    const scale = unit === undefined ? undefined : { ms: 1, s: 1000, min: 60_000, h: 3_600_000 }[unit];
-    if (scale === undefined || high === undefined)
-      throw new Error(`${word} is no duration like 5ms, 0..3ms, 2s or 1h`);
-    return { minMs: Number(low ?? high) * scale, maxMs: Number(high) * scale };
-  }
-
-  duration(): number {
-    return this.durations().maxMs;
-  }
-
-  end(): void {
-    if (!this.done) throw new Error(`"${this.words.slice(this.at).join(' ')}" makes no sense here`);
-  }
-}
 
 /** Plays the commands of one script with one seed. */
 export class Player {
   private readonly seed: number;
   private readonly random: Random;
   private readonly news = new News();
+  private readonly rules = new MessageRules();
   private built: Cluster | null = null;
-  private rules: Rule[] = [];
-  private held: Held[] = [];
-  /** While it is being elected, nobody else campaigns. */
-  private candidate: NodeId | null = null;
-  private readsFailed = 0;
 
   constructor(seed: number) {
     this.seed = seed;
@@ -151,128 +72,64 @@ export class Player {
   play(line: string): string[] {
     const words = new Words(line);
     const verb = words.next('a command');
+    const command = this.commands.get(verb);
+    if (command === undefined) throw new Error(`there is no command ${verb}; script-commands.ts lists them`);
     if (verb !== 'messages') this.news.forgetMessages();
-    const told = this.command(verb, words);
+    const told = command(words) ?? [];
     words.end();
     return [...this.news.take(), ...told];
   }
 
-  private command(verb: string, words: Words): string[] {
-    switch (verb) {
-      case 'nodes':
-        return this.build(words);
-      case 'elect':
-        return this.elect(this.host(words));
-      case 'campaign':
-        for (const host of this.hosts(words)) this.campaign(host);
-        return [];
-      case 'write':
-        return this.write(words);
-      case 'read':
-        this.cluster.read(this.host(words));
-        return [];
-      case 'transfer':
-        this.cluster.transfer(this.host(words), words.take('to') ? this.host(words).id : null);
-        return [];
-      case 'run': {
-        const { minMs, maxMs } = words.durations();
-        this.cluster.run(this.random.between(minMs, maxMs));
-        return [];
-      }
-      case 'await':
-        return this.await(words);
-      case 'crash':
-        return this.crash(words);
-      case 'restart':
-        for (const host of this.hosts(words)) this.cluster.restart(host);
-        return [];
-      case 'notice':
-        this.cluster.reportDown(this.host(words));
-        return [];
-      case 'pause':
-        perform(this.cluster, { type: 'pause', node: this.host(words).id, ms: words.duration() });
-        return [];
-      case 'wake':
-        return this.wake(words);
-      case 'clock':
-        perform(this.cluster, {
-          type: 'clockRate',
-          node: this.host(words).id,
-          rate: Number(words.next('a rate').slice(1)),
-        });
-        return [];
-      case 'disk':
-        if (words.take('state')) return this.hosts(words, true).map((host) => diskState(host));
-        perform(this.cluster, { type: 'diskSpeed', node: this.host(words).id, ...words.durations() });
-        return [];
-      case 'stall':
-        perform(this.cluster, { type: 'diskStall', node: this.host(words).id, ms: words.duration() });
-        return [];
-      case 'cut':
-        return this.cut(words);
-      case 'join':
-        perform(this.cluster, { type: 'join', node: asNodeId(words.next('a name')) });
-        return [];
-      case 'change':
-        perform(this.cluster, { type: 'change', node: this.host(words).id, change: membershipChange(words) });
-        return [];
-      case 'lose':
-        words.take('tail');
-        return this.damage('loseTail', this.host(words));
-      case 'wipe':
-        return this.damage('wipe', this.host(words));
-      case 'copy':
-        perform(this.cluster, { type: 'copy', node: this.host(words).id });
-        return [];
-      case 'put':
-        words.take('back');
-        return this.damage('putBack', this.host(words));
-      case 'fill':
-        perform(this.cluster, { type: 'fillDisk', node: this.host(words).id, ms: words.duration() });
-        return [];
-      case 'heal':
-        perform(this.cluster, { type: 'heal' });
-        return [];
-      case 'weather':
-        perform(this.cluster, { type: 'weather', weather: weather(words) });
-        return [];
-      case 'drop':
-        this.addRule('drop', words);
-        return [];
-      case 'hold':
-        this.addRule('hold', words);
-        return [];
-      case 'delay':
-        this.addRule('delay', words);
-        return [];
-      case 'pass':
-        words.take('all');
-        this.rules = [];
-        return [];
-      case 'release':
-        return this.release(words);
-      case 'send':
-        return this.send(words);
-      case 'state':
-        return this.hosts(words, true).map((host) => state(host));
-      case 'log':
-        return this.hosts(words, true).map((host) => `${host.id}  ${logOf(host)}`);
-      case 'messages': {
-        const types: string[] = [];
-        const nodes: NodeId[] = [];
-        while (!words.done) {
-          if (this.isNode(words.peek())) nodes.push(this.host(words).id);
-          else types.push(words.next('a type'));
-        }
-        return this.news.messages(types, nodes);
-      }
-      case 'expect':
-        this.expect(words);
-        return [];
-      default:
-        throw new Error(`there is no command ${verb}; script-commands.ts lists them`);
-    }
-  }
+  /** Each reads its words and returns what is to be shown besides the news. */
+  private readonly commands: ReadonlyMap<string, (words: Words) => string[] | void> = new Map(
+    Object.entries({
+      nodes: (words) => this.build(words),
+      elect: (words) => this.elect(this.host(words)),
+      campaign: (words) => this.each(words, (host) => this.campaign(host)),
+      write: (words) => this.write(words),
+      read: (words) => void this.cluster.read(this.host(words)),
+      transfer: (words) =>
+        this.cluster.transfer(this.host(words), words.take('to') ? this.host(words).id : null),
+      run: (words) => this.run(words),
+      await: (words) => this.await(words),
+
+      crash: (words) => this.crash(words),
+      restart: (words) => this.each(words, (host) => this.cluster.restart(host)),
+      notice: (words) => this.cluster.reportDown(this.host(words)),
+      wake: (words) => this.wake(words),
+      pause: (words) => this.act({ type: 'pause', node: this.id(words), ms: words.duration() }),
+      clock: (words) => this.act({ type: 'clockRate', node: this.id(words), rate: rate(words) }),
+      stall: (words) => this.act({ type: 'diskStall', node: this.id(words), ms: words.duration() }),
+      fill: (words) => this.act({ type: 'fillDisk', node: this.id(words), ms: words.duration() }),
+      lose: (words) => this.damage('loseTail', words.after('tail')),
+      wipe: (words) => this.damage('wipe', words),
+      copy: (words) => this.act({ type: 'copy', node: this.id(words) }),
+      put: (words) => this.damage('putBack', words.after('back')),
+
+      join: (words) => this.act({ type: 'join', node: asNodeId(words.next('a name')) }),
+      change: (words) => this.act({ type: 'change', node: this.id(words), change: membershipChange(words) }),
+
+      cut: (words) => this.cut(words),
+      heal: () => this.act({ type: 'heal' }),
+      weather: (words) => this.act({ type: 'weather', weather: weather(words) }),
+      drop: (words) => this.rules.add('drop', words, () => this.ids(words)),
+      hold: (words) => this.rules.add('hold', words, () => this.ids(words)),
+      delay: (words) => this.rules.add('delay', words, () => this.ids(words)),
+      pass: (words) => {
+        words.after('all');
+        this.rules.clear();
+      },
+      release: (words) =>
+        this.rules.release(this.cluster.network, words.take('reversed'), words.take('twice') ? 2 : 1),
+      send: (words) => this.send(words),
+
+      state: (words) => this.shown(words).map((host) => state(host)),
+      log: (words) => this.shown(words).map((host) => `${host.id}  ${logOf(host)}`),
+      disk: (words) => this.disk(words),
+      messages: (words) => this.messages(words),
+      expect: (words) => this.expect(words),
+    } satisfies Record<string, (words: Words) => string[] | void>),
+  );
 
   /* ---- the cluster ---- */
 
@@ -281,48 +138,27 @@ export class Player {
     return this.built;
   }
 
-  private build(words: Words): string[] {
+  private build(words: Words): void {
     if (this.built !== null) throw new Error('there is a cluster already');
     const voters = words.number('a number of nodes');
     const learners = words.take('learners') ? words.number('a number of learners') : 0;
-    const numbers: Record<string, number> = {};
-    while (!words.done) {
-      const [, name = '', value] = /^(\w+)=(\d+)$/.exec(words.next('an option')) ?? [];
-      if (value === undefined) throw new Error('options are written name=number');
-      numbers[name] = Number(value);
-    }
-    const {
-      snapshotEntries = 0,
-      snapshotTail = 0,
-      electionMs = CALM.electionMs,
-      refusesRemoved = 1,
-      ...limits
-    } = numbers;
     const options: ClusterOptions = {
       ...CALM,
+      ...clusterOptions(words),
       seed: this.seed,
       voters,
       learners,
-      snapshotEntries,
-      snapshotTail,
-      electionMs,
-      refusesRemoved: refusesRemoved === 1,
-      limits,
-      watch: (record) => this.watch(record),
+      watch: (record) => this.news.watch(record),
     };
     const cluster = new Cluster(options);
-    cluster.network.intercept = (from, to, message) => this.intercept(from, to, message);
+    cluster.network.intercept = this.rules.intercept;
     cluster.network.weather = PLAIN_WEATHER;
     this.built = cluster;
     this.news.begin(cluster);
-    return [];
   }
 
-  private watch(record: TraceRecord): void {
-    this.news.watch(record);
-    if (record.type !== 'step') return;
-    for (const effect of record.effects)
-      if (effect.type === 'readFailed') this.readsFailed += effect.ids.length;
+  private act(action: Action): void {
+    perform(this.cluster, action);
   }
 
   private host(words: Words): Host {
@@ -337,9 +173,13 @@ export class Player {
     return this.cluster.hosts.some(({ id }) => id === word);
   }
 
-  /** The nodes named next, or all of them. */
-  private hosts(words: Words, orAll = false): readonly Host[] {
-    if (words.take('all') || (orAll && words.done)) return this.cluster.hosts;
+  private id(words: Words): NodeId {
+    return this.host(words).id;
+  }
+
+  /** The nodes named next. */
+  private hosts(words: Words): readonly Host[] {
+    if (words.take('all')) return this.cluster.hosts;
     const hosts = [this.host(words)];
     while (this.isNode(words.peek())) hosts.push(this.host(words));
     return hosts;
@@ -349,30 +189,44 @@ export class Player {
     return this.hosts(words).map(({ id }) => id);
   }
 
-  private elect(host: Host): string[] {
-    this.candidate = host.id;
+  /** Whose state is to be shown: all, if nobody is named. */
+  private shown(words: Words): readonly Host[] {
+    return words.done ? this.cluster.hosts : this.hosts(words);
+  }
+
+  private each(words: Words, work: (host: Host) => void): void {
+    for (const host of this.hosts(words)) work(host);
+  }
+
+  /* ---- what happens ---- */
+
+  private run(words: Words): void {
+    const { minMs, maxMs } = words.durations();
+    this.cluster.run(this.random.between(minMs, maxMs));
+  }
+
+  private elect(host: Host): void {
+    this.rules.candidate = host.id;
     const end = this.cluster.now + PATIENCE_MS;
     while (!host.leads && this.cluster.now < end) {
       this.campaign(host);
       this.cluster.run(CAMPAIGN_EVERY_MS);
     }
-    this.candidate = null;
+    this.rules.candidate = null;
     if (!host.leads) throw new Error(`${host.id} is not elected. ${this.cluster.summary()}`);
-    return [];
   }
 
   private campaign(host: Host): void {
     this.cluster.feed(host, { type: 'campaign', now: this.cluster.clock(host) });
   }
 
-  private write(words: Words): string[] {
+  private write(words: Words): void {
     const host = this.host(words);
     const names: string[] = [];
     while (!words.done && Number.isNaN(Number(words.peek()))) names.push(...expanded(words.next('a name')));
     const bytes = words.done ? 0 : words.number('a size');
     words.take('bytes');
     for (const name of names) this.propose(host, name, bytes);
-    return [];
   }
 
   private propose(host: Host, name: string, bytes: number): void {
@@ -381,7 +235,7 @@ export class Player {
     this.cluster.propose(host, bytes);
   }
 
-  private await(words: Words): string[] {
+  private await(words: Words): void {
     const { cluster } = this;
     if (words.take('leader')) {
       const other = words.take('other', 'than') ? this.host(words) : null;
@@ -398,11 +252,10 @@ export class Player {
       const acknowledged = (): boolean => names.every((name) => this.outcome(name) === 'acknowledged');
       cluster.runUntil('acknowledgement', acknowledged, PATIENCE_MS);
     }
-    return [];
   }
 
   /** A request that reaches a paused node waits there. */
-  private wake(words: Words): string[] {
+  private wake(words: Words): void {
     const host = this.host(words);
     const what = words.next('read or write');
     const name = what === 'write' ? words.next('a name') : null;
@@ -410,14 +263,13 @@ export class Player {
       if (name === null) this.cluster.read(host);
       else this.propose(host, name, 0);
     });
-    return [];
   }
 
   private outcome(name: string): string {
     return this.cluster.checks.proposals[this.news.writeOf(name)]?.outcome ?? 'open';
   }
 
-  private crash(words: Words): string[] {
+  private crash(words: Words): void {
     const hosts = this.hosts(words);
     if (words.take('in', 'disk', 'write')) {
       this.cluster.runUntil(
@@ -427,76 +279,32 @@ export class Player {
       );
     }
     for (const host of hosts) this.cluster.crash(host);
-    return [];
   }
 
   /** The damage must do what the script says; the simulator leaves out what nothing is promised for. */
-  private damage(type: 'loseTail' | 'wipe' | 'putBack', host: Host): string[] {
-    const { length } = this.news.records;
-    perform(this.cluster, { type, node: host.id });
-    if (this.news.records.length === length)
+  private damage(type: 'loseTail' | 'wipe' | 'putBack', words: Words): void {
+    const { length } = this.records;
+    const node = this.id(words);
+    this.act({ type, node });
+    if (this.records.length === length)
       throw new Error(
-        `nothing is promised if ${host.id} is damaged like that now (see damage.ts), so it is left out`,
+        `nothing is promised if ${node} is damaged like that now (see damage.ts), so it is left out`,
       );
-    return [];
   }
 
   /* ---- the network ---- */
 
-  private cut(words: Words): string[] {
+  private cut(words: Words): void {
     const from = this.ids(words);
     const bothWays = words.take('|');
     if (!bothWays && !words.take('>')) throw new Error('cut n1 | n2 for both ways, cut n1 > n2 for one');
     const everybody = this.cluster.hosts.map(({ id }) => id);
     const to = words.take('rest') ? everybody.filter((id) => !from.includes(id)) : this.ids(words);
-    perform(this.cluster, { type: 'cut', from, to });
-    if (bothWays) perform(this.cluster, { type: 'cut', from: to, to: from });
-    return [];
+    this.act({ type: 'cut', from, to });
+    if (bothWays) this.act({ type: 'cut', from: to, to: from });
   }
 
-  private addRule(verb: 'drop' | 'hold' | 'delay', words: Words): void {
-    const once = words.take('next');
-    const type = words.next('a type of message');
-    const entry = words.take('with') ? words.next('an entry') : null;
-    const from = words.take('from') ? this.ids(words) : null;
-    const to = words.take('to') ? this.ids(words) : null;
-    const after = words.take('after') ? words.number('a number of messages') : 0;
-    const order = verb === 'delay' && words.take('by') ? { delayMs: words.duration() } : verb;
-    if (order === 'delay') throw new Error('by how much? delay append by 3s');
-    this.rules.push({ order, type, entry, from, to, once, after, passed: new Map() });
-  }
-
-  private intercept(from: NodeId, to: NodeId, message: Message): Rule['order'] | undefined {
-    if (this.candidate !== null && message.type === 'preVoteRequest' && from !== this.candidate)
-      return 'drop';
-    for (const rule of this.rules) {
-      if (!isMeant(rule, from, to, message)) continue;
-      const link = `${from}>${to}`;
-      const passed = rule.passed.get(link) ?? 0;
-      if (passed < rule.after) {
-        rule.passed.set(link, passed + 1);
-        continue;
-      }
-      if (rule.once) this.rules.splice(this.rules.indexOf(rule), 1);
-      if (rule.order === 'hold') this.held.push({ from, to, message });
-      return rule.order;
-    }
-    return undefined;
-  }
-
-  private release(words: Words): string[] {
-    const held = words.take('reversed') ? this.held.reverse() : this.held;
-    const times = words.take('twice') ? 2 : 1;
-    this.held = [];
-    this.rules = this.rules.filter(({ order }) => order !== 'hold');
-    for (let time = 0; time < times; time += 1) {
-      for (const [at, { from, to, message }] of held.entries())
-        this.cluster.network.carry(from, to, message, RELEASE_MS * (1 + time * held.length + at));
-    }
-    return [];
-  }
-
-  private send(words: Words): string[] {
+  private send(words: Words): void {
     const from = this.host(words);
     if (!words.take('>')) throw new Error('send n1 > n3 TYPE field=value …');
     const to = this.host(words);
@@ -507,90 +315,86 @@ export class Player {
     }
     const event = { type: 'message', from: from.id, message: message as unknown as Message } as const;
     this.cluster.feed(to, { ...event, now: this.cluster.clock(to) });
-    return [];
   }
 
-  /* ---- expectations ---- */
+  /* ---- what is, and what should be ---- */
+
+  private disk(words: Words): string[] | void {
+    if (words.take('state')) return this.shown(words).map((host) => diskState(host));
+    this.act({ type: 'diskSpeed', node: this.id(words), ...words.durations() });
+  }
+
+  private messages(words: Words): string[] {
+    const types: string[] = [];
+    const nodes: NodeId[] = [];
+    while (!words.done) {
+      if (this.isNode(words.peek())) nodes.push(this.id(words));
+      else types.push(words.next('a type'));
+    }
+    return this.news.messages(types, nodes);
+  }
 
   private expect(words: Words): void {
     const { cluster } = this;
     if (words.take('no', 'leader')) {
-      const leaders = cluster.hosts.filter(({ leads }) => leads).map(({ id }) => id);
-      same('leaders', leaders.join(' '), '');
+      same(
+        'leaders',
+        cluster.hosts
+          .filter(({ leads }) => leads)
+          .map(({ id }) => id)
+          .join(' '),
+        '',
+      );
     } else if (words.take('leader')) {
       same('the leader', cluster.leader()?.id ?? 'nobody', words.next('a node'));
-    } else if (/^\d+$/.test(words.peek())) {
-      const count = words.number('a number');
-      words.take(count === 1 ? 'read' : 'reads');
-      words.take('failed');
-      same('failed reads', this.readsFailed, count);
-    } else if (this.isNode(words.peek()) || words.peek() === 'all') {
-      const hosts = this.hosts(words);
-      if (words.take('log')) {
-        const expected: string[] = [];
-        while (!words.done) expected.push(words.next('an entry'));
-        for (const host of hosts) same(`the log of ${host.id}`, logOf(host), expected.join(' '));
-      } else {
-        while (!words.done) expectNumber(hosts, words);
-      }
+    } else if (words.peek() === 'all' || this.isNode(words.peek())) {
+      this.expectOf(this.hosts(words), words);
     } else {
       const names: string[] = [];
       while (!OUTCOMES.has(words.peek())) names.push(...expanded(words.next('a write or an outcome')));
-      const expected = OUTCOMES.get(words.next('an outcome'));
-      words.take('away');
+      const expected = OUTCOMES.get(words.next('an outcome')) ?? '';
       for (const name of names) same(name, this.outcome(name), expected);
+    }
+  }
+
+  private expectOf(hosts: readonly Host[], words: Words): void {
+    if (words.take('log')) {
+      const entries: string[] = [];
+      while (!words.done) entries.push(words.next('an entry'));
+      for (const host of hosts) same(`the log of ${host.id}`, logOf(host), entries.join(' '));
+    }
+    while (!words.done) {
+      const field = words.next('a field');
+      const expected = words.next('a value');
+      for (const host of hosts) same(`${field} of ${host.id}`, fieldOf(host, field), expected);
     }
   }
 }
 
-/** What clients are told, in the words of the scripts. */
-const OUTCOMES: ReadonlyMap<string, string> = new Map([
-  ['open', 'open'],
-  ['acknowledged', 'acknowledged'],
-  ['unknown', 'unknown'],
-  ['turned', 'rejected'],
-]);
-
-function expectNumber(hosts: readonly Host[], words: Words): void {
-  const reads = /^\d+$/.test(words.peek()) ? words.number('a number') : null;
-  const what = words.next('what to expect');
-  if (reads !== null) {
-    words.take('open');
-    for (const host of hosts) same(`open reads of ${host.id}`, host.reads.size, reads);
-    return;
+/** `name=number`, of the cluster or of the core's limits. */
+function clusterOptions(words: Words): Partial<ClusterOptions> {
+  const numbers: Record<string, number> = {};
+  while (!words.done) {
+    const [, name = '', value] = /^(\w+)=(\d+)$/.exec(words.next('an option')) ?? [];
+    if (value === undefined) throw new Error('options are written name=number');
+    numbers[name] = Number(value);
   }
-  const expected = words.next('a value');
-  for (const host of hosts) {
-    const { node, applied } = host;
-    const values: Record<string, unknown> = {
-      role: node?.role.name ?? 'down',
-      term: node?.term,
-      vote: node?.vote ?? '-',
-      commit: node?.commitIndex,
-      last: node?.log.lastIndex,
-      applied,
-      recovering: node?.recovering,
-    };
-    if (!(what in values))
-      throw new Error(`there is no ${what}; there are ${Object.keys(values).join(', ')}`);
-    same(`${what} of ${host.id}`, String(values[what]), expected);
-  }
+  const { snapshotEntries = 0, snapshotTail = 0, refusesRemoved = 1, ...limits } = numbers;
+  const unknown = Object.keys(limits).find((name) => !(name in DEFAULT_LIMITS));
+  if (unknown !== undefined)
+    throw new Error(
+      `there is no option ${unknown}; there are snapshotEntries, snapshotTail, refusesRemoved, ` +
+        Object.keys(DEFAULT_LIMITS).join(', '),
+    );
+  return { snapshotEntries, snapshotTail, refusesRemoved: refusesRemoved === 1, limits };
 }
 
-function same(what: string, actual: unknown, expected: unknown): void {
-  if (actual !== expected)
-    throw new Error(`${what}: ${String(actual) || 'none'}, expected ${String(expected) || 'none'}`);
-}
-
-function isMeant(rule: Rule, from: NodeId, to: NodeId, message: Message): boolean {
-  return (
-    rule.type === message.type &&
-    (rule.from === null || rule.from.includes(from)) &&
-    (rule.to === null || rule.to.includes(to)) &&
-    (rule.entry === null ||
-      (message.type === 'append' &&
-        message.entries.some(({ index, term }) => `${index}@${term}` === rule.entry)))
-  );
+/** `x5`. */
+function rate(words: Words): number {
+  const word = words.next('a rate');
+  const value = Number(word.slice(1));
+  if (!word.startsWith('x') || Number.isNaN(value)) throw new Error(`${word} is no rate like x5 or x0.1`);
+  return value;
 }
 
 function membershipChange(words: Words): MembershipChange {
@@ -612,13 +416,6 @@ function membershipChange(words: Words): MembershipChange {
     default:
       throw new Error(`there is no change ${verb}; there are add, promote, remove and url`);
   }
-}
-
-/** `c1..c3` is c1, c2, c3. */
-function expanded(name: string): string[] {
-  const [, stem, first, last] = /^([a-z]+)(\d+)\.\.\1(\d+)$/.exec(name) ?? [];
-  if (stem === undefined) return [name];
-  return Array.from({ length: Number(last) - Number(first) + 1 }, (_, at) => `${stem}${Number(first) + at}`);
 }
 
 function weather(words: Words): Weather {
@@ -643,32 +440,4 @@ function weather(words: Words): Weather {
       );
   }
   return result;
-}
-
-/* ---- what is ---- */
-
-function state({ id, node, applied }: Host): string {
-  if (node === null) return `${id}  down`;
-  const { term, commitIndex, log, role } = node;
-  const range = log.lastIndex < log.firstIndex ? 'none' : `${log.firstIndex}..${log.lastIndex}`;
-  return `${id}  ${role.name.padEnd(12)} term ${term}  log ${range}  commit ${commitIndex}  applied ${applied}`;
-}
-
-/** The entries in memory, or on the disk of a node that is down. */
-function logOf({ node, disk }: Host): string {
-  const first = node?.log.firstIndex ?? disk.firstIndex;
-  const last = node?.log.lastIndex ?? disk.lastIndex;
-  const entries: { index: number; term: number }[] = [];
-  for (let index: number = first; index <= last; index += 1) {
-    const term = node === null ? disk.termAt(asIndex(index)) : node.log.termAt(asIndex(index));
-    entries.push({ index, term: term ?? -1 });
-  }
-  return entriesWords(entries);
-}
-
-function diskState(host: Host): string {
-  const { id, disk } = host;
-  const { term, vote, recovering } = disk.hardState;
-  const snapshot = disk.snapshot === null ? '' : `  snapshot ${disk.snapshot.index}@${disk.snapshot.term}`;
-  return `${id}  term ${term} vote ${vote ?? '-'}  log ${disk.firstIndex}..${disk.lastIndex}  commit ${disk.commit}${snapshot}${recovering ? '  recovering' : ''}`;
 }

@@ -46,6 +46,8 @@ test.each([
   ['nodes 3\nelect n1 quickly', '"quickly" makes no sense here'],
   ['nodes 3\ncrash', 'a node is missing'],
   ['nodes 3\ncrash n7', 'no host n7'],
+  ['nodes 3 appendByte=1', 'there is no option appendByte'],
+  ['nodes 3\npass append', 'all is missing'],
   ['nodes 3\nexpect n1 mood good', 'there is no mood'],
 ])('%j is refused: %s', (text, reason) => {
   expect(() => playScript(text)).toThrow(reason);
