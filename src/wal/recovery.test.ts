@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decide, type Rule, STATE_RULES, type StateFacts, TAIL_RULES, type TailFacts } from './recovery.ts';
 
@@ -98,6 +100,15 @@ describe('term, log and snapshots', () => {
       expect(state(facts).verdict, JSON.stringify(facts)).toBe(undamaged.verdict);
     }
   });
+});
+
+test('docs/recovery.md has every rule, in the order in which they decide', () => {
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/recovery.md'), 'utf8');
+  for (const rules of [TAIL_RULES, STATE_RULES]) {
+    const rows = rules.map(({ label }) => docs.indexOf(`\n| \`${label}\` | `));
+    expect(rows.every((row) => row >= 0)).toBe(true);
+    expect(rows).toEqual(rows.toSorted((a, b) => a - b));
+  }
 });
 
 test.each<[string, readonly Pick<Rule<never, never>, 'label' | 'because'>[], string[]]>([
