@@ -34,6 +34,8 @@ const FAULTS = [
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
+/** Kinds of faults in one run, at most. */
+const FAULTS_MAX = 9;
 const VOTE_AIM = 0.15;
 /** Hosts in a run, former members among them. */
 const HOSTS_MAX = 12;
@@ -48,6 +50,8 @@ export interface Profile {
   /** Mean time between two writes of clients. */
   readonly writeMs: number;
   readonly readMs: number;
+  /** Mean time between two changes of the membership. */
+  readonly changeMs: number;
   /** Largest filling of a write. */
   readonly writeBytes: number;
   /** How long a crashed node stays away, at most. */
@@ -60,6 +64,7 @@ export function plan(seed: number, mutation: Mutation | null): { options: Cluste
   const heartbeatMs = random.pick([20, 40, 80]);
   const electionMs = heartbeatMs * random.pick([5, 8]);
   const snapshots = random.chance(0.7);
+  const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS_MAX));
   const options: ClusterOptions = {
     ...CALM,
     seed,
@@ -83,14 +88,15 @@ export function plan(seed: number, mutation: Mutation | null): { options: Cluste
     snapshotEntries: snapshots ? random.pick([5, 20, 100]) : 0,
     snapshotTail: random.pick([0, 3, 20]),
     refusesRemoved: random.chance(0.5),
+    fixedMembers: !faults.includes('membership'),
     mutation,
   };
-  const faults = random.shuffled(FAULTS).slice(0, 1 + random.below(FAULTS.length));
   const profile: Profile = {
     faults,
     faultMs: electionMs * random.spread(0.3, 4),
     writeMs: random.spread(5, 200),
     readMs: random.spread(5, 200),
+    changeMs: electionMs * random.spread(1, 20),
     writeBytes: random.pick([0, 50, 300]),
     downMs: electionMs * random.spread(1, 20),
   };
@@ -127,8 +133,12 @@ export class Nemesis {
     this.repeat(profile.readMs, () => this.readSomewhere());
     this.repeat(profile.faultMs, () => this.strike(this.random.pick(profile.faults)));
     const { faults } = profile;
+    if (faults.includes('membership')) this.repeat(profile.changeMs, () => this.changeMembership());
     cluster.onStepped = (host, _event, effects) => {
-      if (faults.includes('membership')) this.followUp(host, effects);
+      if (faults.includes('membership')) {
+        this.followUp(host, effects);
+        this.disturbChange(host, effects);
+      }
       if (faults.includes('aimedCrash') || faults.includes('rivals')) this.takeAim(host, effects);
       if (faults.includes('transfer')) this.disturbTransfer(host, effects);
     };
@@ -248,7 +258,8 @@ export class Nemesis {
         this.changeMembership();
         break;
       case 'lostTail':
-        this.damage('loseTail');
+        if (random.chance(0.5)) this.damage('loseTail');
+        else this.exploitLoss();
         break;
       case 'lostDirectory':
         this.damage('wipe');
@@ -341,6 +352,24 @@ export class Nemesis {
     });
   }
 
+  /** A leader in the middle of a change is cut off, perhaps before anybody heard of it, or crashes. */
+  private disturbChange(host: Host, effects: readonly Effect[]): void {
+    const { cluster, random } = this;
+    const begun = effects.some(
+      (effect) => effect.type === 'configuration' && effect.configuration.outgoing.length > 0,
+    );
+    if (!begun || !host.leads || !random.chance(0.3)) return;
+    if (random.chance(0.3)) {
+      this.later(random.between(0, 3), () => this.crash(host, this.downTime()));
+      return;
+    }
+    const others = cluster.hosts.map(({ id }) => id).filter((id) => id !== host.id);
+    this.later(random.chance(0.5) ? 0 : random.between(0, 3), () => {
+      this.cutBetween([host.id], others);
+      this.later(random.spread(1, 8) * cluster.options.electionMs, () => this.act({ type: 'heal' }));
+    });
+  }
+
   /* ---- what is lost ---- */
 
   /** The node is away long enough for nobody to count on it any more. */
@@ -352,6 +381,21 @@ export class Nemesis {
     this.later(cluster.options.electionMs * random.between(0.5, 5), () => {
       this.act({ type, node: host.id });
       this.later(this.downTime(), () => this.act({ type: 'restart', node: host.id }));
+    });
+  }
+
+  /** Another gets the vote of one that has just lost what the leader, cut off now, has committed with it. */
+  private exploitLoss(): void {
+    const { cluster, random } = this;
+    const leader = this.someLeader();
+    const host = this.someHost();
+    if (leader === null || leader === host || !host.isUp) return;
+    this.writeTo(leader, 1 + random.below(3));
+    this.later(random.spread(0.5, 20), () => {
+      this.act({ type: 'crash', node: host.id });
+      this.act({ type: 'loseTail', node: host.id });
+      this.crash(leader, random.spread(1, 10) * cluster.options.electionMs, true);
+      this.later(random.spread(0.2, 20), () => this.act({ type: 'restart', node: host.id }));
     });
   }
 
