@@ -13,7 +13,7 @@ function runSeed(seed: number, mutation: Mutation | null = null): RunResult {
 
 /** A failure with everything needed to understand and replay it. */
 function story(seed: number, { failure, records }: RunResult): string {
-  const again = `npm run test:sim -- --seed ${seed} --steps ${STEPS}`;
+  const again = `npm run test:sim -- --world core --seed ${seed} --steps ${STEPS} --shrink --diagram`;
   return failure === null
     ? ''
     : [...records.map((record) => formatRecord(record)), failure.message, again].join('\n');
