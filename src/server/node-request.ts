@@ -1,6 +1,7 @@
 /** One question in JSON to the HTTP port of a node: how newcomers, followers and operators' commands talk to a cluster. */
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import { Guard } from '../transport/identity.ts';
+import { names } from '../transport/names.ts';
 
 /** An answer, whatever its status. */
 export interface NodeAnswer {
@@ -27,6 +28,9 @@ export class NoAnswer extends Error {
   }
 }
 
+/** Newcomers ask several times a second: a name that nobody knows yet must not be looked up as often. */
+const agent = new Agent({ connect: { lookup: names.lookup } });
+
 /** Errors of a connection that was never made. */
 const UNSENT = [
   'ECONNREFUSED',
@@ -52,6 +56,7 @@ export async function askNode(
   try {
     // Not fetch: it knows ports that a browser must not talk to, and refuses them.
     const answer = await request(new URL(path, url), {
+      dispatcher: agent,
       method,
       headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       body: body === undefined ? null : JSON.stringify(body),

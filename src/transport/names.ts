@@ -1,6 +1,6 @@
 /**
- * Names of peers, one lookup of each at a time. `getaddrinfo` can't be given up: it holds one of the two threads that
- * libuv lets lookups have until it has an answer, 5 to 10 s for a name that nobody knows, as a stopped container's is.
+ * Names of nodes, one lookup of each at a time. `getaddrinfo` can't be given up: it holds a thread until it has an answer,
+ * 5 to 10 s for a name that nobody knows, as a stopped container's is, and libuv lets lookups have half of its threads.
  * When every attempt to connect, one a second for each stream, brought a lookup of its own, they queued without end, and
  * a node that was back could not be dialled behind the lookups of one that was not: in a rolling restart of three
  * containers the writes stood still for 4 s, once for two minutes. So whoever wants a name that is being looked up waits
