@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../linearizability/history.ts';
-import { type Address, ReplyError, RespClient, type WireReply } from './resp-client.ts';
+import { type Address, ReplyError, RespClient, Silence, type WireReply } from './resp-client.ts';
 
 export type Result =
   | { readonly kind: 'answered'; readonly replies: readonly WireReply[] }
@@ -43,6 +43,11 @@ export class ClusterClient {
   readonly #options: ClusterClientOptions;
   #connection: RespClient | null = null;
   #next: Address | null = null;
+  /**
+   * The last connection ended without a reply. What forwards a port accepts connections for a node that isn't there, and
+   * ends them: a request sent into one is a write of unknown outcome for nothing, so the next one begins with PING.
+   */
+  #hungUp = false;
 
   constructor(options: ClusterClientOptions) {
     this.#options = options;
@@ -91,7 +96,8 @@ export class ClusterClient {
   ): Promise<readonly WireReply[] | null> {
     try {
       return await connection.send(requests, this.#options.patienceMs);
-    } catch {
+    } catch (error) {
+      this.#hungUp = !(error instanceof Silence);
       // Some clients try the silent node again: its backlog then holds requests sent while it was away.
       this.#next = Math.random() < 0.5 ? connection.address : null;
       this.#connection = null;
@@ -121,6 +127,8 @@ export class ClusterClient {
     if (address === undefined) throw new Error('the client was given no addresses');
     try {
       this.#connection = await RespClient.connect(address);
+      if (this.#hungUp) await this.#connection.send([['PING']], this.#options.patienceMs);
+      this.#hungUp = false;
       if (this.#options.readonly) await this.#connection.send([['READONLY']], this.#options.patienceMs);
       return this.#connection;
     } catch {

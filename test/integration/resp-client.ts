@@ -67,7 +67,7 @@ export class RespClient {
         reject(new Error('the connection is closed'));
         return;
       }
-      const timer = setTimeout(() => this.#fail(new Error(`no reply in ${patienceMs} ms`)), patienceMs);
+      const timer = setTimeout(() => this.#fail(new Silence(`no reply in ${patienceMs} ms`)), patienceMs);
       this.#waiting = { replies: [], expected: requests.length, timer, resolve, reject };
       this.#socket.write(requests.map(encode).join(''), 'latin1');
     });
@@ -101,6 +101,9 @@ export class RespClient {
     waiting.reject(error);
   }
 }
+
+/** The connection stands and no reply came in time. */
+export class Silence extends Error {}
 
 interface Exchange {
   readonly replies: WireReply[];
