@@ -112,6 +112,7 @@ export class NodeNemesis {
   makePeace(): void {
     const world = this.#world;
     this.#active = false;
+    world.atPeace = true;
     world.onStepped = null;
     world.onRefused = null;
     world.network.heal();
@@ -348,6 +349,8 @@ export class NodeNemesis {
     const undo = this.#undo.get(machine);
     this.#undo.delete(machine);
     if (undo === undefined || !machine.disk.damaged) return;
+    // Nobody exchanges files under a running process.
+    this.#world.crash(machine, false);
     this.#world.coverage.count('disks restored from a copy');
     this.#world.note(machine, 'gets its files back from a copy');
     undo();

@@ -88,8 +88,8 @@ export class NodeWorld {
   frameDamageRate = 0;
   chunkTroubleRate = 0;
   clientsAsk = true;
-  /** Nodes that end because of their disk are started again by themselves. */
-  supervised = true;
+  /** Whoever is down is started again. */
+  atPeace = false;
   failure: Failure | null = null;
   /** Called after every step, before its effects are carried out; faults that take aim hook in here. */
   onStepped: ((machine: Machine, effects: readonly Effect[]) => void) | null = null;
@@ -232,6 +232,7 @@ export class NodeWorld {
     for (const client of this.clients) client.machineDied(machine);
     if (node !== null) this.checks.durable();
     this.#reportDown(machine);
+    if (this.atPeace) this.schedule.after(RESTART_MS, null, () => machine.start());
   }
 
   /** Calls back when the process of this machine is gone; the answer takes that back. */
@@ -295,9 +296,7 @@ export class NodeWorld {
         return;
       }
     } else this.coverage.count('nodes ended by a disk error');
-    this.schedule.after(RESTART_MS, null, () => {
-      if (this.supervised) machine.start();
-    });
+    if (!this.atPeace) this.schedule.after(RESTART_MS, null, () => machine.start());
   }
 
   /** The death of a process shows in closed streams and refused connections. */
