@@ -56,9 +56,10 @@ export class Keyspace {
   writeNumber = 0;
   #shards: Map<string, Entry>[] = emptyShards();
   /**
-   * Per shard, the number of the last write that removed a key: the version of every key that is missing. Without it a
-   * missing key could come and go between WATCH and EXEC, and a GET in between would have seen what EXEC knows nothing
-   * of. A number for each key would never end; that of a shard makes one in 4096 watches of missing keys fail in vain.
+   * Per shard, the highest version of all keys that were removed from it: what there is to tell about a key that is
+   * missing. Without it a missing key could come and go between WATCH and EXEC, and a GET in between would have seen what
+   * EXEC knows nothing of. A number for each key would never end; that of a shard makes some watches of missing keys fail
+   * in vain, when another of the shard's keys is removed.
    */
   readonly #removals: Float64Array = new Float64Array(SHARD_COUNT);
   #deadlines = new Deadlines();
@@ -83,7 +84,7 @@ export class Keyspace {
     return this.#shards;
   }
 
-  /** Per shard, the number of the last write that removed a key; 0 for none. */
+  /** Per shard, the highest version of all keys that were removed; 0 for none. */
   get removals(): Readonly<Float64Array> {
     return this.#removals;
   }
@@ -99,9 +100,14 @@ export class Keyspace {
     return entry === undefined || isExpired(entry, now) ? undefined : entry;
   }
 
-  /** The number of the last write that may have changed the key, be it there or missing at `now`. */
+  /**
+   * A number that is another one after every change of the key. Even while the key is there, odd while it is missing; one
+   * that has expired is told of as if it were removed, so that nothing changes when it is.
+   */
   version(key: string, now: number): number {
-    return this.get(key, now)?.version ?? this.#removals[shardOf(key)] ?? 0;
+    const entry = this.peek(key);
+    if (entry !== undefined && !isExpired(entry, now)) return 2 * entry.version;
+    return 2 * Math.max(this.#removals[shardOf(key)] ?? 0, entry?.version ?? 0) + 1;
   }
 
   /** As `get`, and removes the key if its deadline has passed: the look-up for writes. */
@@ -153,7 +159,7 @@ export class Keyspace {
     if (entry === undefined) return false;
     if (this.#view !== null) this.#view.beforeChange(at, key, entry);
     shard.delete(key);
-    this.#removals[at] = this.writeNumber;
+    this.#removals[at] = Math.max(this.#removals[at] ?? 0, entry.version);
     this.#deadlines.clear(entry);
     this.#size--;
     return true;
@@ -162,8 +168,10 @@ export class Keyspace {
   /** Removes everything. The old shards are left to whoever still reads them and to the garbage collector. */
   clear(): void {
     this.#view?.beforeClear();
+    // As if every key had just been written: to look for the highest version would take as long as there are keys.
+    for (const [at, shard] of this.#shards.entries())
+      if (shard.size > 0) this.#removals[at] = this.writeNumber;
     this.#shards = emptyShards();
-    this.#removals.fill(this.writeNumber);
     this.#deadlines = new Deadlines();
     this.#size = 0;
   }

@@ -169,7 +169,6 @@ describe('transactions', () => {
     harness.now += 100;
     expect(attempt(k), 'it expired, nothing removed it').toBeNull();
     const gone = watch('k');
-    expect(gone.version).toBe(0);
     expect(attempt(gone), 'it was gone already').toEqual(['OK']);
     expect(harness.follower().digest()).toBe(harness.store.digest());
   });
@@ -189,6 +188,32 @@ describe('transactions', () => {
       expect(follower.version('k')).toBe(harness.store.version('k'));
     },
   );
+
+  test('a watched key that was missing and came and expired stops everything, removed or not', () => {
+    const harness = new Harness();
+    const watch = { key: 'k', version: harness.store.version('k', harness.now) };
+    harness.run('SET', 'k', '1', 'PX', '10');
+    harness.now += 10;
+    expect(harness.transaction([call('SET', 'done', '1')], [watch])).toBeNull();
+    harness.expire(['k']);
+    expect(harness.transaction([call('SET', 'done', '1')], [watch])).toBeNull();
+  });
+
+  test('a watched key that is missing does not change when its remains or other keys are removed', () => {
+    const harness = new Harness();
+    harness.run('SET', 'k', '1', 'PX', '10');
+    harness.run('SET', 'other', '1');
+    harness.now += 10;
+    const watches = ['k', 'missing'].map((key) => ({
+      key,
+      version: harness.store.version(key, harness.now),
+    }));
+    harness.expire(['k']);
+    harness.run('DEL', 'other');
+    harness.run('FLUSHALL');
+    expect(harness.transaction([call('SET', 'done', '1')], watches)).toEqual(['OK']);
+    expect(harness.follower().digest()).toBe(harness.store.digest());
+  });
 
   test('a change later in the same entry is a change', () => {
     const store = new Store();

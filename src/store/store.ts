@@ -214,8 +214,8 @@ export class Store {
   }
 
   /**
-   * The number of the last write that may have changed the key, be it there or missing or expired at `now`. Two equal
-   * answers mean that nothing changed the key in between.
+   * A number for the state of the key, be it there or missing or expired at `now`. Two equal answers mean that nothing
+   * changed the key in between.
    */
   version(key: string, now: number = this.#time): number {
     return this.#keyspace.version(key, Math.max(now, this.#time));
