@@ -5,6 +5,7 @@
  */
 import { pino } from 'pino';
 import { ClientPort } from '../src/server/client-port.ts';
+import { Password } from '../src/server/password.ts';
 import { RequestParser } from '../src/server/resp/parser.ts';
 import { RespWriter } from '../src/server/resp/writer.ts';
 import { FakeEngine } from '../src/server/testing/engine.ts';
@@ -74,9 +75,11 @@ async function serve(port: number): Promise<void> {
     engine,
     host: '127.0.0.1',
     port,
-    password: null,
+    password: new Password(null),
     maxClients: 1_000,
     maxRequestBytes: CHUNK_BYTES * 1024,
+    followerReads: false,
+    proxy: null,
     logger: pino(),
   });
   // Nobody looks at what was taken; kept, it would grow for ever.
