@@ -7,6 +7,7 @@ import type { Cluster } from './cluster.ts';
 import { loseTail, putBack, wipe } from './damage.ts';
 import { beginQuiet } from './quiet.ts';
 import type { Weather } from './network.ts';
+import { changeWords } from './words.ts';
 
 export type Action =
   | { readonly type: 'write'; readonly node: NodeId; readonly bytes: number }
@@ -149,11 +150,11 @@ function isSilent({ type }: Action): boolean {
     case 'cut':
     case 'heal':
     case 'weather':
-    case 'change':
     case 'copy':
     case 'fillDisk':
     case 'quiet':
       return true;
+    case 'change':
     case 'join':
     case 'loseTail':
     case 'wipe':
@@ -210,7 +211,7 @@ export function describe(action: Action): string {
     case 'join':
       return `join ${action.node}`;
     case 'change':
-      return `change ${action.node} ${describeChange(action.change)}`;
+      return `change ${action.node} ${changeWords(action.change)}`;
     case 'loseTail':
       return `lose tail ${action.node}`;
     case 'wipe':
@@ -227,21 +228,6 @@ export function describe(action: Action): string {
       return `weather ${describeWeather(action.weather)}`;
     case 'delayNext':
       return `delay next ${action.message} from ${action.from} to ${action.to} ${duration(action.ms)}`;
-  }
-}
-
-function describeChange(change: MembershipChange): string {
-  switch (change.type) {
-    case 'addLearner': {
-      const { id, promote, replaces } = change.learner;
-      return `add ${id}${promote ? ' promote' : ''}${replaces === null ? '' : ` replaces ${replaces}`}`;
-    }
-    case 'promote':
-      return `promote ${change.id}${change.replaces === null ? '' : ` replaces ${change.replaces}`}`;
-    case 'remove':
-      return `remove ${change.id}`;
-    case 'setUrl':
-      return `url ${change.id} ${change.url}`;
   }
 }
 

@@ -67,18 +67,18 @@ export function configurationWords({ voters, outgoing, learners }: Configuration
   return `${before}${ids(voters)}${learners.length === 0 ? '' : ` + ${ids(learners)}`}`;
 }
 
-/** What an operator asks for. */
+/** What an operator asks for, in the words of the scripts. */
 export function changeWords(change: MembershipChange): string {
   switch (change.type) {
     case 'addLearner': {
       const { id, promote, replaces } = change.learner;
-      return `add ${id}${promote ? ' and promote it' : ''}${replaces === null ? '' : ` in place of ${replaces}`}`;
+      return `add ${id}${promote ? ' promote' : ''}${replaces === null ? '' : ` replaces ${replaces}`}`;
     }
     case 'promote':
-      return `promote ${change.id}${change.replaces === null ? '' : ` in place of ${change.replaces}`}`;
+      return `promote ${change.id}${change.replaces === null ? '' : ` replaces ${change.replaces}`}`;
     case 'remove':
       return `remove ${change.id}`;
     case 'setUrl':
-      return `move ${change.id} to ${change.url}`;
+      return `url ${change.id} ${change.url}`;
   }
 }
