@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { FaultyStorage, kernelError } from '../../test/unit/wal/faulty-storage.ts';
+import { FaultyStorage, kernelError, Stopped } from '../../test/unit/wal/faulty-storage.ts';
 import { type Action, CONFIGURATION, DIRECTORY, options, Runner, TRIO } from '../../test/unit/wal/model.ts';
 import { asIndex, asTerm, EntryType } from '../raft/types.ts';
 import { encodePage } from './page.ts';
@@ -186,6 +186,33 @@ describe('lost and misplaced bytes', () => {
       // The snapshot's entries are all still in the log.
       const spare = path.includes('term-vote') || path.endsWith('.tmp') || path.endsWith('.snap');
       expect(result, path).toBe(spare ? 'intact' : 'WAL_CORRUPT');
+    }
+  });
+
+  test('a segment that disappears is missed, even where a crash came between its name and the mark for it', async () => {
+    for (let marks = 0; marks < 2; marks += 1) {
+      const runner = new Runner(new FaultyStorage());
+      await runner.open();
+      const { storage } = runner;
+      // The write of the mark, then its sync, never happen.
+      let ring = 0;
+      storage.fail = (operation, path) => {
+        const isOld = path.endsWith('0000000000000001-0000000000000001.log');
+        const named = [...storage.names.keys()].some((name) => name.includes('/0000000000000002-'));
+        if (isOld && named && (operation === 'write' || operation === 'sync')) ring += 1;
+        if (ring > marks) storage.stopAt = storage.operations;
+        return null;
+      };
+      const filling = async (): Promise<void> => {
+        for (;;) await runner.run(append(1500));
+      };
+      await expect(filling()).rejects.toMatchObject({ cause: expect.any(Stopped) as unknown });
+      storage.losePower(() => false);
+      await runner.open();
+      await runner.run(append(100));
+      await runner.wal.close();
+      storage.lose(onlyPath(runner, '/0000000000000002-'));
+      await expect(Wal.open(options(storage))).rejects.toThrow('[successor missing]');
     }
   });
 

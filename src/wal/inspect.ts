@@ -174,7 +174,7 @@ function contentOf(directory: string, examination: Examination): Content {
 }
 
 function segmentsOf({ segments, index }: ReplayedLog): SegmentView[] {
-  return segments.map(({ name, sequence, bytes, batches, sealed }) => {
+  return segments.map(({ name, sequence, bytes, batches, state: { sealed } }) => {
     const held = index.segments.find((segment) => segment.name === name);
     const count = held?.offsets.length ?? 0;
     const first = held === undefined || count === 0 ? null : held.first;

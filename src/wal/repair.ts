@@ -1,9 +1,10 @@
 /**
- * Cutting an unsound end of the log away. What is cut is put aside first, for whoever wants to look.
+ * What a start writes to a log before it goes on: an unsound end is cut away, and put aside first for whoever wants to
+ * look; a mark that a crash has prevented is written.
  */
 import { join } from 'node:path';
 import type { ReplayedLog } from './replay.ts';
-import { clearSlotsAfter, type Ring } from './segment.ts';
+import { clearSlotsAfter, writeIdentifier, type Ring } from './segment.ts';
 import { readExactly, writeZeros, type Storage, type StorageFile } from './storage.ts';
 
 /** Files of cut bytes that are kept of each kind; the oldest go first. */
@@ -31,6 +32,27 @@ export async function cutEnd(
   const left = await clearSlotsAfter(file, ring, tail.batch);
   const where = kept === '' ? '' : `; kept as ${kept}`;
   return { ring: left, done: `${path}: cut ${usedEnd - offset} bytes at offset ${offset}${where}` };
+}
+
+/**
+ * Marks segments as complete that a crash left without the mark, after the next one had its name: without it nobody would
+ * notice if that one disappeared.
+ */
+export async function sealEarlier(
+  storage: Storage,
+  directory: string,
+  { segments }: ReplayedLog,
+): Promise<void> {
+  for (const { name, sequence, ring, state } of segments.slice(0, -1)) {
+    if (state.sealed) continue;
+    const file = await storage.open(join(directory, name), 'update');
+    try {
+      await writeIdentifier(file, sequence, ring.next, { ...state, sealed: true });
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
 }
 
 /** Writes a copy, durably, under a name that no earlier copy has. */

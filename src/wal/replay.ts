@@ -26,6 +26,7 @@ import {
   readRing,
   sequenceOf,
   type FoundHead,
+  type Identifier,
   type Ring,
 } from './segment.ts';
 import { alignToSector, readExactly, SECTOR_BYTES, type Storage } from './storage.ts';
@@ -49,7 +50,9 @@ export interface ReplayedSegment {
   readonly bytes: number;
   /** Sound batches. */
   readonly batches: number;
-  readonly sealed: boolean;
+  readonly ring: Ring;
+  /** What an identifier would say of it. */
+  readonly state: Identifier;
 }
 
 /** A configuration entry. */
@@ -128,8 +131,10 @@ class Replay {
     for (const [at, segment] of found.entries()) {
       const isNewest = at === found.length - 1;
       const { end, ring, tail, batches } = await this.#segment(segment, isNewest);
-      const { name, sequence, fileBytes: bytes } = tail;
-      segments.push({ name, sequence, bytes, batches, sealed: ring.newest?.sealed === true });
+      const { name, sequence, fileBytes: bytes, batch } = tail;
+      const sealed = ring.newest?.sealed === true;
+      const state = { batch, last: this.#index.last, end: tail.end, sealed };
+      segments.push({ name, sequence, bytes, batches, ring, state });
       if (!isNewest && isClean(end)) continue;
       const entryTypes = new Map<EntryType, number>();
       for (const type of this.#types) entryTypes.set(type, (entryTypes.get(type) ?? 0) + 1);

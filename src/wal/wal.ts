@@ -55,7 +55,7 @@ import type { LogIndex, SegmentEntries } from './log-index.ts';
 import { nodeStorage } from './node-storage.ts';
 import { BatchEncoder, batchBytes, decodeRecord, recordBytes, RecordKind, type Position } from './record.ts';
 import type { TailRule } from './recovery.ts';
-import { cutEnd } from './repair.ts';
+import { cutEnd, sealEarlier } from './repair.ts';
 import type { LogTail, ReplayedLog } from './replay.ts';
 import {
   clearSlot,
@@ -246,6 +246,7 @@ export class Wal {
     const hardState = await HardStateFiles.open(storage, directory, found.hardState, notes);
     undo.push(() => hardState.close());
     if (log.replaced.length > 0) await removeAll(storage, directory, log.replaced);
+    await sealEarlier(storage, directory, log);
     const file = await storage.open(join(directory, log.tail.name), 'update');
     undo.push(() => file.close());
     const ring = await mendEnd(storage, directory, file, found.tail, log, hardState, notes);
