@@ -156,8 +156,12 @@ export class Nemesis {
       this.later(wait, () => this.act(action));
       return;
     }
-    this.actions.push({ at: this.cluster.now, action });
-    perform(this.cluster, action);
+    try {
+      perform(this.cluster, action);
+    } finally {
+      // Afterwards: what it did on the way, such as to delay a message that this action sends, has to come before it.
+      this.actions.push({ at: this.cluster.now, action });
+    }
   }
 
   /** `action` again and again, at random times with this mean distance. */
