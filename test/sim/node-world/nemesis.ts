@@ -29,6 +29,7 @@ const FAULTS = [
   'clock',
   'wire',
   'lull',
+  'transfer',
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
@@ -176,6 +177,9 @@ export class NodeNemesis {
         this.#later(this.#downMs() + this.#electionMs, () => this.#startAgain(machine));
         break;
       }
+      case 'transfer':
+        this.#transfer();
+        break;
       case 'pause':
         world.pause(this.#victim(), random.spread(10, 5 * this.#electionMs));
         break;
@@ -278,6 +282,18 @@ export class NodeNemesis {
         break;
     }
     this.#later(random.spread(10, 6 * this.#electionMs), () => world.network.heal());
+  }
+
+  /** The old leader is cut off while another takes over: for a while both lead, in different terms. */
+  #transfer(): void {
+    const [world, random] = [this.#world, this.#random];
+    const leader = world.leader();
+    if (leader === null) return;
+    world.handOver(leader);
+    if (random.chance(0.3)) return;
+    const others = world.machines.map(({ id }) => id).filter((id) => id !== leader.id);
+    this.#later(random.spread(0.5, 10), () => world.network.cutBetween([leader.id], others));
+    this.#later(random.spread(50, 5 * this.#electionMs), () => world.network.heal());
   }
 
   #changeWeather(): void {

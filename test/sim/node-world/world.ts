@@ -266,6 +266,19 @@ export class NodeWorld {
     );
   }
 
+  /** Another is to lead. */
+  handOver({ driver }: Machine): void {
+    if (driver === null) return;
+    this.disturb();
+    driver.handOver().then(
+      (handed) => {
+        if (handed) this.coverage.count('leadership handed over');
+      },
+      // It has ended; somebody else tells why.
+      () => undefined,
+    );
+  }
+
   pause(machine: Machine, ms: number): void {
     this.coverage.count('pauses');
     this.note(machine, `is paused for ${ms.toFixed(0)} ms`);
