@@ -15,8 +15,8 @@
  *   matter that share keys with it, directly or through others; how the rest are interleaved makes no difference (the
  *   partial-order reduction of model checkers).
  * - **Unknown outcomes** need never be placed. A configuration is therefore at least as good as another one with the
- *   same lanes and state that has placed more of them, and only the better one is searched. Of several that are equal,
- *   the first sent is placed first.
+ *   same lanes and state that has placed more of them, and only the better one is searched. For the same reason one
+ *   must make a difference to what comes right after it. Of several that are equal, the first sent is placed first.
  *
  * The search keeps its own stack, and gives up, undecided, after a number of configurations.
  *
@@ -214,7 +214,9 @@ class Search {
 
   #push(move: Move | null, state: State, unknowns: readonly number[]): void {
     this.configurations += 1;
-    this.#stack.push({ move, state, unknowns, moves: this.#movesFrom(state, unknowns), tried: 0 });
+    const isUnknown = move !== null && move.candidate.unknown >= 0;
+    const without = isUnknown ? (this.#stack.at(-1)?.state ?? null) : null;
+    this.#stack.push({ move, state, unknowns, moves: this.#movesFrom(state, unknowns, without), tried: 0 });
   }
 
   #pop(frame: Frame): void {
@@ -237,8 +239,11 @@ class Search {
     this.#deepestState = state;
   }
 
-  /** What may come next and gives the right answer; what must return first is tried first, unknown outcomes last. */
-  #movesFrom(state: State, unknowns: readonly number[]): Move[] {
+  /**
+   * What may come next and gives the right answer; what must return first is tried first, unknown outcomes last.
+   * `without`: the state before an unknown outcome was placed, if that was the last move.
+   */
+  #movesFrom(state: State, unknowns: readonly number[], without: State | null): Move[] {
     const heads = this.#heads();
     const [first] = heads;
     if (first === undefined) return [];
@@ -247,7 +252,7 @@ class Search {
       const after = this.#execute(state, candidate);
       if (after === null) continue;
       if (candidate.readOnly) return [{ candidate, after }];
-      moves.push({ candidate, after });
+      if (!this.#wasUseless(without, candidate, after)) moves.push({ candidate, after });
     }
     const open = this.#openUnknowns(first.returned, unknowns);
     for (const candidate of open) {
@@ -255,7 +260,7 @@ class Search {
       if (twin >= 0 && !unknowns.includes(twin)) continue;
       const after = this.#execute(state, candidate);
       if (after === null || after === state || this.#isOffTrack(candidate, after)) continue;
-      moves.push({ candidate, after });
+      if (!this.#wasUseless(without, candidate, after)) moves.push({ candidate, after });
     }
     if (moves.length <= 1 || this.#keys.length === 1) return moves;
     const entangled = entangledWith(first, [...heads, ...open]);
@@ -278,6 +283,12 @@ class Search {
   /** Unknown outcomes not placed yet that were sent by `latest`. */
   #openUnknowns(latest: number, unknowns: readonly number[]): Candidate[] {
     return this.#unknowns.filter(({ invoked, unknown }) => invoked <= latest && !unknowns.includes(unknown));
+  }
+
+  /** Whether a candidate leads to the same state if the unknown outcome placed just before it is left out. */
+  #wasUseless(without: State | null, candidate: Candidate, after: State): boolean {
+    const other = without === null ? null : this.#execute(without, candidate);
+    return other !== null && other.every((number, slot) => number === after[slot]);
   }
 
   /** Whether an operation of unknown outcome makes a value that can't be there any more: see {@link longestReads}. */

@@ -89,6 +89,15 @@ describe('long histories', () => {
     expect(configurations).toBeLessThan(200_000);
   });
 
+  test('a register with a burst of unknown outcomes, as when a port forwarder swallows requests, is decided', () => {
+    for (let seed = 0; seed < 20; seed += 1) {
+      const shape = { operations: 150, clients: 8, keys: 1, unknown: 0.4, transactions: 0 };
+      const { verdict, configurations } = check(atomicHistory(new Random(seed), shape));
+      expect(verdict).toBe('linearizable');
+      expect(configurations).toBeLessThan(50_000);
+    }
+  });
+
   test('one lost write in 10,000 operations is found', () => {
     const history = atomicHistory(new Random(3), { ...LONG, unknown: 0 });
     const lost = history.find(({ calls }, at) => at > 5000 && calls[0]![0] === 'INCRBY')!;
