@@ -8,6 +8,7 @@ import {
   asTerm,
   type Entry,
   EntryType,
+  type NodeId,
   type Recovered,
 } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
@@ -89,7 +90,10 @@ const peers = {
 } satisfies Peers;
 
 /** A node alone, as it comes up from its log. */
-function open(): Driver {
+function open(
+  urls: ReadonlyMap<NodeId, string> = new Map<NodeId, string>(),
+  said: (line: string) => void = () => undefined,
+): Driver {
   const recovered: Recovered = {
     hardState: { term, vote: null, recovering: false },
     snapshot: null,
@@ -109,14 +113,14 @@ function open(): Driver {
       wal: log as unknown as Wal,
       store,
       clock: { ...systemClock, wall: () => 2000 },
-      logger: pino({ level: 'silent' }),
+      logger: pino({ level: 'warn' }, { write: said }),
       heartbeatMs: 100,
       snapshotEntries: 1000,
       snapshotBytes: 1_000_000,
       fsync: 'always',
       seed: 1,
       clientAddress: () => ({ host: 'h', port: 1 }),
-      urls: new Map(),
+      urls,
       onFatal: (error) => fatal.push(error),
     },
     peers,
@@ -156,8 +160,8 @@ test('entries whose read was disturbed by a change behind them are read again an
 });
 
 /** A node alone that leads. */
-async function leading(): Promise<Driver> {
-  const driver = open();
+async function leading(...args: Parameters<typeof open>): Promise<Driver> {
+  const driver = open(...args);
   driver.start();
   await written(driver, () => driver.leading && !driver.clusterView().changing);
   return driver;
@@ -225,5 +229,18 @@ test('a node is removed for as long as a peer says so', async () => {
   expect(driver.status().state).toBe('removed');
   driver.onRemoved(asNodeId('n3'), false);
   expect(driver.status().state).toBe('member');
+  await driver.stop();
+});
+
+test('an address that the operator gave counts, and is said where the cluster knows another', async () => {
+  const said: string[] = [];
+  const given = new Map([[learner.id, 'http://elsewhere']]);
+  const driver = await leading(given, (line) => said.push(line));
+  const added = driver.changeMembership({ type: 'addLearner', learner });
+  await written(driver, () => !driver.clusterView().changing);
+  await added;
+  expect(driver.status().members.map(({ url }) => url)).toEqual(['http://n1', 'http://elsewhere']);
+  const words = said.filter((line) => line.includes('the cluster knows n2 at http://n2, but --peers says'));
+  expect(words).toHaveLength(1);
   await driver.stop();
 });

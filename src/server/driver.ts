@@ -132,6 +132,8 @@ export class Driver implements Engine {
   #nextChange = 1;
   /** Changes of membership that are not decided. */
   readonly #changes = new Map<number, (outcome: MembershipOutcome) => void>();
+  /** Members that `--peers` places elsewhere, and where the cluster knows them. */
+  readonly #differing = new Map<NodeId, string>();
   /** Peers that say that this node was removed. */
   readonly #removedBy = new Set<NodeId>();
 
@@ -172,6 +174,7 @@ export class Driver implements Engine {
 
   /** Tells the transport who the peers are; before the HTTP port listens, or they would be turned away as unknown. */
   connectPeers(): void {
+    this.#comparePeers(configurationOf(this.#node));
     this.#setPeers(configurationOf(this.#node), []);
   }
 
@@ -483,6 +486,19 @@ export class Driver implements Engine {
     );
   }
 
+  /** Says where what the operator told this node differs from what the cluster knows, which may be newer. */
+  #comparePeers(configuration: Configuration): void {
+    for (const { id, url } of membersOf(configuration)) {
+      const given = this.#options.urls.get(id);
+      if (given === undefined || given === url || id === this.#options.id) continue;
+      if (this.#differing.get(id) === url) continue;
+      this.#differing.set(id, url);
+      this.#options.logger.warn(
+        `the cluster knows ${id} at ${url}, but --peers says ${given}, which counts on this node; if ${id} has moved, correct --peers or leave it out`,
+      );
+    }
+  }
+
   /** A configuration takes effect as soon as it is in the log. */
   #onConfiguration({ configuration, leaving }: Extract<Effect, { type: 'configuration' }>): void {
     const names = (members: readonly Member[]): string => members.map(({ id }) => id).join(',');
@@ -496,6 +512,7 @@ export class Driver implements Engine {
       },
       'configuration',
     );
+    this.#comparePeers(configuration);
     this.#setPeers(configuration, leaving);
   }
 
