@@ -37,6 +37,8 @@ type Fault = (typeof FAULTS)[number];
 /** Kinds of faults in one run, at most. */
 const FAULTS_MAX = 9;
 const VOTE_AIM = 0.15;
+/** Never in the same instant: in a replay it would come before what provoked it. */
+const SHORTLY_MS = 0.001;
 /** Hosts in a run, former members among them. */
 const HOSTS_MAX = 12;
 /** Beyond it no voters are added on purpose. */
@@ -88,7 +90,6 @@ export function plan(seed: number, mutation: Mutation | null): { options: Cluste
     snapshotEntries: snapshots ? random.pick([5, 20, 100]) : 0,
     snapshotTail: random.pick([0, 3, 20]),
     refusesRemoved: random.chance(0.5),
-    fixedMembers: !faults.includes('membership'),
     mutation,
   };
   const profile: Profile = {
@@ -174,7 +175,7 @@ export class Nemesis {
   }
 
   private later(ms: number, action: () => void): void {
-    this.cluster.schedule.after(ms, null, () => {
+    this.cluster.schedule.after(Math.max(ms, SHORTLY_MS), null, () => {
       if (this.active) action();
     });
   }
@@ -388,18 +389,30 @@ export class Nemesis {
     });
   }
 
-  /** Another gets the vote of one that has just lost what the leader, cut off now, has committed with it. */
+  /**
+   * The leader dies just after it has committed, and the one it committed with loses what it had; perhaps another, that was
+   * away meanwhile, gets a late signal to take over from the days when it had everything.
+   */
   private exploitLoss(): void {
     const { cluster, random } = this;
+    const { electionMs } = cluster.options;
     const leader = this.someLeader();
-    const host = this.someHost();
-    if (leader === null || leader === host || !host.isUp) return;
-    this.writeTo(leader, 1 + random.below(3));
-    this.later(random.spread(0.5, 20), () => {
-      this.act({ type: 'crash', node: host.id });
-      this.act({ type: 'loseTail', node: host.id });
-      this.crash(leader, random.spread(1, 10) * cluster.options.electionMs, true);
-      this.later(random.spread(0.2, 20), () => this.act({ type: 'restart', node: host.id }));
+    const [loser, other] = random.shuffled(cluster.hosts.filter((host) => host !== leader && host.isUp));
+    if (leader === null || loser === undefined) return;
+    let wait = random.spread(0.5, 20);
+    if (other !== undefined && random.chance(0.5)) {
+      const [from, to] = [leader.id, other.id];
+      this.act({ type: 'delayNext', from, to, message: 'timeoutNow', ms: 2 * electionMs });
+      this.act({ type: 'transfer', node: from, to });
+      wait += 1.5 * electionMs;
+      this.later(wait - 0.1, () => this.crash(other, random.spread(20, 100), false));
+    }
+    this.later(wait, () => this.writeTo(leader, 1 + random.below(3)));
+    this.later(wait + random.spread(2, 20), () => {
+      this.crash(leader, random.spread(1, 10) * electionMs, random.chance(0.5));
+      this.act({ type: 'crash', node: loser.id });
+      this.act({ type: 'loseTail', node: loser.id });
+      this.later(random.spread(0.2, 20), () => this.act({ type: 'restart', node: loser.id }));
     });
   }
 
