@@ -53,8 +53,6 @@ export interface ClusterOptions {
   readonly snapshotEntries: number;
   /** Entries that stay in the log behind a snapshot. */
   readonly snapshotTail: number;
-  /** Nobody changes who takes part. */
-  readonly fixedMembers: boolean;
   /** Whether the transport turns removed nodes away; where it does not, the core has to bear them. */
   readonly refusesRemoved: boolean;
   readonly mutation: Mutation | null;
@@ -71,7 +69,6 @@ export const CALM: Omit<ClusterOptions, 'seed'> = {
   limits: {},
   snapshotEntries: 0,
   snapshotTail: 0,
-  fixedMembers: false,
   refusesRemoved: true,
   mutation: null,
   watch: null,

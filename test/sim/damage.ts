@@ -22,8 +22,6 @@ import { Disk } from './disk.ts';
 /** The node, which is down, loses the end of its log. Does nothing where too many others are lost already. */
 export function loseTail(cluster: Cluster, host: Host): void {
   if (host.isUp || host.isImpostor || !canSpare(cluster, host)) return;
-  // A leader that counts on its vote might begin a change of the voters that then cannot be ended.
-  if (!cluster.options.fixedMembers && isBelieved(cluster, host)) return;
   const count = host.disk.loseTail(host.random);
   cluster.coverage.count('ends of logs lost');
   cluster.trace.note(cluster.now, host.id, `loses ${count} entries at the end of its log`);
@@ -31,7 +29,7 @@ export function loseTail(cluster: Cluster, host: Host): void {
 
 /** The directory of a node that is down is emptied. Does nothing where too many others are lost already. */
 export function wipe(cluster: Cluster, host: Host): void {
-  if (host.isUp || host.isImpostor || !canSpare(cluster, host) || isBelieved(cluster, host)) return;
+  if (host.isUp || host.isImpostor || !canSpare(cluster, host)) return;
   host.empty(new Disk(null, cluster.options.mutation));
   cluster.checks.forgot(host);
   cluster.coverage.count('directories emptied');
@@ -77,19 +75,18 @@ export function isWithinBound(cluster: Cluster): boolean {
   return hasMajorities(cluster, ({ node }) => node !== null && !node.recovering);
 }
 
-/** Whether the cluster gets by without this node for good. */
+/**
+ * Whether the cluster gets by without this node for good, and no leader counts on it: that one might yet begin a change of
+ * the voters, which then can't be ended.
+ */
 function canSpare(cluster: Cluster, host: Host): boolean {
-  return hasMajorities(cluster, (other) => other !== host && !other.disk.hardState.recovering);
-}
-
-/** Whether some leader heard from the node within an election timeout. */
-function isBelieved(cluster: Cluster, host: Host): boolean {
-  return cluster.hosts.some((other) => {
+  const believed = cluster.hosts.some((other) => {
     const role = other.node?.role;
     if (role?.name !== 'leader') return false;
     const contact = role.progress.get(host.id)?.lastContact ?? Number.NEGATIVE_INFINITY;
     return cluster.clock(other) - contact < cluster.options.electionMs;
   });
+  return !believed && hasMajorities(cluster, (other) => other !== host && !other.disk.hardState.recovering);
 }
 
 function mayPutBack(cluster: Cluster, host: Host): boolean {
