@@ -3,7 +3,7 @@ import { BatchEncoder } from '../batch.ts';
 import type { Call } from '../command.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { Store } from '../store.ts';
-import { dataCommands } from '../table.ts';
+import { dataCommandOf } from '../table.ts';
 
 /** A reply as a JavaScript value; an error is an `Error`. */
 export type Reply = string | number | bigint | boolean | null | Error | Reply[];
@@ -68,9 +68,8 @@ export class Recorder implements ReplyWriter {
 
 /** A command with its arguments, the name in any case. */
 export function call(...args: string[]): Call {
-  const name = (args[0] ?? '').toLowerCase();
-  const command = dataCommands.get(name);
-  if (command === undefined) throw new Error(`no command ${name}`);
+  const command = dataCommandOf(args);
+  if (command === undefined) throw new Error(`no command ${args.join(' ')}`);
   return { command, args };
 }
 
