@@ -73,7 +73,7 @@ class TimeIsUp extends Error {}
 export function replay(
   recording: Recording,
   watch: RunOptions['watch'],
-  untilMs = Number.POSITIVE_INFINITY,
+  untilMs: number = Number.POSITIVE_INFINITY,
 ): RunResult {
   const { options, actions, peaceAt } = recording;
   const cluster = new Cluster({ ...options, watch });
