@@ -5,6 +5,7 @@
 import type { Client as Connection, Lane, Request } from '../../../src/server/engine.ts';
 import { redirection } from '../../../src/server/errors.ts';
 import type { Call, Watch } from '../../../src/store/command.ts';
+import type { Once } from '../../../src/store/once.ts';
 import { call, Recorder, type Reply } from '../../../src/store/testing/harness.ts';
 import { TOKEN_LENGTH } from './oracle.ts';
 import type { Machine } from './machine.ts';
@@ -25,15 +26,23 @@ export interface ClientOptions {
   readonly fillingBytes: number;
   /** Questions that are sent at once, at most. */
   readonly pipeline: number;
+  /** Share of single writes that get a name, and are sent again until they are answered. */
+  readonly namedRate: number;
 }
 
 /** One thing to ask for. */
 interface Question {
-  readonly make: (connection: Session) => Request;
+  readonly make: (connection: Session, once: Once | null) => Request;
   /** What it writes; empty for a read, and without a name where the write can't be told from others. */
   readonly writes: readonly (string | null)[];
   readonly answered: (reply: Reply, invoked: number, session: Session) => void;
+  /** A name, so that it can be sent again when its outcome is unknown and is run once all the same. */
+  once: Once | null;
+  /** It was sent before: whatever becomes of it now, it may have been run. */
+  uncertain: boolean;
 }
+
+const UNNAMED: Pick<Question, 'once' | 'uncertain'> = { once: null, uncertain: false };
 
 /** Tokens after which a list is left alone, so that it stays cheap to read. */
 const LIST_TOKENS_MAX = 40;
@@ -47,12 +56,13 @@ class Session implements Connection {
   readonly machine: Machine;
   readonly reply: Recorder = new Recorder();
   watches: readonly Watch[] = [];
-  repetitions = 0;
   readonly #settled: (replies: readonly Reply[]) => void;
+  readonly #repeated: () => void;
 
-  constructor(machine: Machine, settled: (replies: readonly Reply[]) => void) {
+  constructor(machine: Machine, settled: (replies: readonly Reply[]) => void, repeated: () => void) {
     this.machine = machine;
     this.#settled = settled;
+    this.#repeated = repeated;
   }
 
   settled(count: number): void {
@@ -64,7 +74,7 @@ class Session implements Connection {
   }
 
   repeated(): void {
-    this.repetitions += 1;
+    this.#repeated();
   }
 
   /** What a connection answers on a node that does not lead. */
@@ -91,6 +101,10 @@ export class SimulatedClient {
   #asked = 0;
   #nextReplyAt = 0;
   #optimistic: Optimistic | null = null;
+  /** A named write whose outcome is unknown, and when it was sent first. */
+  #again: { readonly question: Question; readonly invoked: number } | null = null;
+  /** The session of this client, once it has opened one. */
+  #numbered: { readonly session: number; next: number } | null = null;
 
   constructor(world: NodeWorld, options: ClientOptions) {
     this.#world = world;
@@ -100,7 +114,7 @@ export class SimulatedClient {
   }
 
   get isIdle(): boolean {
-    return this.#waiting.length === 0;
+    return this.#waiting.length === 0 && this.#again === null;
   }
 
   /** The machine's process is gone: its connections close. */
@@ -111,7 +125,7 @@ export class SimulatedClient {
     this.#optimistic = null;
     const asked = this.#asked;
     this.#world.schedule.after(NOTICE_MS, null, () => {
-      if (asked === this.#asked && !this.isIdle) this.#giveUp();
+      if (asked === this.#asked && this.#waiting.length > 0) this.#giveUp();
     });
   }
 
@@ -138,7 +152,11 @@ export class SimulatedClient {
   #thenAsk(): void {
     const { random, schedule } = this.#world;
     schedule.after(this.#options.thinkMs * random.between(0.1, 1.9), null, () => {
-      if (!this.isIdle) return;
+      if (this.#waiting.length > 0) return;
+      if (this.#again !== null) {
+        this.#askAgain(this.#again.question, this.#again.invoked);
+        return;
+      }
       if (!this.#world.clientsAsk) {
         this.#thenAsk();
         return;
@@ -147,17 +165,46 @@ export class SimulatedClient {
         this.#ask('log', [this.#nextOptimistic(this.#optimistic)]);
         return;
       }
+      if (this.#numbered === null && random.chance(this.#options.namedRate / 10)) {
+        this.#ask('log', [this.#openSession()]);
+        return;
+      }
       const count = random.chance(0.2) ? 1 + random.below(this.#options.pipeline) : 1;
       if (count > 1) this.#world.coverage.count('pipelines');
       const lane = random.chance(this.#options.readRate) ? 'read' : 'log';
-      this.#ask(
-        lane,
-        Array.from({ length: count }, () => {
-          return lane === 'read' || random.chance(this.#options.readRate)
-            ? this.#read()
-            : this.#write(count === 1);
-        }),
-      );
+      const questions = Array.from({ length: count }, () => {
+        return lane === 'read' || random.chance(this.#options.readRate)
+          ? this.#read()
+          : this.#write(count === 1);
+      });
+      const [only] = questions;
+      if (count === 1 && only !== undefined && random.chance(this.#options.namedRate)) this.#name(only);
+      this.#ask(lane, questions);
+    });
+  }
+
+  /** Gives a write a name: a number in a session, or a key of its own. */
+  #name(question: Question): void {
+    const { oracle, random } = this.#world;
+    if (question.writes.length === 0 || this.#optimistic !== null) return;
+    if (this.#numbered === null || random.chance(0.5)) {
+      question.once = { kind: 'key', key: `k${oracle.token()}`, fingerprint: 'the same' };
+    } else {
+      question.once = { kind: 'session', session: this.#numbered.session, sequence: this.#numbered.next };
+    }
+  }
+
+  #askAgain(question: Question, invoked: number): void {
+    this.#world.coverage.count('named writes sent again');
+    this.#again = null;
+    this.#ask('log', [question]);
+    this.#waiting = [{ question, invoked }];
+  }
+
+  /** Opens the session in which its writes are numbered. */
+  #openSession(): Question {
+    return command(['KVORUM.SESSION', 'OPEN'], [null], (reply) => {
+      this.#numbered = { session: Number(reply), next: 1 };
     });
   }
 
@@ -172,32 +219,42 @@ export class SimulatedClient {
       if (asked === this.#asked) this.#arrive(lane);
     });
     schedule.after(this.#options.patienceMs, null, () => {
-      if (asked === this.#asked && !this.isIdle) this.#giveUp();
+      if (asked === this.#asked && this.#waiting.length > 0) this.#giveUp();
     });
   }
 
   #arrive(lane: Lane): void {
     const { driver } = this.#target;
     if (driver === null) {
-      for (const { question } of this.#waiting.splice(0)) this.#turnedAway(question);
+      for (const { question, invoked } of this.#waiting.splice(0)) {
+        if (question.uncertain) this.#unknown(question, invoked);
+        else this.#turnedAway(question);
+      }
       this.#goElsewhere();
       this.#thenAsk();
       return;
     }
     const session = this.#session ?? this.#connect();
-    for (const { question } of this.#waiting) driver.submit(lane, question.make(session));
+    for (const { question } of this.#waiting) driver.submit(lane, question.make(session, question.once));
   }
 
   #connect(): Session {
     const { schedule, random } = this.#world;
-    const session = new Session(this.#target, (replies) => {
-      // Replies of one connection stay in order.
-      this.#nextReplyAt = Math.max(this.#nextReplyAt, schedule.now + random.between(WAY_MS.min, WAY_MS.max));
-      schedule.after(this.#nextReplyAt - schedule.now, null, () => {
-        if (this.#session !== session) return;
-        for (const reply of replies) this.#answered(reply, session);
-      });
-    });
+    const session = new Session(
+      this.#target,
+      (replies) => {
+        // Replies of one connection stay in order.
+        this.#nextReplyAt = Math.max(
+          this.#nextReplyAt,
+          schedule.now + random.between(WAY_MS.min, WAY_MS.max),
+        );
+        schedule.after(this.#nextReplyAt - schedule.now, null, () => {
+          if (this.#session !== session) return;
+          for (const reply of replies) this.#answered(reply, session);
+        });
+      },
+      () => this.#world.coverage.count('named writes not run twice'),
+    );
     this.#session = session;
     return session;
   }
@@ -209,29 +266,32 @@ export class SimulatedClient {
       return;
     }
     const { question, invoked } = first;
-    if (reply instanceof Error) this.#refused(reply.message, question);
+    if (reply instanceof Error) this.#refused(reply.message, question, invoked);
     else {
+      if (question.once?.kind === 'session' && this.#numbered !== null) this.#numbered.next += 1;
       this.#world.coverage.count(question.writes.length > 0 ? 'writes acknowledged' : 'reads answered');
       question.answered(reply, invoked, session);
     }
-    if (this.isIdle) this.#thenAsk();
+    if (this.#waiting.length === 0) this.#thenAsk();
   }
 
-  #refused(message: string, question: Question): void {
+  #refused(message: string, question: Question, invoked: number): void {
     const { coverage, random, machines } = this.#world;
     const [code = '', , address = ''] = message.split(' ');
     this.#optimistic = null;
     if (code === 'UNKNOWN') {
-      if (question.writes.length > 0) coverage.count('writes of unknown outcome');
+      this.#unknown(question, invoked);
       return;
     }
-    this.#turnedAway(question);
+    if (question.uncertain) this.#unknown(question, invoked);
+    else this.#turnedAway(question);
     if (code === 'MOVED') {
       coverage.count('redirects followed');
       const id = address.slice(0, address.indexOf(':'));
-      if (this.isIdle) this.#goTo(machines.find((machine) => machine.id === id) ?? this.#target);
+      if (this.#waiting.length === 0)
+        this.#goTo(machines.find((machine) => machine.id === id) ?? this.#target);
     } else if (code === 'CLUSTERDOWN' || code === 'BUSY' || code === 'OOM') {
-      if (this.isIdle && random.chance(0.5)) this.#goElsewhere();
+      if (this.#waiting.length === 0 && random.chance(0.5)) this.#goElsewhere();
     } else {
       this.#world.fail('DC', `a client was answered ${message}`);
     }
@@ -244,11 +304,18 @@ export class SimulatedClient {
     }
   }
 
+  /** It may have been run, or may be run yet. What has a name can be sent again. */
+  #unknown(question: Question, invoked: number): void {
+    if (question.writes.length === 0) return;
+    if (!question.uncertain) this.#world.coverage.count('writes of unknown outcome');
+    if (question.once === null) return;
+    question.uncertain = true;
+    this.#again = { question, invoked };
+  }
+
   /** No answer will come. */
   #giveUp(): void {
-    for (const { question } of this.#waiting.splice(0)) {
-      if (question.writes.length > 0) this.#world.coverage.count('writes of unknown outcome');
-    }
+    for (const { question, invoked } of this.#waiting.splice(0)) this.#unknown(question, invoked);
     this.#asked += 1;
     this.#goElsewhere();
     this.#thenAsk();
@@ -311,6 +378,7 @@ export class SimulatedClient {
         const optimistic: Optimistic = { key, watches: null, value: null };
         this.#optimistic = optimistic;
         return {
+          ...UNNAMED,
           writes: [],
           make: (client) => ({ kind: 'watch', client, keys: [key] }),
           answered: (_reply, _invoked, { watches }) => {
@@ -447,9 +515,10 @@ function command(
 ): Question {
   const { command: entry } = call(...args);
   return {
+    ...UNNAMED,
     writes,
     answered,
-    make: (client) => ({ kind: 'command', client, command: entry, args, once: null }),
+    make: (client, once) => ({ kind: 'command', client, command: entry, args, once }),
   };
 }
 
@@ -460,9 +529,10 @@ function transaction(
   answered: Question['answered'],
 ): Question {
   return {
+    ...UNNAMED,
     writes,
     answered,
-    make: (client) => ({ kind: 'transaction', client, calls, watches, once: null }),
+    make: (client, once) => ({ kind: 'transaction', client, calls, watches, once }),
   };
 }
 

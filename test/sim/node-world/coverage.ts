@@ -49,6 +49,8 @@ export const NODE_SCENARIOS = [
   'writes turned away',
   'reads answered',
   'redirects followed',
+  'named writes sent again',
+  'named writes not run twice',
   'transactions done',
   'transactions given up for a watched key',
   'keys expired before a client',

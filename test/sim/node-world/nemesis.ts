@@ -70,6 +70,7 @@ export function planNodes(
       lifeMs: electionMs * random.pick([1, 4]),
       fillingBytes: random.pick([0, 100, 1000, 3000, 8000]),
       pipeline: random.pick([2, 5, 20]),
+      namedRate: random.pick([0, 0.5, 1]),
     },
     watch,
   };
