@@ -84,6 +84,16 @@ test('the leader sleeps, and wakes up as one who was deposed and finds requests 
   });
 });
 
+test('the followers sleep until the leader gives up, and then get all that it had sent them', async () => {
+  await underLoad([], async (cluster, load) => {
+    const leader = await cluster.leader();
+    const thaw = cluster.nodes.filter((node) => node !== leader).map(freeze);
+    await sleep(PAUSE_MS);
+    for (const goOn of thaw) goOn();
+    await load.progress(WRITES);
+  });
+});
+
 test('all nodes are killed at once', async () => {
   await underLoad(['--snapshot-entries', '500'], async (cluster, load) => {
     await Promise.all(cluster.nodes.map((node) => cluster.kill(node)));

@@ -59,10 +59,26 @@ function describe({ operations, order, values, unplaced }: Stuck): string {
     `It leaves\n${listed(state)}`,
     `and what must come next is\n  ${shown(unplaced)}`,
     `which would have been answered ${shownReplies(repliesAfter(values, unplaced.calls))}.`,
+    ...differences(repliesAfter(values, unplaced.calls), unplaced.outcome?.replies ?? []),
     during.length === 0
       ? 'Nothing else was under way at that time.'
       : `Under way at the same time:\n${listed(during.map(shown))}`,
   ].join('\n');
+}
+
+/** Where two long values part: their ends alone don't tell. */
+function differences(expected: readonly Reply[], got: readonly Reply[]): string[] {
+  return expected.flatMap((one, at) => {
+    const other = got[at];
+    if (typeof one !== 'string' || typeof other !== 'string' || one === other) return [];
+    if (Math.max(one.length, other.length) <= VALUE_LENGTH_MAX) return [];
+    let same = 0;
+    while (one[same] === other[same]) same += 1;
+    const [rest, otherRest] = [one.slice(same), other.slice(same)].map((text) =>
+      shortened(JSON.stringify(text)),
+    );
+    return [`After ${same} bytes that agree, ${rest} would have come, and ${otherRest} came.`];
+  });
 }
 
 function repliesAfter(values: ReadonlyMap<string, Value>, calls: readonly Call[]): Reply[] {

@@ -3,7 +3,7 @@ import { assert, integer, pre, property } from 'fast-check';
 import { expect, test } from 'vitest';
 import { check } from '../../linearizability/checker.ts';
 import { explain } from '../../linearizability/explain.ts';
-import { readHistory } from '../../linearizability/history.ts';
+import { type Operation, readHistory } from '../../linearizability/history.ts';
 import { minimise } from '../../linearizability/minimise.ts';
 import { Random } from '../../sim/random.ts';
 import { atomicHistory, bruteForce, mutated } from './generate.ts';
@@ -64,6 +64,29 @@ test('an explanation names what was under way and unknown outcomes', () => {
 test('an explanation says when nobody wrote what was read', () => {
   expect(bad('read-of-a-refused-write')).toContain(
     'No operation writes refused: was a refused one executed?',
+  );
+});
+
+test('an explanation says where long values part', () => {
+  const tokens = Array.from({ length: 40 }, (_, at) => `${at};`);
+  const appends = tokens.map((token, at): Operation => {
+    const replies = [tokens.slice(0, at + 1).join('').length];
+    return {
+      client: 'a',
+      invoked: 2 * at,
+      calls: [['APPEND', 'l', token]],
+      outcome: { returned: 2 * at + 1, replies },
+    };
+  });
+  const value = tokens.filter((token) => token !== '38;').join('');
+  const read: Operation = {
+    client: 'b',
+    invoked: 100,
+    calls: [['GET', 'l']],
+    outcome: { returned: 101, replies: [value] },
+  };
+  expect(explain([...appends, read])).toContain(
+    'After 105 bytes that agree, "8;39;" would have come, and "9;" came.',
   );
 });
 
