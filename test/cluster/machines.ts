@@ -125,6 +125,24 @@ export async function caughtUp(machines: Machines): Promise<void> {
 /** Below the range from which the kernel takes ports for outgoing connections: nobody else gets them by chance. */
 const PORTS = { from: 20_000, to: 30_000 };
 
+/** Runs a verb of the command line until it is done: a change that has to wait for another one is refused at first. */
+export async function command(machines: Machines, via: Machine, ...args: readonly string[]): Promise<void> {
+  let refusal = '';
+  try {
+    await until(`kvorum ${args.join(' ')}`, () =>
+      machines.kvorum(via, ...args).then(
+        () => true,
+        (error: unknown) => {
+          refusal = String(error);
+          return false;
+        },
+      ),
+    );
+  } catch (cause) {
+    throw new Error(`refused: ${refusal}`, { cause });
+  }
+}
+
 /** A port that was given out may not be listened on yet. */
 const given = new Set<number>();
 

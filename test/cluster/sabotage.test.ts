@@ -10,7 +10,7 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { Workload } from '../integration/workload.ts';
 import { check, type Verdict } from '../linearizability/checker.ts';
 import { explain } from '../linearizability/explain.ts';
-import { caughtUp, leaderOf } from './machines.ts';
+import { caughtUp, command, leaderOf } from './machines.ts';
 import { buildWithout } from './sabotage.ts';
 import { startMachines } from './start.ts';
 
@@ -19,24 +19,25 @@ const SOME = 200;
  * Four times that of the others, so that this leader believes in itself for seconds after the others have another. Like
  * this, a slow clock looks: what is promised must not depend on any.
  */
-const SLOW_HEARTBEAT_MS = 400;
+const HEARTBEAT_MS = { slow: 800, quick: 200 };
 
 /** Isolates a leader whose clock is slow while clients go on reading from it; what the checker says of the history. */
 async function askDeposedLeader(dist: string | null): Promise<Verdict> {
   const machines = await startMachines(inject('machines'), {
     size: 3,
-    settings: (id) => (id === 'n1' ? { KVORUM_HEARTBEAT: `${SLOW_HEARTBEAT_MS}` } : {}),
+    settings: (id) => ({ KVORUM_HEARTBEAT: `${id === 'n1' ? HEARTBEAT_MS.slow : HEARTBEAT_MS.quick}` }),
     ...(dist === null ? {} : { dist }),
   });
   onTestFinished(() => machines.dispose());
   const [slow, ...quick] = machines.all;
-  await machines.kvorum(slow!, 'cluster', 'transfer', slow!.id);
+  await command(machines, slow!, 'cluster', 'transfer', slow!.id);
   const load = Workload.start({
     // Most clients at the node that is going to be deposed.
     addresses: () => [slow!, slow!, slow!, ...quick].map(({ port }) => ({ host: '127.0.0.1', port })),
     followerReaders: 8,
   });
   await load.progress(SOME);
+  expect(await leaderOf(machines)).toBe(slow);
   await machines.isolate(slow!, 'both');
   await leaderOf(machines, quick);
   await load.progress(SOME);
