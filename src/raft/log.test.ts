@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest';
-import { encodeConfiguration } from './configuration.ts';
+import { encodeConfiguration, NOBODY } from './configuration.ts';
 import { conflictHint, isUpToDate, Log } from './log.ts';
-import { asIndex, asNodeId, asTerm, type Configuration, EntryType, type SnapshotMeta } from './types.ts';
+import {
+  asIndex,
+  asNodeId,
+  asTerm,
+  type Configuration,
+  EntryType,
+  type Recovered,
+  type SnapshotMeta,
+} from './types.ts';
 
 const one: Configuration = {
   voters: [{ id: asNodeId('a'), url: 'http://a', incarnation: '1' }],
@@ -14,18 +22,20 @@ const two: Configuration = {
   learners: [{ id: asNodeId('b'), url: 'http://b', incarnation: '2', promote: false, replaces: null }],
 };
 
+const NOTHING: Recovered = {
+  hardState: { term: asTerm(9), vote: null, recovering: false },
+  snapshot: null,
+  firstIndex: asIndex(1),
+  lastIndex: asIndex(0),
+  compacted: { index: asIndex(0), term: asTerm(0) },
+  termRuns: [],
+  configurations: [{ index: asIndex(0), configuration: one }],
+  commit: asIndex(0),
+};
+
 /** A log whose entry at place i + 1 has the i-th term. */
 function logOf(...terms: number[]): Log {
-  const log = new Log({
-    hardState: { term: asTerm(9), vote: null, recovering: false },
-    snapshot: null,
-    firstIndex: asIndex(1),
-    lastIndex: asIndex(0),
-    compacted: { index: asIndex(0), term: asTerm(0) },
-    termRuns: [],
-    configurations: [{ index: asIndex(0), configuration: one }],
-    commit: asIndex(0),
-  });
+  const log = new Log(NOTHING);
   for (const [at, term] of terms.entries()) {
     log.append({
       index: asIndex(at + 1),
@@ -119,4 +129,40 @@ test('the conflict hint skips whole terms', () => {
   const log = logOf(1, 1, 3, 3, 3);
   expect(conflictHint(log, asIndex(9), asTerm(7))).toEqual({ index: 5, term: 3 });
   expect(conflictHint(log, asIndex(4), asTerm(2))).toEqual({ index: 2, term: 1 });
+});
+
+/** The log of a node that joins. */
+function emptyLog(): Log {
+  return new Log({ ...NOTHING, configurations: [], termRuns: [] });
+}
+
+test('a node that joins has nobody for members, until entries say otherwise, and again when they are cut off', () => {
+  const log = emptyLog();
+  expect([log.configuration, log.configurationIndex, log.lastIndex]).toEqual([NOBODY, 0, 0]);
+  log.append({
+    index: asIndex(1),
+    term: asTerm(1),
+    type: EntryType.configuration,
+    payload: encodeConfiguration(one),
+  });
+  expect([log.configuration, log.configurationIndex]).toEqual([one, 1]);
+  log.truncateFrom(asIndex(1));
+  expect([log.configuration, log.configurationIndex]).toEqual([NOBODY, 0]);
+  log.resetTo(snapshotAt(7, 3));
+  expect([log.configuration, log.lastIndex]).toEqual([one, 7]);
+});
+
+test('entries without any configuration are no log', () => {
+  const recovered = { ...NOTHING, lastIndex: asIndex(2), configurations: [] };
+  expect(() => new Log(recovered)).toThrow('holds no configuration');
+});
+
+test('the configurations that may yet be in force begin with the one at the index', () => {
+  const log = logOf(1);
+  for (const [at, configuration] of [two, one, two].entries()) {
+    const payload = encodeConfiguration(configuration);
+    log.append({ index: asIndex(at + 2), term: asTerm(1), type: EntryType.configuration, payload });
+  }
+  const indexes = (from: number): number[] => log.configurationsFrom(asIndex(from)).map(({ index }) => index);
+  expect([indexes(0), indexes(1), indexes(3), indexes(9)]).toEqual([[0, 2, 3, 4], [0, 2, 3, 4], [3, 4], [4]]);
 });

@@ -81,8 +81,8 @@ function notLeading({ id, leader }: Node): Plan {
 /** Why nothing can be changed at this moment; `null` if something can. */
 function planNow(node: Node, role: Leader): Plan | null {
   const { log, commitIndex } = node;
-  // Before that an earlier leader's change might be in force elsewhere without this leader knowing whether it is
-  // committed: two majorities that do not meet could decide.
+  // With joint consensus this is no matter of safety, as it is with changes of single voters: every change needs a majority
+  // of the voters before. But a leader that has committed nothing may be one that can't, and a change can't be taken back.
   if (commitIndex < role.noopIndex)
     return reject('notReady', `${node.id} has just been elected and has committed nothing yet; ask again`);
   if (log.configurationIndex > commitIndex) {
