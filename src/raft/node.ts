@@ -96,6 +96,8 @@ import {
 const QUESTION_STARTS = 0x1_0000_0000;
 const QUESTIONS_PER_LIFE = 0x10_0000;
 
+const NO_MEMBERS: readonly Member[] = [];
+
 export type { Limits, Node, NodeOptions } from './state.ts';
 export { DEFAULT_LIMITS } from './state.ts';
 
@@ -163,7 +165,7 @@ export function openNode(options: NodeOptions, recovered: Recovered, now: number
       leader: null,
       term: hardState.term,
       configuration: log.configuration,
-      leaving: [],
+      leaving: NO_MEMBERS,
     },
     effects: [],
   };
@@ -528,7 +530,7 @@ function onLogRead(node: Node, id: number, entries: readonly Entry[]): void {
 function report(node: Node): void {
   const { reported, role, leader, term, log } = node;
   const { configuration } = log;
-  const leaving = log.configurationIndex > node.commitIndex ? leavingMembers(node) : [];
+  const leaving = log.configurationIndex > node.commitIndex ? leavingMembers(node) : NO_MEMBERS;
   if (reported.configuration !== configuration || reported.leaving.length !== leaving.length) {
     reported.configuration = configuration;
     reported.leaving = leaving;

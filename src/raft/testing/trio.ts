@@ -233,8 +233,7 @@ export class Trio {
   #persisted(id: NodeId, { replies, sequence, entries, snapshot }: Held): void {
     const disk = this.#disks.get(id)!;
     if (snapshot !== null) disk.clear();
-    const first = entries[0]?.index ?? Number.POSITIVE_INFINITY;
-    for (const index of disk.keys()) if (index >= first) disk.delete(index);
+    for (let index = entries[0]?.index ?? 0; disk.delete(index); index = asIndex(index + 1));
     for (const entry of entries) disk.set(entry.index, entry);
     for (const { to, message } of replies) this.#send(id, to, message);
     this.#inbox.push({ to: id, event: { type: 'persisted', sequence } });
