@@ -121,6 +121,7 @@ export class NodeNemesis {
     world.network.weather = FAIR_WEATHER;
     world.frameDamageRate = 0;
     world.chunkTroubleRate = 0;
+    world.chunkDamageRate = 0;
     for (const machine of world.machines) {
       const { storage, clock } = machine;
       storage.speed = FAST;
@@ -222,6 +223,7 @@ export class NodeNemesis {
       case 'wire':
         world.frameDamageRate = random.pick([0, 0.01, 0.1]);
         world.chunkTroubleRate = random.pick([0, 0.05, 0.3]);
+        world.chunkDamageRate = random.pick([0, 0.02, 0.1]);
         break;
     }
   }

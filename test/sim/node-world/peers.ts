@@ -172,7 +172,7 @@ export class PeersOf implements Peers {
   #chunk(bytes: Buffer): Buffer {
     const chunk = Buffer.from(bytes);
     const { random, coverage } = this.#world;
-    if (!random.chance(this.#world.chunkTroubleRate / 4)) return chunk;
+    if (!random.chance(this.#world.chunkDamageRate)) return chunk;
     coverage.count('snapshot chunks damaged');
     const at = random.below(chunk.length);
     chunk[at] = (chunk[at] ?? 0) ^ (1 << random.below(8));
@@ -194,8 +194,19 @@ export class PeersOf implements Peers {
     });
   }
 
-  /** Null when it takes longer. */
+  /** Null when it takes longer. What another process brings about never reaches one that died meanwhile. */
   #within<T>(ms: number, work: Promise<T>): Promise<T | null> {
-    return Promise.race([work, this.#sleep(ms).then(() => null)]);
+    const machine = this.#machine;
+    const { life } = machine;
+    return new Promise((resolve, reject) => {
+      const ifAlive = (then: () => void): void => {
+        if (machine.life === life) then();
+      };
+      work.then(
+        (value) => ifAlive(() => resolve(value)),
+        (error: unknown) => ifAlive(() => reject(error)),
+      );
+      void this.#sleep(ms).then(() => resolve(null));
+    });
   }
 }

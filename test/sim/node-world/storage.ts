@@ -289,7 +289,7 @@ export class Disk {
     this.#changes = [];
   }
 
-  /** Everything written reaches the disk; for a computer that is left alone for a while. */
+  /** All files, as a process sees them. */
   paths(): string[] {
     return [...this.#names.keys()];
   }
@@ -520,6 +520,13 @@ export class Disk {
         return { what: `${path} is gone`, undo };
       }
     }
+  }
+
+  /** Flips a bit of the byte at this offset. */
+  flip(path: string, at: number): void {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw missing(path);
+    patch(inode, at, Buffer.from([(inode.content[at] ?? 0) ^ 1]));
   }
 
   #forget(path: string, inode: Inode): void {

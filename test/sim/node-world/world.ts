@@ -84,9 +84,11 @@ export class NodeWorld {
   readonly checks: Checks;
   readonly oracle: Oracle = new Oracle();
   readonly clients: readonly SimulatedClient[];
-  /** Share of frames, and of chunks of snapshots, that meet with trouble on the way. */
+  /** Share of frames that are damaged on the way. */
   frameDamageRate = 0;
+  /** Share of the chunks of snapshots that end their connection, and of those that are damaged and nobody notices. */
   chunkTroubleRate = 0;
+  chunkDamageRate = 0;
   clientsAsk = true;
   /** Whoever is down is started again. */
   atPeace = false;
