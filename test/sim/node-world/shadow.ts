@@ -202,6 +202,7 @@ export class Shadow implements DurableState {
     // A node that knows that it forgot may have forgotten; the protocol makes up for it.
     if (shape === undefined && hardState.recovering && this.damaged && lastIndex < this.lastIndex) {
       this.#forget(asIndex(lastIndex));
+      this.#compacted = Math.max(this.#compacted, compacted.index);
       return;
     }
     check(shape !== undefined, 'DU', () => {

@@ -151,6 +151,8 @@ export class NodeWorld {
 
   /** Lets the next occurrence happen, and all that follows from it at once. */
   async next(): Promise<void> {
+    // What was done from outside since the last occurrence.
+    if (this.#disturbed) await this.settle();
     if (!this.schedule.next()) throw new Error('nothing will ever happen again');
     if (this.#disturbed) await this.settle();
     if (this.#changed !== null) this.#compareStore(this.#changed);
