@@ -76,6 +76,8 @@ export class Checks {
   configuration: Configuration = NOBODY;
   configurationIndex: Index = asIndex(0);
   readonly proposals: Proposal[] = [];
+  /** Configuration entries that were written, anywhere, and may not be committed. */
+  private begun: Entry[] = [];
   private readonly formerMembers = new Set<NodeId>();
   private readonly subjects: readonly Subject[];
   private readonly numberOf: (entry: Entry) => number;
@@ -264,6 +266,12 @@ export class Checks {
     );
   }
 
+  /** Configurations that may yet be committed: some log has them, or a message that is under way. */
+  openConfigurations(): Configuration[] {
+    this.begun = this.begun.filter(({ index }) => index > this.committedIndex);
+    return this.begun.map(({ payload }) => decodeConfiguration(payload));
+  }
+
   /** ID: who was removed never comes back, and nobody's directory is exchanged for another. */
   private configured({ index, payload }: Entry): void {
     const before = this.configuration;
@@ -397,6 +405,7 @@ export class Checks {
       if (byNode) this.isOwn(id, entry);
       Object.freeze(entry);
       sameIndex.push({ entry, previousTerm });
+      if (entry.type === EntryType.configuration) this.begun.push(entry);
       return;
     }
     if (known.previousTerm === -1) known.previousTerm = previousTerm;

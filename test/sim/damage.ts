@@ -15,7 +15,7 @@
  *   then on anything may happen. The leader's next heartbeat makes such a node recover. In any other situation an old copy
  *   must not be put back: remove the node and add it under a new id.
  */
-import { type Configuration, asIndex, type Member } from '../../src/raft/types.ts';
+import { asIndex, type Member } from '../../src/raft/types.ts';
 import type { Cluster, Host } from './cluster.ts';
 import { Disk } from './disk.ts';
 
@@ -48,17 +48,9 @@ export function putBack(cluster: Cluster, host: Host): void {
   cluster.trace.note(cluster.now, host.id, `has its old directory again, log up to ${copy.lastIndex}`);
 }
 
-/**
- * The configurations that the cluster may go by: the committed one, and all later ones that any log holds, each as its
- * one or two lists of voters.
- */
-function halvesInForce(cluster: Cluster): (readonly Member[])[] {
-  const { configuration, configurationIndex } = cluster.checks;
-  const found: Configuration[] = [configuration];
-  for (const { node, disk } of cluster.hosts) {
-    for (const at of [...disk.configurations(), ...(node?.log.configurationsFrom(configurationIndex) ?? [])])
-      if (at.index > configurationIndex) found.push(at.configuration);
-  }
+/** The configurations that the cluster goes by or may yet go by, each as its one or two lists of voters. */
+function halvesInForce({ checks }: Cluster): (readonly Member[])[] {
+  const found = [checks.configuration, ...checks.openConfigurations()];
   return found.flatMap(({ voters, outgoing }) => (outgoing.length === 0 ? [voters] : [voters, outgoing]));
 }
 
