@@ -182,6 +182,16 @@ describe('append', () => {
     await expect(wal.append(plain([entry(4, 1)]))).rejects.toMatchObject({ code: 'WAL_IO' });
   });
 
+  test('a sync that fails when the log is closed says which file, and gives the directory free', async () => {
+    const { wal, storage } = await opened();
+    await wal.append(plain(batch(2, 3)));
+    storage.fail = (operation) => (operation === 'sync' ? kernelError('EIO') : null);
+    await expect(wal.close()).rejects.toMatchObject({ name: 'WalError', code: 'WAL_IO' });
+    storage.fail = () => null;
+    const { recovered } = await Wal.open(options(storage));
+    expect(recovered.lastIndex).toBe(3);
+  });
+
   test('a next segment that could not be prepared is tried again when it is needed', async () => {
     const { wal, storage } = await opened();
     let refusals = 1;

@@ -533,6 +533,8 @@ export class Wal {
       await this.#compacting;
       await this.#settling;
       if (this.#failure === null) await this.#settle();
+    } catch (error) {
+      throw ioError('sync', join(this.#directory, this.#tail.name), error);
     } finally {
       await (await this.#prepared)?.close();
       await this.#tail.file.close();
