@@ -1,6 +1,6 @@
 /** Times without faults: at the end of a run everybody is up, in between some may stay down. */
 import type { NodeId } from '../../src/raft/types.ts';
-import type { Cluster, Host } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
 import { isWithinBound } from './damage.ts';
 import { check } from './failure.ts';
 import { FAIR_WEATHER } from './network.ts';
@@ -23,14 +23,19 @@ export function calmDown(cluster: Cluster): void {
   }
 }
 
-/** How long a quiet time lasts, in ms. */
-export function quietMs({ options, checks }: Cluster): number {
+function servingMs({ options, checks }: Cluster): number {
   return 2 * options.electionMs * SERVING_ELECTIONS + checks.committedIndex * REPLAY_MS_PER_ENTRY;
+}
+
+/** How long a quiet time lasts, in ms. */
+export function quietMs(cluster: Cluster): number {
+  return servingMs(cluster) + 3 * cluster.options.electionMs;
 }
 
 /**
  * AV: while every majority that may be needed is up and healthy, writes are acknowledged within a bounded time, whoever
- * else is away and however far a change of the membership has got. Void when something happens meanwhile.
+ * else is away and however far a change of the membership has got. Void when something happens meanwhile. An election
+ * timeout passes before: so long a leader may count on a node that is gone and begin a change that needs it.
  */
 export function beginQuiet(cluster: Cluster, down: readonly NodeId[]): void {
   calmDown(cluster);
@@ -39,18 +44,25 @@ export function beginQuiet(cluster: Cluster, down: readonly NodeId[]): void {
     if (down.includes(host.id)) cluster.crash(host);
     else cluster.restart(host);
   }
-  if (!isWithinBound(cluster)) return;
+  const { disturbances } = cluster;
+  cluster.schedule.after(cluster.options.electionMs, null, () => {
+    if (cluster.disturbances === disturbances && isWithinBound(cluster)) mustServeSoon(cluster);
+  });
+}
+
+function mustServeSoon(cluster: Cluster): void {
   cluster.coverage.count('quiet times');
   const { disturbances, options } = cluster;
-  const end = cluster.now + quietMs(cluster);
+  const limitMs = servingMs(cluster);
+  const end = cluster.now + limitMs;
   const writes: number[] = [];
   const isAcknowledged = (id: number): boolean => cluster.checks.proposals[id]?.outcome === 'acknowledged';
   const probe = (): void => {
     if (cluster.disturbances !== disturbances || writes.some((id) => isAcknowledged(id))) return;
-    check(cluster.now < end, 'AV', () => `no write in ${quietMs(cluster)} ms. ${cluster.summary()}`);
-    const leader: Host | null = cluster.leader();
+    check(cluster.now < end, 'AV', () => `no write in ${limitMs} ms. ${cluster.summary()}`);
+    const leader = cluster.leader();
     if (leader !== null) writes.push(cluster.propose(leader));
     cluster.schedule.after(options.electionMs, null, probe);
   };
-  cluster.schedule.after(options.electionMs, null, probe);
+  probe();
 }
