@@ -486,6 +486,11 @@ export class Disk {
         if (written === null || files.length === 0) return null;
         const [path, target] = random.pick(files);
         const sector = random.below(Math.floor(target.content.length / SECTOR_BYTES)) * SECTOR_BYTES;
+        // What was written there since would have covered it.
+        const later = this.#recent.slice(this.#recent.indexOf(written) + 1);
+        const end = sector + written.after.length;
+        if (later.some(({ inode, at, after }) => inode === target && at < end && sector < at + after.length))
+          return null;
         const undoLost = patch(written.inode, written.at, written.before);
         const undoMisplaced = patch(
           target,
