@@ -696,7 +696,9 @@ async function mendEnd(
   if (rule?.verdict === 'recover') {
     await hardState.write({ ...hardState.state, recovering: true });
     const cut = await cutEnd(storage, directory, file, log, 'lost');
-    const gone = end.promised === null ? `after ${last}` : `${last + 1} to ${end.promised}`;
+    // A batch that replaced others may be gone without the log being shorter for it.
+    const gone =
+      end.promised === null || end.promised <= last ? 'written last' : `${last + 1} to ${end.promised}`;
     notes.push(
       `${cut.done}. ${end.what}: ${rule.because}. Entries ${gone}, which this node may have acknowledged, are gone here: ` +
         'it gives no vote and does not campaign until it has caught up with a leader. Check the disk.',
