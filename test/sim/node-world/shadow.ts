@@ -40,6 +40,8 @@ export class Shadow implements DurableState {
   #compacted = 0;
   /** The snapshot files that are durable here, or were under way when the process died. */
   readonly #files = new Map<number, SnapshotMeta>();
+  /** Cut off by what replaced it. */
+  readonly #replaced = new Map<string, Entry>();
   /** Lost to damage: index and term. */
   readonly #owed = new Map<number, Term>();
   #appending: Appended | null = null;
@@ -116,7 +118,8 @@ export class Shadow implements DurableState {
       () =>
         `${this.#name} wrote entry ${first.index} into a log of ${this.#base.index + 1} to ${this.lastIndex}`,
     );
-    this.#entries.length = first.index - this.#base.index - 1;
+    for (const entry of this.#entries.splice(first.index - this.#base.index - 1))
+      this.#replaced.set(`${entry.index}@${entry.term}`, entry);
     this.#entries.push(...entries);
   }
 
@@ -200,8 +203,8 @@ export class Shadow implements DurableState {
       return true;
     });
     // A node that knows that it forgot may have forgotten; the protocol makes up for it.
-    if (shape === undefined && hardState.recovering && this.damaged && lastIndex < this.lastIndex) {
-      this.#forget(asIndex(lastIndex));
+    if (shape === undefined && hardState.recovering && this.damaged) {
+      this.#forget(asIndex(lastIndex), found);
       this.#compacted = Math.max(this.#compacted, compacted.index);
       return;
     }
@@ -216,9 +219,22 @@ export class Shadow implements DurableState {
     this.#compacted = Math.max(this.#compacted, compacted.index);
   }
 
-  #forget(lastIndex: Index): void {
-    for (const { index, term } of this.#entries.splice(lastIndex - this.#base.index))
-      this.#owed.set(index, term);
+  /** The log ends earlier, or with what its last batches had replaced. */
+  #forget(lastIndex: Index, termOf: (index: number) => number): void {
+    const before = this.#entries;
+    this.#entries = [];
+    for (let index = this.#base.index + 1; index <= lastIndex; index += 1) {
+      const known = before[index - this.#base.index - 1];
+      const kept = index <= this.#compacted ? known?.term : termOf(index);
+      const entry = known?.term === kept ? known : this.#replaced.get(`${index}@${kept}`);
+      check(
+        entry !== undefined,
+        'DU',
+        () => `${this.#name} came up with entry ${index}@${kept}, which it never had`,
+      );
+      this.#entries.push(entry);
+    }
+    for (const { index, term } of before) if (this.termAt(index) !== term) this.#owed.set(index, term);
   }
 
   /** Whether it had the entry, lost it, and knows that it can't vote before it has it again. */
