@@ -3,6 +3,7 @@
  * {@link ./oracle.ts | oracle} what it was told. A client can reach every node, also one that is cut off from its peers.
  */
 import type { Client as Connection, Lane, Request } from '../../../src/server/engine.ts';
+import type { Operation, Outcome } from '../../linearizability/history.ts';
 import { redirection } from '../../../src/server/errors.ts';
 import type { Call, Watch } from '../../../src/store/command.ts';
 import type { Once } from '../../../src/store/once.ts';
@@ -36,6 +37,8 @@ interface Question {
   /** What it writes; empty for a read, and without a name where the write can't be told from others. */
   readonly writes: readonly (string | null)[];
   readonly answered: (reply: Reply, invoked: number, session: Session) => void;
+  /** What it does, in words of the wire. */
+  readonly calls: readonly (readonly string[])[];
   /** A name, so that it can be sent again when its outcome is unknown and is run once all the same. */
   once: Once | null;
   /** It was sent before: whatever becomes of it now, it may have been run. */
@@ -43,6 +46,9 @@ interface Question {
 }
 
 const UNNAMED: Pick<Question, 'once' | 'uncertain'> = { once: null, uncertain: false };
+
+/** Families of keys that the linearizability checker can judge. */
+const JUDGED: ReadonlySet<string> = new Set(['l', 'p', 'c', 'r']);
 
 /** Tokens after which a list is left alone, so that it stays cheap to read. */
 const LIST_TOKENS_MAX = 40;
@@ -99,6 +105,7 @@ export class SimulatedClient {
   #waiting: { readonly question: Question; readonly invoked: number }[] = [];
   /** Counts the times it asked, so that what concerns an old question is known for that. */
   #asked = 0;
+  readonly #clientName: string;
   #nextReplyAt = 0;
   #optimistic: Optimistic | null = null;
   /** A named write whose outcome is unknown, and when it was sent first. */
@@ -106,7 +113,8 @@ export class SimulatedClient {
   /** The session of this client, once it has opened one. */
   #numbered: { readonly session: number; next: number } | null = null;
 
-  constructor(world: NodeWorld, options: ClientOptions) {
+  constructor(world: NodeWorld, name: string, options: ClientOptions) {
+    this.#clientName = name;
     this.#world = world;
     this.#options = options;
     this.#target = world.random.pick(world.machines);
@@ -270,6 +278,7 @@ export class SimulatedClient {
     else {
       if (question.once?.kind === 'session' && this.#numbered !== null) this.#numbered.next += 1;
       this.#world.coverage.count(question.writes.length > 0 ? 'writes acknowledged' : 'reads answered');
+      this.#remember(question, invoked, reply);
       question.answered(reply, invoked, session);
     }
     if (this.#waiting.length === 0) this.#thenAsk();
@@ -304,11 +313,29 @@ export class SimulatedClient {
     }
   }
 
+  /** For the judgement at the end. Of what depends on time or on versions of keys its model knows nothing. */
+  #remember({ calls }: Question, invoked: number, reply: Reply | undefined): void {
+    if (!calls.every(([, key = '']) => JUDGED.has(key[0] ?? '')) || calls.length === 0) return;
+    const replies = calls.length === 1 ? [reply] : reply;
+    this.#world.history.push({
+      client: this.#clientName,
+      invoked,
+      calls: calls as Operation['calls'],
+      outcome:
+        reply === undefined
+          ? null
+          : { returned: this.#world.schedule.now, replies: replies as Outcome['replies'] },
+    });
+  }
+
   /** It may have been run, or may be run yet. What has a name can be sent again. */
   #unknown(question: Question, invoked: number): void {
     if (question.writes.length === 0) return;
     if (!question.uncertain) this.#world.coverage.count('writes of unknown outcome');
-    if (question.once === null) return;
+    if (question.once === null) {
+      this.#remember(question, invoked, undefined);
+      return;
+    }
     question.uncertain = true;
     this.#again = { question, invoked };
   }
@@ -362,7 +389,7 @@ export class SimulatedClient {
       case 'counter': {
         const key = this.#key('c');
         const floor = oracle.counterFloor(key);
-        return command(['INCR', key], [null], (reply) => oracle.counted(key, reply, floor));
+        return command(['INCRBY', key, '1'], [null], (reply) => oracle.counted(key, reply, floor));
       }
       case 'register': {
         const key = this.#key('r');
@@ -380,6 +407,7 @@ export class SimulatedClient {
         return {
           ...UNNAMED,
           writes: [],
+          calls: [],
           make: (client) => ({ kind: 'watch', client, keys: [key] }),
           answered: (_reply, _invoked, { watches }) => {
             optimistic.watches = watches;
@@ -518,6 +546,7 @@ function command(
     ...UNNAMED,
     writes,
     answered,
+    calls: [args],
     make: (client, once) => ({ kind: 'command', client, command: entry, args, once }),
   };
 }
@@ -532,6 +561,7 @@ function transaction(
     ...UNNAMED,
     writes,
     answered,
+    calls: calls.map(({ args }) => args),
     make: (client, once) => ({ kind: 'transaction', client, calls, watches, once }),
   };
 }

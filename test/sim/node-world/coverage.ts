@@ -56,6 +56,7 @@ export const NODE_SCENARIOS = [
   'keys expired before a client',
   'pipelines',
   'digests compared',
+  'histories found linearizable',
 ] as const;
 
 export type NodeScenario = (typeof NODE_SCENARIOS)[number];

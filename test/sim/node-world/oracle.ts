@@ -6,7 +6,7 @@
  * - **lists** (`l…`): APPEND of a token. Its reply tells its place; every read must be a beginning of one and the same
  *   list, no shorter than what anybody had been told before the read began.
  * - **pairs** (`p…`): two lists that only transactions append to, both in one: they are never seen to differ.
- * - **counters** (`c…`): INCR, or WATCH, GET, MULTI SET EXEC. No number is given twice, none after a higher one was seen.
+ * - **counters** (`c…`): INCRBY 1, or WATCH, GET, MULTI SET EXEC. No number is given twice, none after a higher one was seen.
  * - **registers** (`r…`): SET of a token. No read answers what had been overwritten before it began.
  * - **fleeting** (`f…`): SET with a deadline, DEL, PEXPIRE. What was once seen as gone is never seen again, whatever the clocks
  *   of the machines say.

@@ -36,6 +36,7 @@ import {
 } from '../../../src/raft/types.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { WalError } from '../../../src/wal/wal.ts';
+import type { Operation } from '../../linearizability/history.ts';
 import { Checks } from '../checks.ts';
 import { Coverage } from '../coverage.ts';
 import { check, Failure, type Invariant } from '../failure.ts';
@@ -84,6 +85,8 @@ export class NodeWorld {
   readonly checks: Checks;
   readonly oracle: Oracle = new Oracle();
   readonly clients: readonly SimulatedClient[];
+  /** What clients asked and were told. */
+  readonly history: Operation[] = [];
   /** Share of frames that are damaged on the way. */
   frameDamageRate = 0;
   /** Share of the chunks of snapshots that end their connection, and of those that are damaged and nobody notices. */
@@ -130,7 +133,9 @@ export class NodeWorld {
       (from, to, message) => this.#arrive(from, to, message),
       (from, to) => this.notArrived(from, to),
     );
-    this.clients = Array.from({ length: options.clients }, () => new SimulatedClient(this, options.client));
+    this.clients = Array.from({ length: options.clients }, (_, at) => {
+      return new SimulatedClient(this, `c${at + 1}`, options.client);
+    });
     for (const machine of this.machines) machine.start();
   }
 
