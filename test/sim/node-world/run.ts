@@ -89,7 +89,7 @@ async function mustServe(world: NodeWorld): Promise<void> {
 function judge({ history, coverage }: NodeWorld): void {
   const verdict = isLinearizable(history, CONFIGURATIONS_MAX);
   if (verdict.verdict === 'linearizable') coverage.count('histories found linearizable');
-  check(verdict.verdict !== 'violated', 'LZ', () => `${explain(history)}`);
+  check(verdict.verdict !== 'violated', 'LZ', () => explain(history));
 }
 
 /** A client that is sent elsewhere must ask once more. */
