@@ -211,7 +211,7 @@ export class NodeNemesis {
         this.#damage(this.#victim());
         break;
       case 'clock':
-        this.#changeClock(random.pick(world.machines));
+        this.#changeClock(this.#victim());
         break;
       case 'lull':
         // The log falls idle, and notes what of it is durable.
@@ -384,7 +384,13 @@ export class NodeNemesis {
       machine.clock.rate = random.spread(0.5, 2);
     } else {
       coverage.count('clocks stepped');
+      const before = machine.clock.wallOffsetMs;
       machine.clock.wallOffsetMs = random.between(-1, 1) * random.spread(1, 100_000);
+      if (random.chance(0.5)) return;
+      // Set wrong and set right again, before anybody has acted on it.
+      this.#later(random.spread(1, 200), () => {
+        machine.clock.wallOffsetMs = before;
+      });
     }
   }
 }
