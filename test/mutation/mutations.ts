@@ -358,14 +358,6 @@ export const MUTATIONS: readonly Mutation[] = [
     world: 'node',
   },
   {
-    name: 'record-chain',
-    fault: 'a record is taken whatever came before it',
-    file: 'wal/replay.ts',
-    find: "if (begin.chain !== this.#chain) return inconsistent('the chain of records is broken');",
-    replace: '',
-    world: 'node',
-  },
-  {
     name: 'page-checksum',
     fault: 'a page of term and vote is taken for sound whatever its checksum says',
     file: 'wal/page.ts',
@@ -458,23 +450,6 @@ export const MUTATIONS: readonly Mutation[] = [
     world: 'node',
   },
   {
-    name: 'term-before-snapshot',
-    fault: 'a snapshot replaces the log before the term is durable',
-    file: 'server/driver.ts',
-    find: '    if (work.hardState !== null)\n      await this.#append({ hardState: work.hardState, entries: [], commit: asIndex(0) });\n    await this.#diskSpace.write(() => wal.resetToSnapshot(work.snapshot));',
-    replace:
-      '    await this.#diskSpace.write(() => wal.resetToSnapshot(work.snapshot));\n    if (work.hardState !== null)\n      await this.#append({ hardState: work.hardState, entries: [], commit: asIndex(0) });',
-    world: 'node',
-  },
-  {
-    name: 'answer-own-entry',
-    fault: 'a client is answered when another leader’s entry takes the place of its own',
-    file: 'server/requests.ts',
-    find: 'if (own === undefined || own.index !== entry.index || own.term !== entry.term) {',
-    replace: 'if (own === undefined || own.index !== entry.index) {',
-    world: 'node',
-  },
-  {
     name: 'unknown-outcome',
     fault: 'a write with an unknown outcome is reported as not done',
     file: 'server/requests.ts',
@@ -483,11 +458,11 @@ export const MUTATIONS: readonly Mutation[] = [
     world: 'node',
   },
   {
-    name: 'log-time',
-    fault: 'the time in the log follows a clock that steps back',
+    name: 'expired-stays-gone',
+    fault: 'a node’s own clock alone decides that a key has expired, and the next node finds it again',
     file: 'server/requests.ts',
-    find: 'return Math.max(this.#clock.wall(), this.#store.time, this.#lastTime);',
-    replace: 'return this.#clock.wall();',
+    find: 'for (const key of keysRead(request)) time = Math.min(time, this.#store.deadlineOf(key) - 1);',
+    replace: '',
     world: 'node',
   },
   {
