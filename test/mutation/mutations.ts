@@ -374,14 +374,6 @@ export const MUTATIONS: readonly Mutation[] = [
     world: 'node',
   },
   {
-    name: 'segment-order',
-    fault: 'a full segment is not synced before the next one is begun',
-    file: 'wal/wal.ts',
-    find: '      await old.file.sync();\n      this.#durable = old.batch;',
-    replace: '      this.#durable = old.batch;',
-    world: 'node',
-  },
-  {
     name: 'lost-end',
     fault: 'a durable end of the log that is damaged is taken for a torn write',
     file: 'wal/recovery.ts',
