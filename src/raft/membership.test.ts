@@ -426,6 +426,9 @@ describe('guards', () => {
       [setUrl('x', 'http://x'), /x is no member/],
       [setUrl('d', 'http://a'), /http:\/\/a is the address of a/],
       [setUrl('d', ''), /is no URL/],
+      [setUrl('d', 'http://10.0.0.1:73800'), /is no URL/],
+      [setUrl('d', 'http://['), /is no URL/],
+      [setUrl('d', 'http://b\u00fccher:7001'), /is no URL/],
     ];
     for (const [change, words] of cases) expect(refusal(trio, change)).toMatch(words);
     for (const [change] of cases) expect(refusal(trio, change)).toMatch(/^invalid: /);

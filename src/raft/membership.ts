@@ -40,7 +40,8 @@ export const IDS_MAX = 4096;
 /** Characters of a member's URL. */
 export const URL_MAX = 256;
 
-const URL_SHAPE = /^https?:\/\/[^\s/]+\/?$/;
+/** Printable ASCII: the address travels in a header. */
+const URL_SHAPE = /^https?:\/\/[\x21-\x2e\x30-\x7e]+\/?$/;
 const INCARNATION_SHAPE = /^[0-9A-Za-z]{1,64}$/;
 
 /** What is to be appended, or why nothing is. */
@@ -223,7 +224,7 @@ function planUrl(configuration: Configuration, id: NodeId, url: string): Plan {
 /* ---- guards ----------------------------------------------------------------------------------------------------- */
 
 function checkUrl(configuration: Configuration, id: NodeId, url: string): Plan | null {
-  if (url.length > URL_MAX || !URL_SHAPE.test(url))
+  if (url.length > URL_MAX || !URL_SHAPE.test(url) || !URL.canParse(url))
     return reject(
       'invalid',
       `"${url.slice(0, URL_MAX)}" is no URL of a node; give one like http://10.0.0.4:7001`,

@@ -695,6 +695,19 @@ describe('a session', () => {
     await redis.expect(gap(2, 1));
   });
 
+  test('on a follower redirected commands about sessions take no number', async () => {
+    await using redis = await client();
+    redis.request('KVORUM.SESSION OPEN', 'KVORUM.SESSION RESUME 1 1', 'INCR a', 'KVORUM.SESSION RESUME 1 1');
+    await redis.expect(':1', '+OK', ':1', '+OK');
+    engine.depose(OTHER);
+    redis.request('KVORUM.SESSION OPEN');
+    await redis.expect('-MOVED 0 127.0.0.1:7002');
+    engine.leading = true;
+    // Sent again under its number: the kept answer, and no second run.
+    redis.request('INCR a', 'GET a');
+    await redis.expect(':1', '$1\r\n1');
+  });
+
   test('ends with RESET, and begins outside of transactions only', async () => {
     await using redis = await client();
     redis.request('KVORUM.SESSION RESUME 7 1', 'RESET', 'INCR a', 'MULTI', 'KVORUM.SESSION OPEN');

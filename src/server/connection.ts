@@ -374,7 +374,8 @@ export class Connection implements Client, Session {
     }
     if (!this.port.engine.leading && !this.#passesOn(write)) {
       const { first } = command.keys;
-      if (write && !this.#transaction.open) this.#numberRefused();
+      // Commands about sessions take no number.
+      if (write && !this.#transaction.open && !command.flags.includes('no_multi')) this.#numberRefused();
       this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
     } else if (this.#transaction.open) this.#queue(command, args);
     else {

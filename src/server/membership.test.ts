@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 import { pino } from 'pino';
@@ -233,6 +235,27 @@ test('changes need the secret, looking does not', async () => {
     expect((await ask('GET', '/v1/cluster')).status).toBe(200);
   }
   expect(node.driver.changes).toEqual([]);
+});
+
+test('a request that names another host goes to the leader all the same, and the secret nowhere else', async () => {
+  const node = await start('open sesame');
+  const asked: string[] = [];
+  const listen = async (name: string): Promise<string> => {
+    const app = fastify();
+    app.get('/v1/cluster', () => {
+      asked.push(name);
+      return {};
+    });
+    onTestFinished(() => app.close());
+    return app.listen({ host: '127.0.0.1', port: 0 });
+  };
+  const [leader, stranger] = [await listen('leader'), await listen('stranger')];
+  node.driver.leading = false;
+  node.driver.leader = { id: asNodeId('n2'), url: leader };
+  const socket = connect(Number(new URL(node.url).port), '127.0.0.1');
+  socket.resume().end(`GET ${stranger}/v1/cluster HTTP/1.1\r\nHost: n1\r\nConnection: close\r\n\r\n`);
+  await once(socket, 'close');
+  expect(asked).toEqual(['leader']);
 });
 
 test('leadership goes to a voter or nowhere', async () => {

@@ -192,7 +192,7 @@ async function forward(
   try {
     return await askNode(leader.url, {
       method: request.method as 'GET' | 'POST' | 'PATCH' | 'DELETE',
-      path: request.url,
+      path: pathOf(request.url),
       ...(request.body === undefined ? {} : { body: request.body }),
       headers: { ...guard.headers(), [FORWARDED]: driver.id },
       timeoutMs,
@@ -209,6 +209,12 @@ async function forward(
   }
 }
 
+/** Not the target as it came: in its absolute form (`GET http://host/…`) it would name another host than the leader. */
+function pathOf(target: string): string {
+  const { pathname, search } = new URL(target, 'http://node');
+  return pathname + search;
+}
+
 function inTime(driver: Driver, change: MembershipChange): Promise<MembershipOutcome> {
   const late = Promise.withResolvers<MembershipOutcome>();
   const timer = setTimeout(() => {
@@ -221,7 +227,7 @@ function inTime(driver: Driver, change: MembershipChange): Promise<MembershipOut
 /** A node that listens on every address may have founded a cluster of one without saying where it can be reached. */
 async function add(driver: Driver, learner: Learner): Promise<Answer> {
   const nowhere = membersOf(driver.clusterView().configuration).find(({ url }) =>
-    ['0.0.0.0', '[::]'].includes(new URL(url).hostname),
+    ['0.0.0.0', '[::]'].includes(URL.parse(url)?.hostname ?? ''),
   );
   if (nowhere === undefined) return decide(driver, { type: 'addLearner', learner });
   const { id, url } = nowhere;

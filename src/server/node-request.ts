@@ -54,8 +54,11 @@ export async function askNode(
 ): Promise<NodeAnswer> {
   const { method, path, body, headers, timeoutMs } = question;
   try {
+    const target = new URL(path, url);
+    // The secret goes to the node that was meant, and nowhere else.
+    if (target.origin !== new URL(url).origin) throw new Error(`${path} leads away from ${url}`);
     // Not fetch: it knows ports that a browser must not talk to, and refuses them.
-    const answer = await request(new URL(path, url), {
+    const answer = await request(target, {
       dispatcher: agent,
       method,
       headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { asNodeId, type Member } from '../raft/types.ts';
-import { AskError } from './ask.ts';
+import { AskConnection, AskError } from './ask.ts';
+import type { LinkProblem } from './incoming.ts';
 import { type NodeOptions, type TestNode, Watch, startNode } from './testing/node.ts';
 
 const watch = new Watch();
@@ -95,6 +98,24 @@ test('of a question whose answer fails, is lost or is not waited for nobody know
   expect(await lost).toMatchObject({ reached: true });
   never.resolve(Buffer.alloc(0));
   await killed;
+});
+
+test('what stands between the nodes can say nothing about how far a question came', async () => {
+  for (const status of [200, 408, 502, 503, 504]) {
+    const server = createHttpServer((request, response) => {
+      request.resume().on('end', () => response.writeHead(status).end('gateway'));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const connection = new AskConnection({
+      url: `http://127.0.0.1:${port}`,
+      headers: () => ({}),
+      check: () => ({ text: `status ${status}` }) as LinkProblem,
+    });
+    expect(await failure(connection.ask('/', Buffer.from('x'), waiting))).toMatchObject({ reached: true });
+    await connection.close();
+    server.close();
+  }
 });
 
 test('what answers at the address and is no node of the cluster is not believed', async () => {

@@ -1,6 +1,7 @@
 /** A question to a peer outside of Raft: one `POST`, one answer, on a connection of its own. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Client } from 'undici';
+import { REFUSAL } from './identity.ts';
 import { connectionTo, type LinkProblem } from './incoming.ts';
 
 /** There is no answer. */
@@ -48,8 +49,10 @@ export class AskConnection {
       });
       const problem = check(answer.statusCode, answer.headers);
       const bytes = Buffer.from(await answer.body.arrayBuffer());
-      // A peer that turns a question away says so before it looks at it, except where it failed over it.
-      if (problem !== null) throw new AskError(problem.text, answer.statusCode === 500);
+      // Only a node's own refusal, made before it looks at the question, proves that nothing was begun: whatever stands
+      // between the nodes may say 503 about a question that it has passed on.
+      const turnedAway = answer.headers[REFUSAL] !== undefined || answer.statusCode === 413;
+      if (problem !== null) throw new AskError(problem.text, !turnedAway);
       return bytes;
     } catch (error) {
       if (error instanceof AskError) throw error;

@@ -121,7 +121,8 @@ const URL_HEADER = 'x-kvorum-url';
 const TO = 'x-kvorum-to';
 const VERSION = 'x-kvorum-version';
 const CLIENT = 'x-kvorum-client';
-const REFUSAL = 'x-kvorum-refusal';
+/** Names a node's own refusal, which it makes before it looks at what was asked. */
+export const REFUSAL = 'x-kvorum-refusal';
 
 /** Writes and checks the headers of one node. */
 export class Identity {

@@ -104,7 +104,7 @@ export class Peer {
   /** The peer has opened a stream. It replaces an older one, which a restarted peer has left behind. */
   accept(lane: Lane, response: ServerResponse): void {
     this.#outgoing[lane]?.close();
-    if (!this.#incoming[lane].open) names.forget(new URL(this.url).hostname);
+    if (!this.#incoming[lane].open) names.forget(URL.parse(this.url)?.hostname ?? '');
     const { self, identity } = this.#options;
     const stream = new OutgoingStream({
       response,

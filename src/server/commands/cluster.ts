@@ -175,7 +175,7 @@ function nodes(session: Session): string {
   return all
     .map((node) => {
       const { member } = node;
-      const peerPort = new URL(member.url).port || '80';
+      const peerPort = URL.parse(member.url)?.port || '80';
       const role = node.head ? 'master' : 'slave';
       return [
         node.name,
