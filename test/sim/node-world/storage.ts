@@ -534,6 +534,11 @@ export class Disk {
     patch(inode, at, Buffer.from([(inode.content[at] ?? 0) ^ 1]));
   }
 
+  /** The process is paused for so long. Nothing of it happens meanwhile, so its files count as quiet only later. */
+  paused(ms: number): void {
+    for (const inode of this.#names.values()) inode.lastWriteAt += ms;
+  }
+
   #forget(path: string, inode: Inode): void {
     if (this.#names.get(path) === inode) this.#names.delete(path);
     if (this.#durableNames.get(path) === inode) this.#durableNames.delete(path);

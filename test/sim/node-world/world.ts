@@ -291,7 +291,9 @@ export class NodeWorld {
   pause(machine: Machine, ms: number): void {
     this.coverage.count('pauses');
     this.note(machine, `is paused for ${ms.toFixed(0)} ms`);
-    machine.pausedUntil = Math.max(machine.pausedUntil, this.now + ms);
+    const until = Math.max(machine.pausedUntil, this.now + ms);
+    machine.storage.paused(until - Math.max(machine.pausedUntil, this.now));
+    machine.pausedUntil = until;
   }
 
   /** The process of a machine came to its end by itself. */
