@@ -374,12 +374,11 @@ export class Connection implements Client, Session {
     }
     if (!this.port.engine.leading && !this.#passesOn(write)) {
       const { first } = command.keys;
-      // Commands about sessions take no number.
-      if (write && !this.#transaction.open && !command.flags.includes('no_multi')) this.#numberRefused();
+      if (takesNumber(command) && !this.#transaction.open) this.#numberRefused();
       this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
     } else if (this.#transaction.open) this.#queue(command, args);
     else {
-      const once = write && this.#session !== null ? this.#onceFor(command) : null;
+      const once = this.#session !== null && takesNumber(command) ? this.#nextOnce() : null;
       this.#gathered.push({ kind: 'command', client: this, command, args, once });
       if (write) this.#gatheredWrites = true;
     }
@@ -498,11 +497,6 @@ export class Connection implements Client, Session {
     return { kind: 'session', session: session.id, sequence: session.next++ };
   }
 
-  /** The commands of sessions themselves are not numbered. */
-  #onceFor(command: DataCommand): Once | null {
-    return command.flags.includes('no_multi') ? null : this.#nextOnce();
-  }
-
   /**
    * A write was turned away before it got anywhere. It takes its number all the same: the client counts what it sends,
    * whatever the answers are. Its number is missing in the session then, and later writes are refused until the client
@@ -610,4 +604,9 @@ function slotOf(calls: readonly Call[]): number {
     if (key !== undefined) return keySlot(key);
   }
   return 0;
+}
+
+/** Whether the command is numbered in a session: writes are, but for those about sessions themselves. */
+function takesNumber({ write, flags }: DataCommand): boolean {
+  return write && !flags.includes('no_multi');
 }
