@@ -13,7 +13,6 @@
  * has could make its name mean this machine.
  */
 import { createHash } from 'node:crypto';
-import { isIP } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { DataCommand } from '../store/command.ts';
 import { KEY_BYTES_MAX, type Once } from '../store/once.ts';
@@ -21,6 +20,7 @@ import type { Client, Engine, Request } from './engine.ts';
 import { clusterDown } from './errors.ts';
 import type { Forwarder } from './forwarder.ts';
 import { JsonReply, type ReplyError } from './json-reply.ts';
+import { fromNamedPage } from './pages.ts';
 import type { Password } from './password.ts';
 import { resolve } from './table.ts';
 
@@ -71,7 +71,7 @@ export function addCommandEndpoint(app: FastifyInstance, options: CommandEndpoin
           'NOAUTH',
           'give the password: Authorization: Bearer <password>, or Basic as user default',
         );
-      } else if (!password.required && origin !== undefined && !isUnnamed(origin)) {
+      } else if (!password.required && fromNamedPage(request.headers)) {
         fail(reply, 403, 'NOPERM', `pages of ${origin} may not send commands to a node without a password`);
       } else next();
     });
@@ -149,12 +149,6 @@ function send(reply: FastifyReply, { json, replayed }: Answer): FastifyReply {
 function fail(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
   const error: ReplyError = { code, message };
   return reply.code(status).send({ error });
-}
-
-/** Whether the page that a browser sends for came from this machine or from an address in figures. */
-function isUnnamed(origin: string): boolean {
-  const host = URL.parse(origin)?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
-  return host === 'localhost' || isIP(host) !== 0;
 }
 
 /** The arguments as byte strings; `null` where the body is something else. */

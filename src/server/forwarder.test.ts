@@ -177,6 +177,26 @@ test('a write under a name that was run before is answered as then', async () =>
   expect(client.replies).toEqual([':1', ':1', '(again)']);
 });
 
+test('an answer that can not be read leaves writes unknown, asks reads again and says nothing half', async () => {
+  const other = new Listener();
+  await submit(command('INCR a'), command('GET a', other));
+  // An array of two, and only one of them; then a tag that there is none of.
+  for (const [count, reply] of [
+    [2, [10, 2, 5]],
+    [1, [99]],
+  ] as const) {
+    const outcome: Outcome = { kind: 'reply', reply: Buffer.from(reply), repeated: false };
+    questions.shift()!.answer(encodeOutcomes(Array.from({ length: count }, () => outcome)));
+    await turn();
+    await pass(50);
+  }
+  expect(client.replies).toEqual(['-UNKNOWN']);
+  expect(other.replies).toEqual([]);
+  await run();
+  expect(other.replies).toEqual(['nil']);
+  expect(forwarder.pendingBytes).toBe(0);
+});
+
 describe('when the leader changes', () => {
   test('what never reached the old one is asked of the new one', async () => {
     await submit(command('INCR a'), command('GET a'));

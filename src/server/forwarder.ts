@@ -18,6 +18,7 @@
 import type { NodeId } from '../raft/types.ts';
 import { ByteReader } from '../store/bytes.ts';
 import { writeEncodedReply } from '../store/encoded-reply.ts';
+import { noReply } from '../store/reply.ts';
 import type { Clock } from './clock.ts';
 import type { Client, Engine, Request } from './engine.ts';
 import { busy, outcomeUnknown, replyTooLong } from './errors.ts';
@@ -230,8 +231,12 @@ export class Forwarder {
   }
 }
 
+/** Throws where the answer can't be read, or does not fit the question. */
 function outcomesOf(requests: readonly Travelling[], answer: Uint8Array): Outcome[] {
   const outcomes = decodeOutcomes(answer);
+  // Before the first of them is written to a client: half a reply could not be taken back.
+  for (const outcome of outcomes)
+    if (outcome.kind === 'reply') writeEncodedReply(new ByteReader(outcome.reply), noReply);
   if (outcomes.length === requests.length) return outcomes;
   throw new Error(`${outcomes.length} outcomes of ${requests.length} forwarded requests`);
 }

@@ -33,6 +33,7 @@ import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy }
 import { addRoutes, type Stage, waitingFor } from './http.ts';
 import { addJoiningRoutes, clusterAt, Joining } from './joining.ts';
 import { addMembershipRoutes } from './membership.ts';
+import { turnPagesAway } from './pages.ts';
 import { Password } from './password.ts';
 import { restoreStore } from './snapshotter.ts';
 
@@ -76,7 +77,8 @@ export async function startServer(
   try {
     return await server.start();
   } catch (error) {
-    await server.stop();
+    // What keeps it from closing follows from this, and must not be told in its place.
+    await server.stop().catch(() => {});
     throw error;
   }
 }
@@ -144,15 +146,26 @@ class Server {
     return { address, httpAddress: this.#httpAddress, stop: () => this.stop() };
   }
 
-  /** Closes what is open. */
+  /** Closes all that is open, the rest too when one fails; rejects with the first failure. */
   async stop(): Promise<void> {
-    if ((await this.#driver?.handOver()) === true) await sleep(REDIRECT_MS);
-    await this.#port?.close();
-    this.#forwarder?.stop();
-    await this.#driver?.stop();
-    await this.#transport?.close();
-    await this.#http.close();
-    await this.#wal?.close();
+    const steps: readonly (() => unknown)[] = [
+      async () => (await this.#driver?.handOver()) === true && sleep(REDIRECT_MS),
+      () => this.#port?.close(),
+      () => this.#forwarder?.stop(),
+      () => this.#driver?.stop(),
+      () => this.#transport?.close(),
+      () => this.#http.close(),
+      () => this.#wal?.close(),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Where the others reach this node: as it was started, as they know it, or else where the port is bound. */
@@ -188,9 +201,10 @@ class Server {
   }
 
   async #listenToHttp(transport: Transport, incarnation: string): Promise<void> {
-    const { id, host, httpPort, maxRequestBytes } = this.#config;
+    const { id, host, httpPort, maxRequestBytes, clusterSecret } = this.#config;
     const node: AskedNode = { id, incarnation, stage: () => this.#foundingStage() };
     const waiting = (): string => waitingFor(this.#stage);
+    if (clusterSecret === null) turnPagesAway(this.#http);
     transport.routes(this.#http);
     transport.serve(this.#http, FORWARD_QUESTION, questionBytesMax(maxRequestBytes), (question) =>
       this.#runForwarded(question),

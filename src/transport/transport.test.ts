@@ -355,6 +355,25 @@ test('a member that a node has not heard of is heard as a guest, until the confi
   expect(n1.transport.connected(n4.id)).toBe(false);
 });
 
+test('guests that are gone make room for others', async () => {
+  const n1 = await start('n1', { heartbeatMs: 10 });
+  const n2 = await start('n2', { peers: [n1.member] });
+  await connected([n1, n2]);
+  const knock = async (id: string): Promise<unknown> => {
+    // For a snapshot that there is none of: who is let in is told so.
+    const answer = await request(`${n1.url}/raft/v1/main/snapshot/1-00000000?offset=0`, {
+      headers: headersOf(id),
+    });
+    await answer.body.dump();
+    return answer.headers['x-kvorum-refusal'];
+  };
+  for (let guest = 1; guest < 18; guest += 1) expect(await knock(`g${guest}`)).toBe('snapshot');
+  expect(await knock('late')).toBe('unknown');
+  await expect.poll(() => knock('late'), { timeout: 30_000 }).toBe('snapshot');
+  // One that is there is not forgotten.
+  expect(n1.transport.connected(n2.id)).toBe(true);
+});
+
 test('a node that is not yet part of a cluster says so', async () => {
   const n1 = await start('n1', { clusterId: null });
   const n2 = await start('n2', { peers: [n1.member] });

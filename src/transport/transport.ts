@@ -29,8 +29,10 @@
  *
  * **Who is heard.** A node of another cluster, one that was removed, and one whose data directory is not the one that the
  * configuration names are turned away, whichever side dialled. A node that the configuration does not name, but that
- * knows the cluster's id, is a *guest*: only members ever learn that id, so it joined after the newest configuration that
- * this node has. A node that joins, or was away while all others were replaced, knows nobody else who could tell it more.
+ * shows the secret and the cluster's id, is a *guest*: it joined after the newest configuration that this node has. A node
+ * that joins, or was away while all others were replaced, knows nobody else who could tell it more. Who may be a guest is
+ * decided by the secret alone: the id is no secret, and without one the port is only for machines that are all trusted.
+ * A guest that no stream goes to any more is forgotten after a minute.
  *
  * The modules: `codec` (frames), `identity` (headers and refusals), `outgoing` and `incoming` (the two ends of a
  * stream), `snapshot` (files in chunks), `ask` (questions), `peer` (all streams with one node) and this
@@ -68,6 +70,8 @@ const SILENT_BEATS_MAX = 4;
 const REFUSAL_LOG_MS = 60_000;
 /** As many as a configuration can have members; one more is turned away. */
 const GUESTS_MAX = 18;
+/** A guest that no stream goes to for so many link heartbeats is forgotten: a minute. */
+const GUEST_BEATS_MAX = 120;
 /**
  * How long a node that is no longer a member is still listened to, on the streams that there are. A leader that has been
  * removed makes that known and hands over in the same breath: cut off at the first word, the second would be lost, and
@@ -110,6 +114,12 @@ type Server<Log extends FastifyBaseLogger> = FastifyInstance<
 type Request = Pick<FastifyRequest, 'headers' | 'params' | 'query'>;
 type Reply = Pick<FastifyReply, 'raw' | 'hijack' | 'code' | 'headers' | 'send'>;
 
+interface Guest {
+  readonly member: Member;
+  /** Link heartbeats in a row that found no stream to it. */
+  missed: number;
+}
+
 /** The connections of one node, in one group, with all its peers. */
 export class Transport {
   readonly #options: TransportOptions;
@@ -119,7 +129,7 @@ export class Transport {
   /** Who is and who was a member, as this node knows it. */
   #known: Configuration = NOBODY;
   /** Members of this cluster that this node has not heard of yet. */
-  readonly #guests = new Map<NodeId, Member>();
+  readonly #guests = new Map<NodeId, Guest>();
   /** Members no longer, whose last words are waited for. */
   readonly #leaving = new Set<Peer>();
   readonly #refusalLogged = new Map<Refusal, number>();
@@ -135,6 +145,7 @@ export class Transport {
     this.#beat = setInterval(() => {
       const now = performance.now();
       for (const peer of this.#peers.values()) peer.beat(now);
+      this.#forgetGuests();
     }, options.heartbeatMs);
     this.#beat.unref();
   }
@@ -205,7 +216,8 @@ export class Transport {
   setPeers(members: readonly Member[], removed: readonly NodeId[]): void {
     if (this.#closed) return;
     this.#known = { voters: members, outgoing: [], learners: [], removed };
-    for (const { id, incarnation } of this.#guests.values()) {
+    for (const { member } of this.#guests.values()) {
+      const { id, incarnation } = member;
       if (standingOf(this.#known, id, incarnation) !== 'stranger') this.#guests.delete(id);
     }
     this.#connect();
@@ -214,7 +226,10 @@ export class Transport {
   /** One peer for every member and guest, and for nobody else. */
   #connect(): void {
     const wanted = new Map(
-      [...this.#known.voters, ...this.#guests.values()].map((member) => [member.id, member]),
+      [...this.#known.voters, ...Array.from(this.#guests.values(), ({ member }) => member)].map((member) => [
+        member.id,
+        member,
+      ]),
     );
     wanted.delete(this.#options.self.id);
     for (const [id, peer] of this.#peers) {
@@ -384,15 +399,24 @@ export class Transport {
 
   /** Takes in a member that this node has not heard of yet. `false`: it is none, or there are too many. */
   #welcome({ id, url, incarnation }: Caller): boolean {
-    const guest = this.#guests.get(id);
+    const guest = this.#guests.get(id)?.member;
     if (id === this.#options.self.id || (guest !== undefined && guest.incarnation !== incarnation))
       return false;
     if (guest?.url === url) return true;
     if (!URL.canParse(url) || (guest === undefined && this.#guests.size >= GUESTS_MAX)) return false;
-    this.#guests.set(id, { id, url, incarnation });
+    this.#guests.set(id, { member: { id, url, incarnation }, missed: 0 });
     this.#options.logger.info({ peer: id, url }, `${id} is a member that this node has not heard of yet`);
     this.#connect();
     return true;
+  }
+
+  #forgetGuests(): void {
+    const held = this.#guests.size;
+    for (const [id, guest] of this.#guests) {
+      guest.missed = this.connected(id) ? 0 : guest.missed + 1;
+      if (guest.missed > GUEST_BEATS_MAX) this.#guests.delete(id);
+    }
+    if (this.#guests.size < held) this.#connect();
   }
 
   #refuse(reply: Reply, refusal: Refusal, request: Request): void {
