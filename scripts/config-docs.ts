@@ -39,6 +39,10 @@ starts only with a cluster secret **and** a password, or with \`--insecure\`, an
 A node of a cluster that binds \`0.0.0.0\` or \`::\` must also \`--announce\` the address at which clients reach it, because
 redirects have to name one, and one that joins \`--http-url\`, its address for the other nodes. The traffic itself is not encrypted: put nodes and clients on a network that you trust.
 
+Without a secret the address is all that keeps strangers out, and a web page can get around that by giving its own name a
+loopback address. Such a node therefore answers 403 to what a browser sends to the routes between nodes, and to what a page
+with a name of its own would change through \`/v1/cluster\`, \`/v1/join\` or (without a password) \`/v1/command\`.
+
 ## What must be the same on every node
 
 \`--cluster-secret\`, \`--password\` and \`--heartbeat\`; \`--peers\` on the nodes that found a cluster. The election timeout follows from the heartbeat: ten to
