@@ -61,7 +61,9 @@ export async function runSeeds({ first, count }: Order, settings: Settings): Pro
   let stepsDone = 0;
   let virtualMs = 0;
   for (let seed = first; seed < first + count; seed += 1) {
-    const result = await runIn(settings, seed);
+    const result = await runIn(settings, seed).catch((cause: unknown) => {
+      throw new Error(`the simulator itself failed in seed ${seed}`, { cause });
+    });
     stepsDone += result.steps;
     virtualMs += result.virtualMs;
     for (const [name, times] of result.coverage) coverage.set(name, (coverage.get(name) ?? 0) + times);

@@ -166,8 +166,10 @@ class Inode {
 
   #revert(sector: number): void {
     const at = sector * SECTOR_BYTES;
-    this.content.fill(0, at, Math.min(at + SECTOR_BYTES, this.content.length));
-    this.durable.copy(this.content, at, at, at + SECTOR_BYTES);
+    if (at < this.content.length) this.content.fill(0, at, Math.min(at + SECTOR_BYTES, this.content.length));
+    // Either may end before it: the disk's side where the file has grown since, the other where it was cut.
+    const end = Math.min(at + SECTOR_BYTES, this.durable.length, this.content.length);
+    if (at < end) this.content.set(this.durable.subarray(at, end), at);
   }
 }
 
