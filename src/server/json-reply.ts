@@ -88,6 +88,20 @@ export class JsonReply implements ReplyWriter {
     this.array(length);
   }
 
+  pairs(length: number): void {
+    this.array(length);
+  }
+
+  pair(): void {
+    this.array(2);
+  }
+
+  names(length: number): void {
+    this.map(length);
+  }
+
+  named(): void {}
+
   verbatim(_format: string, text: string): void {
     this.#add(jsonText(text));
   }

@@ -368,7 +368,7 @@ export class Requests {
   #executeOnce(request: Extract<Request, { once: Once | null }>, once: Once): void {
     const store = this.#store;
     const { client } = request;
-    const keeps = request.kind === 'command' || keepsReply(request.calls);
+    const keeps = keepsReply(request.kind === 'command' ? [request] : request.calls);
     const repeated = store.executeOnce(once, keeps, client.reply, (reply) => {
       if (request.kind === 'command') store.execute(request.command, request.args, reply);
       else store.executeTransaction(request.calls, request.watches, reply);

@@ -34,6 +34,8 @@ export interface CommandSpec {
   readonly flags: readonly CommandFlag[];
   /** Position of the first key (the name is 0), 0 for none; of the last (negative: from the end); distance. */
   readonly keys: { readonly first: number; readonly last: number; readonly step: number };
+  /** For keys that their positions can't tell (`movablekeys`): all of them, from arguments that may be malformed. */
+  readonly keysIn?: (args: readonly string[]) => string[];
   /** ACL categories without `@`. */
   readonly categories: readonly string[];
   readonly summary: string;
@@ -55,6 +57,8 @@ export interface DataCommand extends CommandSpec {
   /** True: goes through the log. False: runs on one node, after a read round, and changes nothing. */
   readonly write: boolean;
   readonly run: (context: Context, args: readonly string[], reply: ReplyWriter) => void;
+  /** The reply of the write differs from node to node (the number of subscribers), so it is never kept. */
+  readonly replyVaries?: true;
 }
 
 /** A queued command of a transaction. */
@@ -71,6 +75,7 @@ export interface Watch {
 
 /** The keys among `args`, by the command's key positions. */
 export function keysOf(command: CommandSpec, args: readonly string[]): string[] {
+  if (command.keysIn !== undefined) return command.keysIn(args);
   const { first, last, step } = command.keys;
   const keys: string[] = [];
   if (first === 0) return keys;

@@ -1,21 +1,34 @@
 /**
  * A hash of a whole state for comparing nodes: a sum of one hash per key, so that the order in which a node happens to
- * hold its keys doesn't count, the last removals, and a hash of what is known of named writes, whose order does count. Against accidents,
+ * hold its keys doesn't count, the last removals, settings and scripts, and a hash of what is known of named writes, whose order does count. Against accidents,
  * not against attackers.
  */
+import { ByteWriter } from './bytes.ts';
+import type { Collection } from './collection.ts';
 import type { Keyspace } from './keyspace.ts';
+import type { Meta } from './meta.ts';
 import type { OnceTable } from './once.ts';
 
+/** Bytes of a collection that are hashed at a time. */
+const CHUNK_BYTES: number = 64 * 1024;
+
 /** 16 hexadecimal digits. O(bytes): for tests, checks and diagnosis. */
-export function digestOf(keyspace: Keyspace, once: OnceTable): string {
+export function digestOf(keyspace: Keyspace, once: OnceTable, meta: Meta): string {
   let high = 0;
   let low = 0;
   for (const shard of keyspace.shards) {
     for (const [key, { value, expiresAt, version }] of shard) {
       // A CRC would not do: it is linear, so two keys that swap their values would cancel out in a sum.
-      let one = absorb(absorb(0x9747_b28c, key), value);
-      let other = absorb(absorb(0x3c6e_f372, value), key);
-      for (const number of [key.length, value.length, expiresAt, version]) {
+      let one = absorb(0x9747_b28c, key);
+      let other = 0x3c6e_f372;
+      let length = 0;
+      for (const text of typeof value === 'string' ? [value] : textsOf(value)) {
+        one = absorb(one, text);
+        other = absorb(other, text);
+        length += text.length;
+      }
+      other = absorb(other, key);
+      for (const number of [key.length, length, expiresAt, version]) {
         one = mix(mix(one, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
         other = mix(mix(other, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
       }
@@ -29,6 +42,10 @@ export function digestOf(keyspace: Keyspace, once: OnceTable): string {
     high = (high + finish(one)) | 0;
     low = (low + finish(mix(one, shard))) | 0;
   });
+  for (const body of meta.records()) {
+    high = (high + finish(absorb(0x5f35_6495, body))) | 0;
+    low = (low + finish(absorb(0x4cf5_ad43, body))) | 0;
+  }
   if (once.sessions + once.keys === 0) return hexadecimal(high) + hexadecimal(low);
   let one = 0x1b87_3593;
   let other = 0x27d4_eb2f;
@@ -40,6 +57,17 @@ export function digestOf(keyspace: Keyspace, once: OnceTable): string {
     other = mix(absorb(other, body), body.length);
   }
   return hexadecimal((high + finish(one)) | 0) + hexadecimal((low + finish(other)) | 0);
+}
+
+/** A collection as its snapshot has it, and its type. */
+function* textsOf(collection: Collection): Generator<string> {
+  yield collection.type;
+  const writer = new ByteWriter(1024);
+  for (let cursor: number | null = 0; cursor !== null; ) {
+    writer.truncate(0);
+    cursor = collection.encode(cursor, writer, CHUNK_BYTES);
+    yield writer.view().toString('latin1');
+  }
 }
 
 /** Murmur3's step with a 32-bit word. */

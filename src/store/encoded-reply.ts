@@ -3,7 +3,7 @@
  * is connected to another node. Whether it speaks RESP2, RESP3 or HTTP is decided when the reply is written again.
  *
  * ```
- * reply := tag:u8  what belongs to it      an array, map or set is followed by its elements, each a reply
+ * reply := tag:u8  what belongs to it      an array, map, set or list of pairs is followed by its elements, each a reply
  * ```
  *
  * Part of the snapshot format and of the wire format between nodes: a tag never changes its meaning.
@@ -26,6 +26,10 @@ const TAG = {
   map: 11,
   set: 12,
   verbatim: 13,
+  pairs: 14,
+  pair: 15,
+  names: 16,
+  named: 17,
 } as const;
 
 const BUFFER_BYTES = 64;
@@ -113,6 +117,26 @@ export class ReplyEncoder implements ReplyWriter {
     this.#count(TAG.set, length);
   }
 
+  pairs(length: number): void {
+    this.#target.pairs(length);
+    this.#count(TAG.pairs, length);
+  }
+
+  pair(): void {
+    this.#target.pair();
+    this.#tag(TAG.pair, 0);
+  }
+
+  names(length: number): void {
+    this.#target.names(length);
+    this.#count(TAG.names, length);
+  }
+
+  named(): void {
+    this.#target.named();
+    this.#tag(TAG.named, 0);
+  }
+
   verbatim(format: string, text: string): void {
     this.#target.verbatim(format, text);
     if (!this.#tag(TAG.verbatim, format.length + text.length + 2 * VARINT_BYTES_MAX)) return;
@@ -191,6 +215,20 @@ function writeElement(reader: ByteReader, reply: ReplyWriter): number {
       reply.set(length);
       return length;
     }
+    case TAG.pairs:
+    case TAG.names: {
+      // Each element is a pair with its own tag, and two replies.
+      const length = reader.count('the number of pairs', 3);
+      if (tag === TAG.pairs) reply.pairs(length);
+      else reply.names(length);
+      return length;
+    }
+    case TAG.pair:
+      reply.pair();
+      return 2;
+    case TAG.named:
+      reply.named();
+      return 2;
     case TAG.verbatim: {
       const format = reader.string('a format');
       reply.verbatim(format, reader.string('a text'));

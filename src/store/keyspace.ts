@@ -9,7 +9,8 @@
  * or an expiry operation in the log, removes it.
  */
 import { Deadlines, type Timer } from './deadlines.ts';
-import type { Value } from './value.ts';
+import type { StoreListener } from './listener.ts';
+import { bytesOf, type Value } from './value.ts';
 
 /**
  * How many shards. Memory and speed of GET and SET hardly depend on it (4096 against 16384: within 5 %); more of
@@ -18,16 +19,18 @@ import type { Value } from './value.ts';
 export const SHARD_COUNT = 4096;
 
 /** What is known about a key. Changed in place when the key is overwritten: no allocation, no new `Map` slot. */
-export class Entry {
-  value: Value;
+export class Entry<V extends Value = Value> {
+  value: V;
   /** Deadline in ms since 1970, 0 for none. */
   expiresAt = 0;
   /** The number of the write that last changed it, see {@link Keyspace.writeNumber}. */
   version: number;
   /** For {@link Deadlines} only. */
   timer: Timer | null = null;
+  /** When it was last used and how often, see `usage.ts`. Each node's own, and no part of the state. */
+  usage = 0;
 
-  constructor(value: Value, version: number) {
+  constructor(value: V, version: number) {
     this.value = value;
     this.version = version;
   }
@@ -64,7 +67,17 @@ export class Keyspace {
   readonly #removals: Float64Array = new Float64Array(SHARD_COUNT);
   #deadlines = new Deadlines();
   #size = 0;
+  #bytes = 0;
   #view: View | null = null;
+  /** Entries whose collections the command under way changes: what they take now is not in `#bytes`. */
+  #changing: { readonly key: string; readonly entry: Entry }[] = [];
+  /** Told what happens to keys. Each node's own. */
+  listener: StoreListener | null = null;
+
+  /** What all keys and values take in memory, about, in bytes. The same on every node. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** Keys held, those included whose deadline passed but which nothing has removed yet (as in Redis). */
   get size(): number {
@@ -115,6 +128,7 @@ export class Keyspace {
     const entry = this.peek(key);
     if (entry === undefined || !isExpired(entry, now)) return entry;
     this.delete(key);
+    this.listener?.event('x', 'expired', key);
     return undefined;
   }
 
@@ -129,9 +143,11 @@ export class Keyspace {
       shard.set(key, entry);
       this.#size++;
     } else {
+      this.#leave(key, entry);
       entry.value = value;
       entry.version = this.writeNumber;
     }
+    this.#enter(key, entry);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     else if (entry.timer !== null) this.#deadlines.clear(entry);
   }
@@ -139,8 +155,37 @@ export class Keyspace {
   /** Gives an existing key a new value and leaves its deadline. */
   replace(key: string, entry: Entry, value: Value): void {
     this.#beforeChange(key, entry);
+    this.#leave(key, entry);
     entry.value = value;
     entry.version = this.writeNumber;
+    this.#enter(key, entry);
+  }
+
+  /**
+   * To be called before the command changes the collection under the key in place, for the first time or again. Until the
+   * command ends a key may hold a collection with nothing in it; {@link settle} then removes it.
+   */
+  change(key: string, entry: Entry): void {
+    if (this.#changing.some((changing) => changing.entry === entry)) return;
+    this.#beforeChange(key, entry);
+    this.#leave(key, entry);
+    entry.version = this.writeNumber;
+    this.#changing.push({ key, entry });
+    this.listener?.changed(key);
+  }
+
+  /** A write has ended: collections that it left empty are removed, with a `del` event. */
+  settle(): void {
+    if (this.#changing.length === 0) return;
+    const changed = this.#changing;
+    this.#changing = [];
+    for (const { key, entry } of changed) {
+      const { value } = entry;
+      this.#bytes += bytesOf(key, value);
+      if (typeof value === 'string' || !value.vanishes) continue;
+      this.delete(key);
+      this.listener?.event('g', 'del', key);
+    }
   }
 
   /** Gives an existing key a deadline in ms since 1970, or takes it away with 0. */
@@ -149,6 +194,7 @@ export class Keyspace {
     entry.version = this.writeNumber;
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     else this.#deadlines.clear(entry);
+    this.listener?.changed(key);
   }
 
   /** Removes the key whatever its deadline; false if there was none. */
@@ -159,9 +205,11 @@ export class Keyspace {
     if (entry === undefined) return false;
     if (this.#view !== null) this.#view.beforeChange(at, key, entry);
     shard.delete(key);
+    this.#leave(key, entry);
     this.#removals[at] = Math.max(this.#removals[at] ?? 0, entry.version);
     this.#deadlines.clear(entry);
     this.#size--;
+    this.listener?.changed(key);
     return true;
   }
 
@@ -174,6 +222,9 @@ export class Keyspace {
     this.#shards = emptyShards();
     this.#deadlines = new Deadlines();
     this.#size = 0;
+    this.#bytes = 0;
+    this.#changing = [];
+    this.listener?.cleared();
   }
 
   /** Puts an entry back as it was, when a snapshot is restored; false if the key is there already. */
@@ -183,6 +234,7 @@ export class Keyspace {
     const entry = new Entry(value, version);
     shard.set(key, entry);
     this.#size++;
+    this.#bytes += bytesOf(key, value);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     return true;
   }
@@ -201,6 +253,20 @@ export class Keyspace {
 
   get view(): View | null {
     return this.#view;
+  }
+
+  /** What the key held is about to be replaced or removed: it counts no more. */
+  #leave(key: string, entry: Entry): void {
+    const at = this.#changing.findIndex((changing) => changing.entry === entry);
+    // What is being changed was taken off when the change began.
+    if (at === -1) this.#bytes -= bytesOf(key, entry.value);
+    else this.#changing.splice(at, 1);
+  }
+
+  /** The key holds something else now. */
+  #enter(key: string, entry: Entry): void {
+    this.#bytes += bytesOf(key, entry.value);
+    this.listener?.changed(key);
   }
 
   #beforeChange(key: string, entry: Entry): void {

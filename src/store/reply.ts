@@ -27,6 +27,14 @@ export interface ReplyWriter {
   map(pairs: number): void;
   /** Opens a set; `length` replies follow. An array in RESP2. */
   set(length: number): void;
+  /** Opens a list of pairs, each of which begins with `pair`: an array of arrays in RESP3, one flat array in RESP2. */
+  pairs(length: number): void;
+  /** Begins one of `pairs`; two replies follow. */
+  pair(): void;
+  /** Opens a list of names with what each has, each begun by `named`: a map in RESP3, an array of arrays in RESP2. */
+  names(length: number): void;
+  /** Begins one of `names`; two replies follow. */
+  named(): void;
   /** Text with a three-letter format in RESP3, a bulk string in RESP2. */
   verbatim(format: string, text: string): void;
 }
@@ -44,5 +52,9 @@ export const noReply: ReplyWriter = {
   array() {},
   map() {},
   set() {},
+  pairs() {},
+  pair() {},
+  names() {},
+  named() {},
   verbatim() {},
 };

@@ -2,8 +2,10 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, FormatError, VARINT_BYTES_MAX } from './bytes.ts';
 import { Chunks } from './chunks.ts';
+import type { Collection } from './collection.ts';
 import { invariant } from './invariant.ts';
 import { Keyspace } from './keyspace.ts';
+import { Meta } from './meta.ts';
 import { OnceTable } from './once.ts';
 import {
   FORMAT_VERSION,
@@ -14,16 +16,32 @@ import {
   RECORD_TYPE,
   type SnapshotPosition,
 } from './snapshot.ts';
+import { newCollection } from './types.ts';
 import { MAX_STRING_BYTES } from './value.ts';
 
 /** A record has a key, a value and a few numbers; what is known of a session is less. */
 const RECORD_BYTES_MAX = 2 * MAX_STRING_BYTES + 1024;
 
+/** What a snapshot brings back. */
+export interface RestoredState {
+  readonly keyspace: Keyspace;
+  readonly once: OnceTable;
+  readonly meta: Meta;
+}
+
 /** Takes the bytes of a snapshot in pieces of any size and builds a keyspace from them. */
 export class SnapshotDecoder {
-  readonly #complete: (keyspace: Keyspace, once: OnceTable, position: SnapshotPosition) => void;
+  readonly #complete: (state: RestoredState, position: SnapshotPosition) => void;
   readonly #keyspace = new Keyspace();
   readonly #once = new OnceTable();
+  readonly #meta = new Meta();
+  /** The collection whose parts may follow; it gets its key when it is complete. */
+  #collection: {
+    readonly key: string;
+    readonly version: number;
+    readonly expiresAt: number;
+    readonly value: Collection;
+  } | null = null;
   /** Bytes pushed that don't make a whole frame yet. */
   readonly #frames = new Chunks();
   /** Bytes out of frames that don't make a whole record yet. */
@@ -33,7 +51,7 @@ export class SnapshotDecoder {
   #state: 'open' | 'ended' | 'failed' = 'open';
 
   /** `complete` gets the result, from `finish`. */
-  constructor(complete: (keyspace: Keyspace, once: OnceTable, position: SnapshotPosition) => void) {
+  constructor(complete: (state: RestoredState, position: SnapshotPosition) => void) {
     this.#complete = complete;
   }
 
@@ -59,7 +77,8 @@ export class SnapshotDecoder {
       this.#state = 'failed';
       throw new FormatError('the snapshot is cut off', this.#frames.offset + this.#frames.length);
     }
-    this.#complete(this.#keyspace, this.#once, this.#position);
+    const [keyspace, once, meta] = [this.#keyspace, this.#once, this.#meta];
+    this.#complete({ keyspace, once, meta }, this.#position);
   }
 
   /** False when there is no whole frame. */
@@ -122,6 +141,7 @@ export class SnapshotDecoder {
 
   #restore(reader: ByteReader): void {
     const type = reader.byte('the type of a record');
+    if (type !== RECORD_TYPE.part) this.#finishCollection(reader);
     switch (type) {
       case RECORD_TYPE.string:
         this.#restoreString(reader);
@@ -135,6 +155,16 @@ export class SnapshotDecoder {
       case RECORD_TYPE.removals:
         this.#removalRecords++;
         while (reader.remaining > 0) this.#restoreRemoval(reader);
+        break;
+      case RECORD_TYPE.text:
+        this.#meta.restore(reader);
+        break;
+      case RECORD_TYPE.collection:
+        this.#beginCollection(reader);
+        break;
+      case RECORD_TYPE.part:
+        if (this.#collection === null) reader.fail('a part of nothing before');
+        this.#collection.value.decode(reader);
         break;
       default:
         reader.fail(`the unknown record type ${type} before`);
@@ -151,6 +181,26 @@ export class SnapshotDecoder {
       reader.fail('the same key a second time before');
   }
 
+  #beginCollection(reader: ByteReader): void {
+    const version = reader.varint('a version');
+    const expiresAt = reader.varint('a deadline');
+    const key = reader.string('a key');
+    const type = reader.string('the type of a collection');
+    const value = newCollection(type);
+    if (value === undefined) reader.fail(`the unknown type ${JSON.stringify(type)} before`);
+    this.#collection = { key, version, expiresAt, value };
+  }
+
+  /** Only now, because what the keyspace takes for its size must not change behind its back. */
+  #finishCollection(reader: ByteReader): void {
+    if (this.#collection === null) return;
+    const { key, version, expiresAt, value } = this.#collection;
+    this.#collection = null;
+    if (value.vanishes) reader.fail(`an empty ${value.type} before`);
+    if (!this.#keyspace.restore(key, value, expiresAt, version))
+      reader.fail('the same key a second time before');
+  }
+
   #restoreRemoval(reader: ByteReader): void {
     const shard = reader.varint('a shard');
     const number = reader.varint('a removal');
@@ -161,8 +211,10 @@ export class SnapshotDecoder {
   #readEnd(): boolean {
     const reader = new ByteReader(this.#bodies.peek(this.#bodies.length), this.#bodies.offset);
     reader.byte('the end');
+    this.#finishCollection(reader);
     const count = reader.varint('the number of records');
-    const found = this.#keyspace.size + this.#once.sessions + this.#once.keys + this.#removalRecords;
+    const { sessions, keys } = this.#once;
+    const found = this.#keyspace.size + this.#meta.size + sessions + keys + this.#removalRecords;
     if (count !== found) reader.fail(`${found} records in a snapshot of ${count}, known`);
     if (reader.remaining > 0) reader.fail('bytes after the end of the snapshot');
     this.#bodies.take(this.#bodies.length);

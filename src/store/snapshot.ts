@@ -10,28 +10,42 @@
  *   session   (type 2) := id  last  count  reply*                see `once.ts`; least recently used first
  *   named key (type 3) := key  fingerprint  reply                the same
  *   removals  (type 4) := (shard  number)*                       those of `keyspace.ts` that are not 0
+ *   text      (type 5) := table  key  text                       a replicated setting, script, …: see `meta.ts`
+ *   collection (type 6) := version  expiresAt  key  type         its type as TYPE names it
+ *   part      (type 7) := what the type has                      of the collection before it; as many as it takes
  * ```
  *
  * The bodies of all frames, put together, are one stream; a record may lie across frames, the header and the end never do. Numbers without a size are
- * varints, keys, values and replies strings. The count at the end is that of all records. Version 1 had type 1 alone.
+ * varints, keys, values and replies strings. The count at the end is that of all records, parts apart. Version 1 had type 1 alone, version
+ * 2 types 1 to 4.
  *
  * **The view.** A snapshot shows one moment, though the store changes while it is written. The encoder goes through
  * the shards in order. Just before a key changes in a shard that it hasn't reached, it keeps what the key held (a
- * pointer: values are immutable); when it comes to the shard it takes the kept image in place of the present one and
+ * pointer to a string, a fork of a collection); when it comes to the shard it takes the kept image in place of the present one and
  * lets it go. So a snapshot costs memory only for keys that change ahead of it, and stops nobody.
  */
 import { crc32 } from 'node:zlib';
 import { ByteWriter, VARINT_BYTES_MAX } from './bytes.ts';
+import type { Collection } from './collection.ts';
 import { invariant } from './invariant.ts';
 import { type Entry, type Keyspace, SHARD_COUNT, type View } from './keyspace.ts';
+import type { Meta } from './meta.ts';
 import type { OnceRecord, OnceTable } from './once.ts';
-import { isString, type Value } from './value.ts';
+import { forkOf, type Value } from './value.ts';
 
 export const MAGIC = 'KVSS';
-export const FORMAT_VERSION = 2;
-/** Version 1 is read as well: it is the same without sessions and removals. */
+export const FORMAT_VERSION = 3;
+/** Older versions are read as well: each has only added types of records. */
 export const FORMAT_VERSION_MIN = 1;
-export const RECORD_TYPE = { string: 1, session: 2, key: 3, removals: 4 } as const;
+export const RECORD_TYPE = {
+  string: 1,
+  session: 2,
+  key: 3,
+  removals: 4,
+  text: 5,
+  collection: 6,
+  part: 7,
+} as const;
 
 export const FRAME_HEADER_BYTES = 8;
 /** The largest frame that is written or read. */
@@ -40,6 +54,8 @@ export const FRAME_BYTES_MAX: number = 64 * 1024 * 1024;
 export const FRAME_BYTES_MIN = 64;
 /** What a record holds besides the bytes of its key and value: a type and five numbers. */
 const RECORD_OVERHEAD_BYTES = 1 + 5 * VARINT_BYTES_MAX;
+/** A part of a collection has about so many bytes: it can be written within a slice. */
+const PART_BYTES = 16 * 1024;
 /** A zero and the count. */
 const END_BYTES = 1 + VARINT_BYTES_MAX;
 
@@ -70,13 +86,16 @@ export class SnapshotEncoder implements View {
   #written = 0;
   /** What is left of the header or of a record too long for one frame. */
   #rest: string[];
+  /** A collection that is being written, and from where it goes on. */
+  #parts: { readonly collection: Collection; readonly cursor: number } | null = null;
+  readonly #part = new ByteWriter(FRAME_BYTES_MIN);
   /** What is known of named writes; before the keys. */
   #onceRecords: Iterator<OnceRecord> | null;
   #count = 0;
   #imageCount = 0;
   #state: 'open' | 'ended' = 'open';
 
-  constructor(keyspace: Keyspace, once: OnceTable, { time, appliedIndex }: SnapshotPosition) {
+  constructor(keyspace: Keyspace, once: OnceTable, meta: Meta, { time, appliedIndex }: SnapshotPosition) {
     invariant(keyspace.view === null, 'two snapshots at a time');
     keyspace.view = this;
     this.#keyspace = keyspace;
@@ -89,8 +108,9 @@ export class SnapshotEncoder implements View {
     header.varint(appliedIndex);
     header.varint(keyspace.writeNumber);
     const removals = removalPieces(keyspace);
-    this.#count += removals.length > 0 ? 1 : 0;
-    this.#rest = [header.view().toString('latin1'), ...removals];
+    this.#count += (removals.length > 0 ? 1 : 0) + meta.size;
+    const texts = meta.records().flatMap((body) => recordOf('text', body));
+    this.#rest = [header.view().toString('latin1'), ...removals, ...texts];
   }
 
   /** How many images are held of keys that changed ahead of the encoder. */
@@ -140,6 +160,7 @@ export class SnapshotEncoder implements View {
     this.#imageCount = 0;
     this.#collected = [];
     this.#rest = [];
+    this.#parts = null;
     this.#onceRecords = null;
   }
 
@@ -159,6 +180,10 @@ export class SnapshotEncoder implements View {
         continue;
       }
       this.#onceRecords = null;
+      if (this.#parts !== null) {
+        this.#nextPart(this.#parts);
+        continue;
+      }
       const record = this.#nextRecord();
       if (record === undefined) {
         if (room < END_BYTES) return;
@@ -168,13 +193,27 @@ export class SnapshotEncoder implements View {
         return;
       }
       const { key, image } = record;
+      if (typeof image.value !== 'string') {
+        this.#written++;
+        this.#count++;
+        this.#rest = collectionPieces(key, image, image.value);
+        this.#parts = { collection: image.value, cursor: 0 };
+        continue;
+      }
       const bytes = key.length + image.value.length + RECORD_OVERHEAD_BYTES;
       if (bytes > room && bytes <= maxBytes - FRAME_HEADER_BYTES) return;
       this.#written++;
       this.#count++;
-      if (bytes <= room) writeRecord(this.#writer, key, image);
-      else this.#rest = recordPieces(key, image);
+      if (bytes <= room) writeRecord(this.#writer, key, image, image.value);
+      else this.#rest = recordPieces(key, image, image.value);
     }
+  }
+
+  #nextPart({ collection, cursor }: { readonly collection: Collection; readonly cursor: number }): void {
+    this.#part.truncate(0);
+    const next = collection.encode(cursor, this.#part, PART_BYTES);
+    this.#rest = recordOf('part', this.#part.view().toString('latin1'));
+    this.#parts = next === null ? null : { collection, cursor: next };
   }
 
   #writeRest(room: number): void {
@@ -210,7 +249,7 @@ export class SnapshotEncoder implements View {
 }
 
 function imageOf({ value, expiresAt, version }: Entry): Image {
-  return { value, expiresAt, version };
+  return { value: forkOf(value), expiresAt, version };
 }
 
 function varintBytes(value: number): number {
@@ -220,7 +259,12 @@ function varintBytes(value: number): number {
 }
 
 /** Everything of a record before the characters of its key, those after them up to the value's characters. */
-function writeRecordHead(writer: ByteWriter, key: string, { value, expiresAt, version }: Image): void {
+function writeRecordHead(
+  writer: ByteWriter,
+  key: string,
+  { expiresAt, version }: Image,
+  value: string,
+): void {
   const bytes =
     1 +
     varintBytes(version) +
@@ -236,21 +280,30 @@ function writeRecordHead(writer: ByteWriter, key: string, { value, expiresAt, ve
   writer.varint(key.length);
 }
 
-function writeRecord(writer: ByteWriter, key: string, image: Image): void {
-  invariant(isString(image.value), 'a value that is no string in a snapshot');
-  writeRecordHead(writer, key, image);
+function writeRecord(writer: ByteWriter, key: string, image: Image, value: string): void {
+  writeRecordHead(writer, key, image, value);
   writer.characters(key);
-  writer.string(image.value);
+  writer.string(value);
 }
 
 /** The same bytes, as strings to be cut at will without a copy of the value. */
-function recordPieces(key: string, image: Image): string[] {
+function recordPieces(key: string, image: Image, value: string): string[] {
   const writer = new ByteWriter(FRAME_BYTES_MIN);
-  writeRecordHead(writer, key, image);
+  writeRecordHead(writer, key, image, value);
   const head = writer.view().toString('latin1');
   writer.truncate(0);
-  writer.varint(image.value.length);
-  return [head, key, writer.view().toString('latin1'), image.value].filter((piece) => piece.length > 0);
+  writer.varint(value.length);
+  return [head, key, writer.view().toString('latin1'), value].filter((piece) => piece.length > 0);
+}
+
+/** The record that a collection begins with. */
+function collectionPieces(key: string, { expiresAt, version }: Image, { type }: Collection): string[] {
+  const writer = new ByteWriter(FRAME_BYTES_MIN);
+  writer.varint(version);
+  writer.varint(expiresAt);
+  writer.string(key);
+  writer.string(type);
+  return recordOf('collection', writer.view().toString('latin1'));
 }
 
 /** The record of the last removals; nothing when there were none. */

@@ -7,6 +7,7 @@ import { FormatError } from './bytes.ts';
 import type { DataCommand } from './command.ts';
 import { digestOf } from './digest.ts';
 import { Keyspace } from './keyspace.ts';
+import { Meta } from './meta.ts';
 import { OnceTable } from './once.ts';
 import { noReply } from './reply.ts';
 import { Store } from './store.ts';
@@ -293,7 +294,7 @@ describe('the digest', () => {
     const [one, other] = [new Keyspace(), new Keyspace()];
     for (const key of keys) one.restore(key, `value of ${key}`, 0, 7);
     for (const key of keys.toReversed()) other.restore(key, `value of ${key}`, 0, 7);
-    expect(digestOf(other, new OnceTable())).toBe(digestOf(one, new OnceTable()));
+    expect(digestOf(other, new OnceTable(), new Meta())).toBe(digestOf(one, new OnceTable(), new Meta()));
   });
 
   test('tells apart swapped values, moved borders, deadlines and versions', () => {

@@ -21,12 +21,14 @@ import { hasArity } from './arity.ts';
 import { decodeBatch, type Operation } from './batch.ts';
 import { ByteReader } from './bytes.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
-import type { Context } from './context.ts';
+import type { Context, Wait } from './context.ts';
 import { digestOf } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { invariant } from './invariant.ts';
 import { Keyspace } from './keyspace.ts';
-import { KEPT_REPLY_BYTES_MAX, type Once, OnceTable } from './once.ts';
+import type { EventClass, StoreListener } from './listener.ts';
+import { Meta } from './meta.ts';
+import { KEPT_REPLY_BYTES_MAX, keepsReply, type Once, OnceTable } from './once.ts';
 import { Random } from './random.ts';
 import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
@@ -48,12 +50,30 @@ export class UnknownWriteError extends Error {
 class StoreContext implements Context {
   keyspace: Keyspace;
   once: OnceTable;
+  meta: Meta;
   now = 0;
+  /** Whether the command that runs may have its client wait, and what it waits for. */
+  mayWait = false;
+  waits: Wait | null = null;
   readonly #random = new Random();
 
-  constructor(keyspace: Keyspace, once: OnceTable) {
+  constructor(keyspace: Keyspace, once: OnceTable, meta: Meta) {
     this.keyspace = keyspace;
     this.once = once;
+    this.meta = meta;
+  }
+
+  notify(type: EventClass, event: string, key: string): void {
+    this.keyspace.listener?.event(type, event, key);
+  }
+
+  publish(channel: string, message: string, sharded: boolean): number {
+    return this.keyspace.listener?.message(channel, message, sharded) ?? 0;
+  }
+
+  wait(wait: Wait): boolean {
+    if (this.mayWait) this.waits = wait;
+    return this.mayWait;
   }
 
   seed(first: number, second: number): void {
@@ -68,8 +88,9 @@ class StoreContext implements Context {
 export class Store {
   #keyspace = new Keyspace();
   #once = new OnceTable();
-  readonly #writes = new StoreContext(this.#keyspace, this.#once);
-  readonly #reads = new StoreContext(this.#keyspace, this.#once);
+  #meta = new Meta();
+  readonly #writes = new StoreContext(this.#keyspace, this.#once, this.#meta);
+  readonly #reads = new StoreContext(this.#keyspace, this.#once, this.#meta);
   #time = 0;
   #appliedIndex = 0;
   /** The entry being applied, 0 between entries. */
@@ -100,6 +121,21 @@ export class Store {
     return this.#keyspace.expiring;
   }
 
+  /** What all keys and values take in memory, about, in bytes. The same on every node. */
+  get bytes(): number {
+    return this.#keyspace.bytes;
+  }
+
+  /** Replicated settings, scripts, libraries and users; to be read only. */
+  get meta(): Meta {
+    return this.#meta;
+  }
+
+  /** Told what happens while entries are applied. One; `null` for none. */
+  set listener(listener: StoreListener | null) {
+    this.#keyspace.listener = listener;
+  }
+
   // --- Entries ---------------------------------------------------------------------------------------------------
 
   /** Opens the entry at `index`, stamped with the leader's `time` in ms since 1970. */
@@ -124,6 +160,11 @@ export class Store {
     invariant(this.#entry !== 0, `${command.name} outside an entry`);
     if (command.write) this.#runWrite(command, args, reply);
     else this.#runRead(command, args, reply, this.#time);
+  }
+
+  /** As `execute`; where the command has nothing to give yet, nothing is written and the result is what it waits for. */
+  executeOrWait(command: DataCommand, args: readonly string[], reply: ReplyWriter): Wait | null {
+    return this.#mayWait(this.#writes, () => this.execute(command, args, reply));
   }
 
   /**
@@ -203,6 +244,11 @@ export class Store {
     this.#runRead(command, args, reply, Math.max(now, this.#time));
   }
 
+  /** As `read`; where the command has nothing to give yet, nothing is written and the result is what it waits for. */
+  readOrWait(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): Wait | null {
+    return this.#mayWait(this.#reads, () => this.read(command, args, reply, now));
+  }
+
   /** As `executeTransaction` for calls that only read. */
   readTransaction(calls: readonly Call[], watches: readonly Watch[], reply: ReplyWriter, now: number): void {
     if (!this.#unchanged(watches, Math.max(now, this.#time))) {
@@ -222,11 +268,11 @@ export class Store {
   }
 
   /**
-   * A hash over all keys, values, deadlines and versions in no order, and over what is kept of named writes in the order
-   * of use: equal stores have equal digests.
+   * A hash over all keys, values, deadlines and versions in no order, over what is kept of named writes in the order
+   * of use, and over settings, scripts, libraries and users: equal stores have equal digests.
    */
   digest(): string {
-    return digestOf(this.#keyspace, this.#once);
+    return digestOf(this.#keyspace, this.#once, this.#meta);
   }
 
   // --- Expiry ----------------------------------------------------------------------------------------------------
@@ -252,7 +298,7 @@ export class Store {
   /** Starts a snapshot of the state as it is now; see {@link SnapshotEncoder}. One at a time, between entries. */
   startSnapshot(): SnapshotEncoder {
     invariant(this.#entry === 0, `a snapshot starts inside entry ${this.#entry}`);
-    return new SnapshotEncoder(this.#keyspace, this.#once, {
+    return new SnapshotEncoder(this.#keyspace, this.#once, this.#meta, {
       time: this.#time,
       appliedIndex: this.#appliedIndex,
     });
@@ -260,23 +306,37 @@ export class Store {
 
   /** Starts to read a snapshot back; the state is replaced when the decoder's `finish` has seen all of it. */
   beginRestore(): SnapshotDecoder {
-    return new SnapshotDecoder((keyspace, once, { time, appliedIndex }) => {
+    return new SnapshotDecoder(({ keyspace, once, meta }, { time, appliedIndex }) => {
       invariant(this.#entry === 0, `a snapshot is restored inside entry ${this.#entry}`);
+      keyspace.listener = this.#keyspace.listener;
       this.#keyspace = keyspace;
       this.#once = once;
+      this.#meta = meta;
       for (const context of [this.#writes, this.#reads]) {
         context.keyspace = keyspace;
         context.once = once;
+        context.meta = meta;
       }
       this.#time = time;
       this.#appliedIndex = appliedIndex;
+      keyspace.listener?.restored();
     });
+  }
+
+  #mayWait(context: StoreContext, run: () => void): Wait | null {
+    context.mayWait = true;
+    run();
+    context.mayWait = false;
+    const { waits } = context;
+    context.waits = null;
+    return waits;
   }
 
   #runWrite(command: DataCommand, args: readonly string[], reply: ReplyWriter): void {
     this.#keyspace.writeNumber++;
     this.#writes.seed(this.#entry, this.#ordinal++);
     command.run(this.#writes, args, reply);
+    this.#keyspace.settle();
   }
 
   #runRead(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): void {
@@ -300,8 +360,10 @@ type Run = ClientRun | { readonly kind: 'expire'; readonly keys: readonly string
 
 function resolve(operation: Operation): Run {
   switch (operation.kind) {
-    case 'command':
-      return { kind: 'command', once: operation.once, keepsReply: true, call: callOf(operation.args, true) };
+    case 'command': {
+      const call = callOf(operation.args, true);
+      return { kind: 'command', once: operation.once, keepsReply: keepsReply([call]), call };
+    }
     case 'transaction': {
       const { once, keepsReply, watches, calls } = operation;
       return {

@@ -2,12 +2,18 @@
 import type { DataCommand } from './command.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { keyCommands } from './commands/keys.ts';
+import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { stringCommands } from './commands/strings.ts';
 
 /** By their names in lower case. */
 export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
-  [...stringCommands, ...keyCommands, ...expiryCommands].map((command) => [command.name, command]),
+  [
+    ...stringCommands, //
+    ...keyCommands,
+    ...expiryCommands,
+    ...listCommands,
+  ].map((command) => [command.name, command]),
 );
 
 /** Subcommands, by `container|name` in lower case. */

@@ -133,6 +133,22 @@ export class RespWriter implements ReplyWriter {
     this.#header(this.protocol === 3 ? 0x7e : 0x2a, length);
   }
 
+  pairs(length: number): void {
+    this.#header(0x2a, this.protocol === 3 ? length : 2 * length);
+  }
+
+  pair(): void {
+    if (this.protocol === 3) this.#header(0x2a, 2);
+  }
+
+  names(length: number): void {
+    this.#header(this.protocol === 3 ? 0x25 : 0x2a, length);
+  }
+
+  named(): void {
+    if (this.protocol === 2) this.#header(0x2a, 2);
+  }
+
   verbatim(format: string, text: string): void {
     if (this.protocol === 2) {
       this.bulk(text);

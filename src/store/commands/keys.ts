@@ -6,7 +6,7 @@ import { matchesGlob } from '../glob.ts';
 import { parseInteger } from '../integer.ts';
 import { isExpired, SHARD_COUNT } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
-import { typeOf } from '../value.ts';
+import { forkOf, typeOf } from '../value.ts';
 import { ALL_KEYS, NO_KEYS, ONE_KEY, TWO_KEYS } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -239,7 +239,7 @@ const runCopy: Run = (context, args, reply) => {
     reply.integer(0);
     return;
   }
-  keyspace.set(to, entry.value, entry.expiresAt);
+  keyspace.set(to, forkOf(entry.value), entry.expiresAt);
   reply.integer(1);
 };
 
@@ -412,7 +412,7 @@ const commands: readonly KeyCommand[] = [
     categories: ['keyspace', 'write', 'slow'],
     summary: 'Copies what a key holds, and its deadline, to another key',
     since: '6.2.0',
-    complexity: 'O(1) for strings',
+    complexity: 'O(1); what the two share is copied when one of them changes',
     run: runCopy,
   },
 ];

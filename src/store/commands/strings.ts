@@ -313,11 +313,12 @@ const runSetRange: Run = (context, args, reply) => {
 
 function increment(context: Context, key: string, by: Integer, reply: ReplyWriter): void {
   const entry = context.keyspace.getForWrite(key, context.now);
-  if (entry !== undefined && !isString(entry.value)) {
+  const value = entry?.value;
+  if (value !== undefined && !isString(value)) {
     reply.error(WRONG_TYPE);
     return;
   }
-  const current = entry === undefined ? 0 : parseInteger(entry.value);
+  const current = value === undefined ? 0 : parseInteger(value);
   if (current === undefined) {
     reply.error(NOT_AN_INTEGER);
     return;
@@ -355,11 +356,12 @@ const runDecrBy: Run = (context, args, reply) => {
 const runIncrByFloat: Run = (context, args, reply) => {
   const [, key = '', amount = ''] = args;
   const entry = context.keyspace.getForWrite(key, context.now);
-  if (entry !== undefined && !isString(entry.value)) {
+  const value = entry?.value;
+  if (value !== undefined && !isString(value)) {
     reply.error(WRONG_TYPE);
     return;
   }
-  const current = parseLongDouble(entry === undefined ? '0' : entry.value);
+  const current = parseLongDouble(value ?? '0');
   const by = parseLongDouble(amount);
   if (current === undefined || by === undefined) {
     reply.error(NOT_A_FLOAT);

@@ -50,6 +50,18 @@ export class Recorder implements ReplyWriter {
   set(length: number): void {
     this.array(length);
   }
+  pairs(length: number): void {
+    this.array(length);
+  }
+  pair(): void {
+    this.array(2);
+  }
+  names(length: number): void {
+    this.array(length);
+  }
+  named(): void {
+    this.array(2);
+  }
   verbatim(_format: string, text: string): void {
     this.#add(text);
   }

@@ -1,0 +1,43 @@
+/**
+ * What the keyspace, snapshots and the digest need of a value that is no string. Each data type is a class in `types/` and
+ * a line in `types.ts`.
+ *
+ * A collection is changed in place, but only between {@link Keyspace.change} and the end of the command: whoever must keep
+ * what it was has made a fork by then.
+ */
+import type { ByteReader, ByteWriter } from './bytes.ts';
+
+/** As TYPE names them. */
+export type CollectionType = 'list' | 'hash' | 'set' | 'zset' | 'stream' | 'MBbloom--';
+
+export interface Collection {
+  readonly type: CollectionType;
+  /** As OBJECT ENCODING names it. */
+  readonly encoding: string;
+  /** Whether the key goes away when the command ends: a collection that has nothing left, of the types that Redis removes. */
+  readonly vanishes: boolean;
+  /** What it takes in memory, about, in bytes. The same on every node. O(1). */
+  readonly bytes: number;
+  /** O(1): the two share what neither changes. */
+  fork(): Collection;
+  /**
+   * Writes it down, from `cursor` on, until about `bytesMax` bytes are written; 0 at first, and the result is the cursor to
+   * go on from, or `null` at the end. The same bytes on every node.
+   */
+  encode(cursor: number, writer: ByteWriter, bytesMax: number): number | null;
+  /**
+   * Takes what one call of `encode` wrote, in order, to the end of the reader. Throws a `FormatError` where that can't be.
+   * For a new collection only.
+   */
+  decode(reader: ByteReader): void;
+}
+
+/** The class of a type of collection. */
+export interface CollectionClass<C extends Collection> {
+  new (): C;
+}
+
+/** What an element costs besides its bytes, about: the object, its place in the tree, the head of its string. */
+export const ELEMENT_OVERHEAD_BYTES = 64;
+/** What an empty collection costs. */
+export const COLLECTION_OVERHEAD_BYTES = 256;

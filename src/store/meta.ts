@@ -1,0 +1,74 @@
+/**
+ * What is replicated besides keys: settings, scripts, function libraries, users. A few small tables of texts, by name, each
+ * in the order in which its keys came; the same on every node, in snapshots and in the digest.
+ */
+import { type ByteReader, ByteWriter } from './bytes.ts';
+
+/** `settings`: by name. `scripts`: by SHA-1. `libraries`: by name. `users`: by name, as ACL rules. */
+export const META_TABLES = ['settings', 'scripts', 'libraries', 'users'] as const;
+export type MetaTable = (typeof META_TABLES)[number];
+
+const RECORD_BYTES = 256;
+
+export class Meta {
+  readonly #tables: Map<string, Map<string, string>> = new Map(
+    META_TABLES.map((table) => [table, new Map()]),
+  );
+
+  get(table: MetaTable, key: string): string | undefined {
+    return this.#table(table).get(key);
+  }
+
+  /** All of a table, oldest first. Not to be kept while it changes. */
+  entries(table: MetaTable): ReadonlyMap<string, string> {
+    return this.#table(table);
+  }
+
+  set(table: MetaTable, key: string, value: string): void {
+    this.#table(table).set(key, value);
+  }
+
+  /** False if it was not there. */
+  delete(table: MetaTable, key: string): boolean {
+    return this.#table(table).delete(key);
+  }
+
+  clear(table: MetaTable): void {
+    this.#table(table).clear();
+  }
+
+  /** How many there are in all tables. */
+  get size(): number {
+    let size = 0;
+    for (const table of this.#tables.values()) size += table.size;
+    return size;
+  }
+
+  /** What a snapshot keeps of it: one body of a record for each; as it is now, whatever comes. */
+  records(): string[] {
+    const bodies: string[] = [];
+    for (const [table, entries] of this.#tables) {
+      for (const [key, value] of entries) {
+        const writer = new ByteWriter(RECORD_BYTES);
+        for (const text of [table, key, value]) writer.string(text);
+        bodies.push(writer.view().toString('latin1'));
+      }
+    }
+    return bodies;
+  }
+
+  /** Puts back what one of `records` says. */
+  restore(reader: ByteReader): void {
+    const name = reader.string('the name of a table');
+    const table = this.#tables.get(name);
+    if (table === undefined) reader.fail(`the unknown table ${JSON.stringify(name)} before`);
+    const key = reader.string('a key of a table');
+    if (table.has(key)) reader.fail(`the same key of table ${name} a second time before`);
+    table.set(key, reader.string('a text of a table'));
+  }
+
+  #table(name: MetaTable): Map<string, string> {
+    // All of them are there from the beginning.
+    return this.#tables.get(name) as Map<string, string>;
+  }
+}

@@ -1,0 +1,13 @@
+/** The classes of all collections. A new data type is a class in `types/` and a line here. */
+import type { Collection, CollectionClass, CollectionType } from './collection.ts';
+import { List } from './types/list.ts';
+
+const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
+  list: List,
+};
+
+/** An empty collection of the type that TYPE names so; undefined where there is none. */
+export function newCollection(type: string): Collection | undefined {
+  const Class = Object.hasOwn(CLASSES, type) ? CLASSES[type as CollectionType] : undefined;
+  return Class === undefined ? undefined : new Class();
+}
