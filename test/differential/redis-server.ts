@@ -52,8 +52,13 @@ export class RedisServer implements AsyncDisposable {
     this.#process = child;
   }
 
+  /** Of the socket that it listens on. */
+  get path(): string {
+    return join(this.#folder, 'socket');
+  }
+
   async connect(protocol: 2 | 3): Promise<RedisConnection> {
-    const socket = connect(join(this.#folder, 'socket'));
+    const socket = connect(this.path);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
