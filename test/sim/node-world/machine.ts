@@ -124,6 +124,7 @@ export class Machine implements Subject, Process {
       bootstrap: this.#bootstrap,
       onFailure: (error) => this.ended(error),
     });
+    this.storage.opened();
     for (const note of notes) world.noted(this, note);
     this.disk.reopened(recovered);
     world.recovered(this, recovered);

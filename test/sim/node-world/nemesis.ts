@@ -90,6 +90,8 @@ export class NodeNemesis {
   #active = true;
   /** How the damaged disks are mended. */
   readonly #undo = new Map<Machine, () => void>();
+  /** Their disks were refused, and nobody has seen to it yet. */
+  readonly #refused = new Set<Machine>();
 
   constructor(world: NodeWorld, profile: NodeProfile) {
     this.#world = world;
@@ -106,6 +108,7 @@ export class NodeNemesis {
     }
     // Whoever reads the refusal puts the damaged files back from a copy, sooner or later.
     world.onRefused = (machine) => {
+      this.#refused.add(machine);
       this.#later(this.#random.spread(1, this.#profile.downMs), () => this.#restore(machine));
     };
   }
@@ -116,7 +119,10 @@ export class NodeNemesis {
     this.#active = false;
     world.atPeace = true;
     world.onStepped = null;
-    world.onRefused = null;
+    world.onRefused = (machine) => {
+      this.#refused.add(machine);
+      this.#restore(machine);
+    };
     world.network.heal();
     world.network.weather = FAIR_WEATHER;
     world.frameDamageRate = 0;
@@ -363,11 +369,14 @@ export class NodeNemesis {
     if (machine.isUp) this.#later(this.#downMs(), () => this.#crash(machine, this.#random.chance(0.5)));
   }
 
-  /** Puts back from a copy what was damaged. */
+  /**
+   * Puts back from a copy what was damaged, where that was refused: only then the damage is all that is wrong. A start that
+   * did not refuse may have died while it made up for the damage, and has then changed other files, too.
+   */
   #restore(machine: Machine): void {
     const undo = this.#undo.get(machine);
+    if (!this.#refused.delete(machine) || undo === undefined || !machine.disk.damaged) return;
     this.#undo.delete(machine);
-    if (undo === undefined || !machine.disk.damaged) return;
     // Nobody exchanges files under a running process.
     this.#world.crash(machine, false);
     this.#world.coverage.count('disks restored from a copy');

@@ -46,8 +46,9 @@ const RECENT_MAX = 64;
 /** Removed files that can come back. */
 const REMOVED_MAX = 4;
 /**
- * A file is damaged only when it was quiet for so long before its process died: the durability of the newest batch is
- * noted a tenth of a second after it, and until then the log can't tell damage to it from a torn write (recovery.ts).
+ * A file is damaged only when its process has left it alone for so long: the durability of the newest batch is noted a
+ * tenth of a second after it, and until then the log can't tell damage to it from a torn write (recovery.ts). Only the
+ * time of one life counts. When it ends too early, the note waits until a later life has opened the log completely.
  */
 const QUIET_MS = 800;
 
@@ -73,7 +74,8 @@ class Inode {
   readonly dirty: Map<number, number> = new Map();
   /** Sectors that differ from the disk's and that no sync will write: the sync that had to do it failed. */
   readonly dropped: Set<number> = new Set();
-  lastWriteAt = 0;
+  /** When it was last written, or what was written became durable. */
+  lastChangeAt = 0;
   /** Its process died while it was in use, so it may lack what would prove its newest batch durable. */
   fragile = false;
   #writes = 0;
@@ -85,7 +87,7 @@ class Inode {
     }
     this.content.set(bytes, position);
     this.#writes += 1;
-    this.lastWriteAt = now;
+    this.lastChangeAt = now;
     for (let at = Math.floor(position / SECTOR_BYTES); at * SECTOR_BYTES < end; at += 1) {
       this.dirty.set(at, this.#writes);
       this.dropped.delete(at);
@@ -121,7 +123,8 @@ class Inode {
     return { images, length: this.content.length, upTo: this.#writes };
   }
 
-  endFlush({ images, length, upTo }: Flush): void {
+  endFlush({ images, length, upTo }: Flush, now: number): void {
+    if (images.length > 0) this.lastChangeAt = now;
     if (this.durable.length !== length) {
       const resized = Buffer.alloc(length);
       this.durable.copy(resized);
@@ -129,7 +132,6 @@ class Inode {
     }
     for (const { at, bytes } of images) this.durable.set(bytes, at);
     for (const [sector, number] of this.dirty) if (number <= upTo) this.dirty.delete(sector);
-    if (this.dirty.size === 0) this.fragile = false;
   }
 
   /** The sync failed: what `forgets` picks is taken for clean from now on. */
@@ -139,6 +141,11 @@ class Inode {
       this.dirty.delete(sector);
       this.dropped.add(sector);
     }
+  }
+
+  /** Nothing of it is under way, and its process had the time to note what of it is durable. */
+  isQuiet(now: number): boolean {
+    return this.dirty.size === 0 && this.dropped.size === 0 && now - this.lastChangeAt >= QUIET_MS;
   }
 
   /** The kernel gives up clean pages whenever it likes: what the disk never got is then gone. */
@@ -157,7 +164,6 @@ class Inode {
     this.durable.copy(after);
     for (const at of surviving)
       this.content.copy(after, at * SECTOR_BYTES, at * SECTOR_BYTES, (at + 1) * SECTOR_BYTES);
-    if (this.dirty.size > 0) this.fragile = true;
     this.content = after;
     this.durable = Buffer.from(after);
     this.dirty.clear();
@@ -214,8 +220,6 @@ export class Disk {
   readonly #recent: WrittenSector[] = [];
   readonly #removed: { readonly path: string; readonly inode: Inode }[] = [];
   #locked = false;
-  /** When the last process died; the future while one lives. */
-  #diedAt = Number.POSITIVE_INFINITY;
 
   constructor(parts: { schedule: Schedule; random: Random; coverage: NodeCoverage; disturbed: () => void }) {
     this.#schedule = parts.schedule;
@@ -228,7 +232,6 @@ export class Disk {
 
   /** The disk for one life of a process; whatever it waits for when it dies never comes. */
   mount(process: Process, every: Storage['every']): Storage {
-    this.#diedAt = Number.POSITIVE_INFINITY;
     const operate = <T>(operation: Operation, path: string, work: Work<T>): Promise<T> =>
       this.#operate(process, operation, path, work);
     return {
@@ -260,15 +263,19 @@ export class Disk {
     };
   }
 
+  /** The log was opened completely: the end of it was confirmed, and that it is durable was noted. */
+  opened(): void {
+    for (const inode of this.#names.values()) inode.fragile = false;
+  }
+
   /** The process is gone, the operating system is not. What it was writing may be there in part. */
   processDied(): void {
     for (const interrupt of this.#interrupts) if (this.#random.chance(0.5)) interrupt();
     this.#interrupts.clear();
     this.#locked = false;
-    this.#diedAt = this.#schedule.now;
     const evicts = this.#random.chance(0.5);
     for (const inode of this.#names.values()) {
-      if (inode.dirty.size > 0) inode.fragile = true;
+      if (!inode.isQuiet(this.#schedule.now)) inode.fragile = true;
       if (evicts) inode.evict();
     }
   }
@@ -391,7 +398,7 @@ export class Disk {
         return operate('sync', path, {
           run: () => {
             this.#remember(path, inode, flush);
-            inode.endFlush(flush);
+            inode.endFlush(flush, this.#schedule.now);
           },
           failed: () => inode.failFlush(() => this.#random.chance(0.7)),
         });
@@ -538,7 +545,7 @@ export class Disk {
 
   /** The process is paused for so long. Nothing of it happens meanwhile, so its files count as quiet only later. */
   paused(ms: number): void {
-    for (const inode of this.#names.values()) inode.lastWriteAt += ms;
+    for (const inode of this.#names.values()) inode.lastChangeAt += ms;
   }
 
   #forget(path: string, inode: Inode): void {
@@ -550,7 +557,7 @@ export class Disk {
     return [...this.#names].filter(
       ([path, inode]) =>
         this.#durableNames.get(path) === inode &&
-        this.#isQuiet(inode) &&
+        this.#isAtRest(inode) &&
         !/\.(copy|damaged|tmp|part)$/.test(path),
     );
   }
@@ -558,15 +565,14 @@ export class Disk {
   #someWrite(suits: (written: WrittenSector) => boolean): WrittenSector | null {
     const found = this.#recent.filter((written) => {
       const { inode, at, after, path } = written;
-      if (this.#names.get(path) !== inode || !this.#isQuiet(inode) || !suits(written)) return false;
+      if (this.#names.get(path) !== inode || !this.#isAtRest(inode) || !suits(written)) return false;
       return inode.durable.subarray(at, at + after.length).equals(after);
     });
     return found.length === 0 ? null : this.#random.pick(found);
   }
 
-  #isQuiet({ dirty, fragile, lastWriteAt }: Inode): boolean {
-    const until = Math.min(this.#diedAt, this.#schedule.now);
-    return dirty.size === 0 && !fragile && until - lastWriteAt >= QUIET_MS;
+  #isAtRest(inode: Inode): boolean {
+    return !inode.fragile && inode.isQuiet(this.#schedule.now);
   }
 }
 

@@ -303,9 +303,9 @@ export class NodeWorld {
       return;
     }
     const text = error instanceof Error ? error.message : String(error);
-    const corrupt = error instanceof WalError && machine.disk.damaged;
-    const excused = corrupt || (isDiskError(error) && (machine.diskFailed || machine.storage.wasFull));
-    if (!excused) {
+    const failed = isDiskError(error) && (machine.diskFailed || machine.storage.wasFull);
+    const corrupt = error instanceof WalError && machine.disk.damaged && !failed;
+    if (!failed && !corrupt) {
       const invariant = error instanceof InvariantError || !(error instanceof WalError) ? 'AS' : 'DU';
       this.failure ??= new Failure(invariant, `${machine.id}: ${text}`, { cause: error });
       return;
