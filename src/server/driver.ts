@@ -43,6 +43,7 @@ import { DiskSpace } from './disk-space.ts';
 import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
 import { Requests } from './requests.ts';
 import { Snapshotter } from './snapshotter.ts';
+import { StoreEvents } from './store-events.ts';
 
 /** Ticks per heartbeat: how finely timeouts are noticed. */
 const TICKS_PER_HEARTBEAT = 5;
@@ -112,6 +113,7 @@ export interface ClusterView {
 }
 
 export class Driver implements Engine {
+  readonly events: StoreEvents;
   readonly #options: DriverOptions;
   readonly #node: Node;
   readonly #requests: Requests;
@@ -141,6 +143,7 @@ export class Driver implements Engine {
   constructor(options: DriverOptions, peers: Peers) {
     this.#options = options;
     this.#peers = peers;
+    this.events = new StoreEvents(options.store);
     const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
     const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
     this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());

@@ -6,6 +6,7 @@ import type { NodeId } from '../raft/types.ts';
 import type { Call, DataCommand, Watch } from '../store/command.ts';
 import type { Once } from '../store/once.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import type { StoreEvents } from './store-events.ts';
 
 /** The engine's view of a connection (or of any other caller). */
 export interface Client {
@@ -94,6 +95,8 @@ export interface NodeStatus {
 }
 
 export interface Engine {
+  /** What happens in the store of this node, leader or not. */
+  readonly events: StoreEvents;
   /** True while this node leads: data commands are taken here and nowhere else. */
   readonly leading: boolean;
   /** The leader's client address where it is known, for MOVED. */

@@ -4,12 +4,14 @@ import { Store } from '../../store/store.ts';
 import type { Client, Engine, Lane, NodeAddress, NodeStatus, Request } from '../engine.ts';
 import { outcomeUnknown } from '../errors.ts';
 import { isWrite } from '../requests.ts';
+import { StoreEvents } from '../store-events.ts';
 
 export const SELF: NodeAddress = { id: asNodeId('n1'), host: '127.0.0.1', port: 7001 };
 export const OTHER: NodeAddress = { id: asNodeId('n2'), host: '127.0.0.1', port: 7002 };
 
 export class FakeEngine implements Engine {
   readonly store: Store = new Store();
+  readonly events: StoreEvents = new StoreEvents(this.store);
   /** What this node says is its own address. */
   host: string = SELF.host;
   leading = true;
