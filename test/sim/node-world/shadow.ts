@@ -188,7 +188,8 @@ export class Shadow implements DurableState {
     );
   }
 
-  #logReopened({ compacted, lastIndex, termRuns, snapshot, hardState }: Recovered): void {
+  #logReopened(recovered: Recovered): void {
+    const { compacted, lastIndex, termRuns, snapshot, hardState } = recovered;
     const found = (index: number): number => {
       if (index === compacted.index) return compacted.term;
       return termRuns.findLast(({ first }) => first <= index)?.term ?? -1;
@@ -204,7 +205,7 @@ export class Shadow implements DurableState {
     });
     // A node that knows that it forgot may have forgotten; the protocol makes up for it.
     if (shape === undefined && hardState.recovering && this.damaged) {
-      this.#forget(asIndex(lastIndex), found);
+      this.#forget(recovered, found);
       this.#compacted = Math.max(this.#compacted, compacted.index);
       return;
     }
@@ -219,12 +220,24 @@ export class Shadow implements DurableState {
     this.#compacted = Math.max(this.#compacted, compacted.index);
   }
 
-  /** The log ends earlier, or with what its last batches had replaced. */
-  #forget(lastIndex: Index, termOf: (index: number) => number): void {
+  /**
+   * The log ends earlier, or with what its last batches had replaced. Where it ends before its snapshot does, it gave way
+   * to that.
+   */
+  #forget({ compacted, lastIndex, snapshot }: Recovered, termOf: (index: number) => number): void {
+    check(
+      compacted.index <= Math.max(this.#compacted, snapshot?.index ?? 0),
+      'DU',
+      () => `${this.#name} came up with a log that begins after ${compacted.index}, which no snapshot covers`,
+    );
     const before = this.#entries;
+    const from = this.#base.index + 1;
+    const gaveWay = lastIndex === compacted.index && lastIndex === snapshot?.index;
+    if (gaveWay && this.#files.has(snapshot.index))
+      this.#base = { index: snapshot.index, term: snapshot.term };
     this.#entries = [];
     for (let index = this.#base.index + 1; index <= lastIndex; index += 1) {
-      const known = before[index - this.#base.index - 1];
+      const known = before[index - from];
       const kept = index <= this.#compacted ? known?.term : termOf(index);
       const entry = known?.term === kept ? known : this.#replaced.get(`${index}@${kept}`);
       check(
@@ -234,7 +247,8 @@ export class Shadow implements DurableState {
       );
       this.#entries.push(entry);
     }
-    for (const { index, term } of before) if (this.termAt(index) !== term) this.#owed.set(index, term);
+    for (const { index, term } of before)
+      if (index > this.#base.index && this.termAt(index) !== term) this.#owed.set(index, term);
   }
 
   /** Whether it had the entry, lost it, and knows that it can't vote before it has it again. */
