@@ -347,6 +347,30 @@ describe('a bad end of the log that was durable', () => {
     expect(recovered.hardState.recovering).toBe(true);
   });
 
+  test('whose entries are in a snapshot: the log begins anew after that, and the node recovers', async () => {
+    const runner = new Runner(new FaultyStorage(), {}, TRIO);
+    await runner.open();
+    await runner.run(append(300));
+    await runner.run(append(300, 200));
+    await runner.run({ type: 'snapshot', share: 1 });
+    await runner.run(append(100));
+    await runner.wal.close();
+    // Every batch behind the first two.
+    runner.storage.bytes(onlyPath(runner, '.log')).fill(0, 8192 + 2 * 512);
+    const { wal, recovered, notes } = await Wal.open(options(runner.storage));
+    expect(recovered).toMatchObject({
+      compacted: { index: 4, term: 1 },
+      firstIndex: 5,
+      lastIndex: 4,
+      commit: 4,
+      snapshot: { index: 4 },
+      hardState: { recovering: true },
+    });
+    expect(notes.join()).toContain('Entries 3 to 5, which this node may have acknowledged, are gone here');
+    expect(notes.join()).toContain('gave way to the snapshot at 4');
+    await wal.close();
+  });
+
   test('goes by the configuration of the snapshot where the log holds none', async () => {
     for (const configuration of [TRIO, CONFIGURATION]) {
       const runner = new Runner(new FaultyStorage(), {}, configuration);
