@@ -1,6 +1,7 @@
 /** All commands over the keyspace. A new one is an entry in a file of `commands/` and nothing else. */
 import type { DataCommand } from './command.ts';
 import { expiryCommands } from './commands/expiry.ts';
+import { hashCommands } from './commands/hashes.ts';
 import { keyCommands } from './commands/keys.ts';
 import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
@@ -13,6 +14,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...keyCommands,
     ...expiryCommands,
     ...listCommands,
+    ...hashCommands,
   ].map((command) => [command.name, command]),
 );
 

@@ -1,9 +1,11 @@
 /** The classes of all collections. A new data type is a class in `types/` and a line here. */
 import type { Collection, CollectionClass, CollectionType } from './collection.ts';
+import { Hash } from './types/hash.ts';
 import { List } from './types/list.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
   list: List,
+  hash: Hash,
 };
 
 /** An empty collection of the type that TYPE names so; undefined where there is none. */

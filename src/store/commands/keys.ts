@@ -8,6 +8,7 @@ import { isExpired, SHARD_COUNT } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { forkOf, typeOf } from '../value.ts';
 import { ALL_KEYS, NO_KEYS, ONE_KEY, TWO_KEYS } from './positions.ts';
+import { INVALID_CURSOR, parseCursor, parseScanOptions } from './scan-options.ts';
 
 type Run = DataCommand['run'];
 
@@ -69,53 +70,6 @@ const runKeys: Run = (context, args, reply) => {
   replyKeys(found, reply);
 };
 
-const SCAN_COUNT_DEFAULT = 10;
-
-interface ScanOptions {
-  pattern: string;
-  type: string | null;
-  count: number;
-}
-
-/** The options behind SCAN's cursor, or the text of the error reply. */
-function parseScanOptions(args: readonly string[]): ScanOptions | string {
-  const options: ScanOptions = { pattern: '*', type: null, count: SCAN_COUNT_DEFAULT };
-  for (let at = 2; at < args.length; at += 2) {
-    const argument = args[at + 1];
-    if (argument === undefined) return SYNTAX_ERROR;
-    switch ((args[at] ?? '').toLowerCase()) {
-      case 'match':
-        options.pattern = argument;
-        break;
-      case 'type':
-        options.type = argument.toLowerCase();
-        break;
-      case 'count': {
-        const count = parseInteger(argument);
-        if (count === undefined) return NOT_AN_INTEGER;
-        if (count < 1) return SYNTAX_ERROR;
-        options.count = Number(count);
-        break;
-      }
-      default:
-        return SYNTAX_ERROR;
-    }
-  }
-  return options;
-}
-
-/** C's `strtoul` takes a sign and an empty text, so Redis does. */
-const CURSOR = /^[+-]?\d*$/;
-const CURSOR_MAX = 2n ** 64n;
-
-/** The number of the next shard to visit; undefined for what is no cursor. */
-function parseCursor(text: string): number | undefined {
-  if (!CURSOR.test(text)) return undefined;
-  const digits = text.replace(/^[+-]/, '');
-  if (digits.length > 20 || BigInt(digits) >= CURSOR_MAX) return undefined;
-  return Math.min(Number(digits), SHARD_COUNT);
-}
-
 /**
  * The cursor is the next shard's number, and a step returns whole shards until it has visited COUNT keys. A key
  * never changes its shard, so one that is there during the whole scan is returned exactly once.
@@ -123,16 +77,16 @@ function parseCursor(text: string): number | undefined {
 const runScan: Run = (context, args, reply) => {
   const cursor = parseCursor(args[1] ?? '');
   if (cursor === undefined) {
-    reply.error('ERR invalid cursor');
+    reply.error(INVALID_CURSOR);
     return;
   }
-  const options = parseScanOptions(args);
+  const options = parseScanOptions(args, 2, true);
   if (typeof options === 'string') {
     reply.error(options);
     return;
   }
   const found: string[] = [];
-  let shard = cursor;
+  let shard = Math.min(cursor, SHARD_COUNT);
   for (let visited = 0; shard < SHARD_COUNT && visited < options.count; shard++) {
     visited += context.keyspace.shards[shard]?.size ?? 0;
     collectKeys(context, shard, options.pattern, options.type, found);
