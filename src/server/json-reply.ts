@@ -5,7 +5,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { ReplyWriter } from '../store/reply.ts';
-import { doubleText } from './resp/writer.ts';
+import { doubleText } from '../store/double.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 

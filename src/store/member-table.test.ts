@@ -10,7 +10,7 @@ const item = (name: string, value: number): Item => ({ name, hash: hashOf(name),
 
 test('small or large it is a map, and a fork is left alone', () => {
   const step = fc.tuple(
-    fc.constantFrom('put', 'put', 'delete', 'fork', 'grow', 'deleteAt'),
+    fc.constantFrom('put', 'put', 'delete', 'fork', 'grow', 'deleteAt', 'deleteWhere'),
     fc.integer({ min: 0, max: 300 }),
   );
   fc.assert(
@@ -28,6 +28,9 @@ test('small or large it is a map, and a fork is left alone', () => {
           map.delete(name);
         } else if (what === 'deleteAt') {
           if (map.size > 0) map.delete(table.deleteAt(number % map.size).name);
+        } else if (what === 'deleteWhere') {
+          table.deleteWhere(({ value }) => value % 7 === number % 7);
+          for (const [each, value] of map) if (value % 7 === number % 7) map.delete(each);
         } else if (what === 'fork') forks.push({ table: table.fork(), map: new Map(map) });
         else if (number < 30) table.grow();
         expect(table.size).toBe(map.size);

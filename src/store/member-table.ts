@@ -109,6 +109,20 @@ export class MemberTable<E extends Named> {
     return deleted;
   }
 
+  /** Takes out all elements for which `goes` holds. O(n), so for many of them at once. */
+  deleteWhere(goes: (element: E) => boolean): void {
+    if (this.#items !== null) {
+      this.#items = this.#items.filter((item) => !goes(item));
+      this.#shared = false;
+      return;
+    }
+    const rest = new Tree<E>(inOrder);
+    this.#large.visit(0, this.size, (element) => {
+      if (!goes(element)) rest.push(element);
+    });
+    this.#tree = rest;
+  }
+
   /** Calls `visit` for all elements in the table's order, until it answers false. Nothing may change meanwhile. */
   visit(visit: (element: E) => boolean | void, from = 0, to: number = this.size): void {
     if (this.#items === null) this.#large.visit(from, to, visit);

@@ -5,6 +5,8 @@ import { hashCommands } from './commands/hashes.ts';
 import { keyCommands } from './commands/keys.ts';
 import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
+import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
+import { sortedSetCommands } from './commands/sorted-sets.ts';
 import { stringCommands } from './commands/strings.ts';
 
 /** By their names in lower case. */
@@ -15,6 +17,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...expiryCommands,
     ...listCommands,
     ...hashCommands,
+    ...sortedSetCommands,
+    ...sortedSetRangeCommands,
   ].map((command) => [command.name, command]),
 );
 

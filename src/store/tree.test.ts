@@ -7,7 +7,7 @@ const numbers = (): Tree<number> => new Tree((a, b) => a - b);
 /** The same steps on a tree and on an array. */
 const steps = fc.array(
   fc.record({
-    what: fc.constantFrom('insert', 'insert', 'push', 'unshift', 'delete', 'replace', 'fork'),
+    what: fc.constantFrom('insert', 'insert', 'push', 'unshift', 'delete', 'deleteRange', 'replace', 'fork'),
     where: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
   }),
   { maxLength: 400 },
@@ -103,4 +103,30 @@ test('a visit ends when it is told so', () => {
   tree.visit(100, 1000, (element) => seen.push(element) < 3);
   tree.visitBackwards(100, 1000, (element) => seen.push(element) < 6);
   expect(seen).toEqual([100, 101, 102, 999, 998, 997]);
+});
+
+test('ranges of every size are taken out of trees of every size', () => {
+  for (const size of [1, 63, 64, 65, 1000, 5000]) {
+    for (const [from, to] of [
+      [0, size],
+      [0, size >> 1],
+      [size >> 1, size],
+      [size >> 2, size - (size >> 2)],
+      [size >> 1, size >> 1],
+      [1, size],
+      [0, size - 1],
+    ] as const) {
+      if (from > to) continue;
+      const tree = numbers();
+      const array = Array.from({ length: size }, (_, at) => at);
+      for (const element of array) tree.push(element);
+      const fork = tree.fork();
+      tree.deleteRange(from, to);
+      const rest = array.toSpliced(from, to - from);
+      expect(tree.slice()).toEqual(rest);
+      for (const element of array) tree.put(element);
+      expect(tree.slice()).toEqual(array);
+      expect(fork.slice()).toEqual(array);
+    }
+  }
 });

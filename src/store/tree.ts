@@ -112,6 +112,17 @@ export class Tree<E> {
     return deleted;
   }
 
+  /** Takes out the elements from `from` to before `to`. O(log n), however many they are. */
+  deleteRange(from: number, to: number): void {
+    invariant(from >= 0 && from <= to && to <= this.#size, `deletion of ${from} to ${to} of ${this.#size}`);
+    if (from === to) return;
+    this.#root = this.#own(this.#root);
+    this.#deleteRange(this.#root, from, to);
+    while (!this.#root.leaf && this.#root.children.length === 1) this.#root = childOf(this.#root, 0);
+    this.#size -= to - from;
+    if (this.#size === 0) this.clear();
+  }
+
   clear(): void {
     this.#root = { mark: this.#mark, leaf: true, items: [] };
     this.#size = 0;
@@ -297,6 +308,38 @@ export class Tree<E> {
       node.counts.splice(child, 1);
     } else if (!this.#merge(node, child)) this.#merge(node, child - 1);
     return deleted;
+  }
+
+  /** Takes out what is below a node of this tree from `from` to before `to`. */
+  #deleteRange(node: Node<E>, from: number, to: number): void {
+    if (node.leaf) {
+      node.items.splice(from, to - from);
+      return;
+    }
+    // At most two children keep a part; those between them go away as they are.
+    let start = 0;
+    let first = -1;
+    let gone = 0;
+    for (let child = 0; child < node.children.length && start < to; child++) {
+      const size = node.counts[child] ?? 0;
+      const end = start + size;
+      if (end > from) {
+        if (first === -1) first = child;
+        const [low, high] = [Math.max(0, from - start), Math.min(to, end) - start];
+        if (high - low === size) gone++;
+        else {
+          this.#deleteRange(this.#ownChild(node, child), low, high);
+          node.counts[child] = size - (high - low);
+          if (gone === 0) first = child + 1;
+        }
+      }
+      start = end;
+    }
+    node.children.splice(first, gone);
+    node.counts.splice(first, gone);
+    // What is left on either side of the gap may be small.
+    for (let child = Math.min(first + 1, node.children.length - 1); child >= Math.max(0, first - 2); child--)
+      this.#merge(node, child);
   }
 
   /** Makes the child and the one behind it one, if together they are small. */

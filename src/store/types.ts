@@ -2,10 +2,12 @@
 import type { Collection, CollectionClass, CollectionType } from './collection.ts';
 import { Hash } from './types/hash.ts';
 import { List } from './types/list.ts';
+import { SortedSet } from './types/sorted-set.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
   list: List,
   hash: Hash,
+  zset: SortedSet,
 };
 
 /** An empty collection of the type that TYPE names so; undefined where there is none. */

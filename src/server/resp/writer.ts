@@ -13,6 +13,7 @@
  * A taken range is never written again: the next replies go behind it, and a full slab is left to the garbage
  * collector. So no copy is made and no buffer has to come back from the socket.
  */
+import { doubleText } from '../../store/double.ts';
 import type { ReplyWriter } from '../../store/reply.ts';
 
 /** First slab of a connection in bytes: small, because ten thousand idle connections keep theirs. */
@@ -232,12 +233,4 @@ export class RespWriter implements ReplyWriter {
 
 function withoutLineBreaks(text: string): string {
   return text.includes('\n') || text.includes('\r') ? text.replaceAll(/[\r\n]/g, ' ') : text;
-}
-
-/** A double as RESP spells it: the shortest digits that read back as the same number. */
-export function doubleText(value: number): string {
-  if (value === Infinity) return 'inf';
-  if (value === -Infinity) return '-inf';
-  if (Number.isNaN(value)) return 'nan';
-  return Object.is(value, -0) ? '-0' : String(value);
 }
