@@ -44,6 +44,15 @@ export function parseLongDouble(text: string): LongDouble | undefined {
   return sign === '-' ? { mantissa: -rounded.mantissa, exponent: rounded.exponent } : rounded;
 }
 
+/** The nearest double. A number that is not 0 stays so. */
+export function toDouble(value: LongDouble): number {
+  if (value === 'infinite') return Infinity;
+  const { mantissa, exponent } = value;
+  const double = Number(mantissa) * 2 ** exponent;
+  if (double !== 0 || mantissa === 0n) return double;
+  return mantissa < 0n ? -Number.MIN_VALUE : Number.MIN_VALUE;
+}
+
 /** The sum as Redis prints it, or undefined when it is not finite. */
 export function addLongDoubles(left: LongDouble, right: LongDouble): string | undefined {
   if (left === 'infinite' || right === 'infinite') return undefined;

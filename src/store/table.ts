@@ -3,6 +3,8 @@ import type { DataCommand } from './command.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { keyCommands } from './commands/keys.ts';
+import { listMoveCommands } from './commands/list-moves.ts';
+import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
@@ -16,6 +18,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...keyCommands,
     ...expiryCommands,
     ...listCommands,
+    ...listPopCommands,
+    ...listMoveCommands,
     ...hashCommands,
     ...sortedSetCommands,
     ...sortedSetRangeCommands,

@@ -9,6 +9,8 @@ const steps = fc.array(
   fc.record({
     what: fc.constantFrom('insert', 'insert', 'push', 'unshift', 'delete', 'deleteRange', 'replace', 'fork'),
     where: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+    /** How much of the rest a range takes: mostly little, so that something is left. */
+    part: fc.oneof(fc.double({ min: 0, max: 0.1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
   }),
   { maxLength: 400 },
 );
@@ -24,7 +26,7 @@ test('by position it is an array, and a fork is left alone', () => {
       }
       let next = initial;
       const forks: { tree: Tree<number>; array: number[] }[] = [];
-      for (const { what, where } of history) {
+      for (const { what, where, part } of history) {
         const at = Math.floor(where * array.length);
         next++;
         if (what === 'insert') {
@@ -36,6 +38,10 @@ test('by position it is an array, and a fork is left alone', () => {
         } else if (what === 'unshift') {
           tree.insertAt(0, next);
           array.unshift(next);
+        } else if (what === 'deleteRange') {
+          const length = Math.floor(part * (array.length - at));
+          tree.deleteRange(at, at + length);
+          array.splice(at, length);
         } else if (what === 'fork') forks.push({ tree: tree.fork(), array: array.slice() });
         else if (array.length > 0 && what === 'delete') {
           expect(tree.deleteAt(at)).toBe(array.splice(at, 1)[0]);

@@ -112,7 +112,7 @@ function writeInfos(specs: readonly (CommandSpec | undefined)[], reply: ReplyWri
 
 function writeInfo(spec: CommandSpec, reply: ReplyWriter): void {
   const subcommands = subcommandsOf(spec);
-  const flags = spec.flags.filter((flag) => flag !== 'movablekeys');
+  const { flags } = spec;
   reply.array(10);
   reply.bulk(spec.name);
   reply.integer(spec.arity);
@@ -225,7 +225,7 @@ function getKeys(session: Session, args: readonly string[], reply: ReplyWriter):
     reply.error('ERR Invalid command specified');
     return;
   }
-  if (command.keys.first === 0) {
+  if (command.keys.first === 0 && command.keysIn === undefined) {
     reply.error('ERR The command has no key arguments');
     return;
   }
@@ -234,6 +234,10 @@ function getKeys(session: Session, args: readonly string[], reply: ReplyWriter):
     return;
   }
   const keys = keysOf(command, request);
+  if (keys.length === 0) {
+    reply.error('ERR Invalid arguments specified for command');
+    return;
+  }
   reply.array(keys.length);
   for (const key of keys) reply.bulk(key);
 }

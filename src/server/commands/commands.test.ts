@@ -120,6 +120,10 @@ describe('COMMAND', () => {
 
   test('finds the keys of a request', async () => {
     expect(await ask('COMMAND', 'GETKEYS', 'MSET', 'a', '1', 'b', '2')).toEqual(['a', 'b']);
+    expect(await ask('COMMAND', 'GETKEYS', 'LMPOP', '2', 'a', 'b', 'LEFT')).toEqual(['a', 'b']);
+    await expect(ask('COMMAND', 'GETKEYS', 'LMPOP', '5', 'a', 'b', 'LEFT')).rejects.toThrow(
+      'ERR Invalid arguments specified for command',
+    );
     await expect(ask('COMMAND', 'GETKEYS', 'NOPE', 'a')).rejects.toThrow('ERR Invalid command specified');
     await expect(ask('COMMAND', 'GETKEYS', 'PING', 'a')).rejects.toThrow(
       'ERR The command has no key arguments',

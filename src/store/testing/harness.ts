@@ -131,6 +131,20 @@ export class Harness {
   }
 }
 
+/** The events of a store from now on, as `<class> <event> <key>`. */
+export function eventsOf(store: Store): string[] {
+  const events: string[] = [];
+  store.listener = {
+    changed() {},
+    cleared() {},
+    event: (type, event, key) => void events.push(`${type} ${event} ${key}`),
+    message: () => 0,
+    metaChanged() {},
+    restored() {},
+  };
+  return events;
+}
+
 /** The blocks of a whole snapshot. */
 export function snapshotOf(store: Store, blockBytes = 1024): Uint8Array[] {
   const snapshot = store.startSnapshot();
