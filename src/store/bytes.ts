@@ -3,6 +3,12 @@
  * doubles (8 bytes, little-endian) and byte strings (varint length, then the bytes).
  */
 
+/**
+ * The longest string value in bytes: V8's limit for a string (2^29 - 24), 24 bytes below Redis's default
+ * `proto-max-bulk-len` of 512 MiB.
+ */
+export const MAX_STRING_BYTES = 536_870_888;
+
 /** Malformed bytes: what was expected and at which offset from the beginning. */
 export class FormatError extends Error {
   readonly offset: number;

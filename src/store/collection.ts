@@ -7,8 +7,8 @@
  */
 import type { ByteReader, ByteWriter } from './bytes.ts';
 
-/** As TYPE names them. */
-export type CollectionType = 'list' | 'hash' | 'set' | 'zset' | 'stream' | 'MBbloom--';
+/** As TYPE names them. A `string` is one that is written in place; all others are JavaScript's own. */
+export type CollectionType = 'string' | 'list' | 'hash' | 'set' | 'zset' | 'stream' | 'MBbloom--';
 
 export interface Collection {
   readonly type: CollectionType;

@@ -1,5 +1,7 @@
 /** All commands over the keyspace. A new one is an entry in a file of `commands/` and nothing else. */
 import type { DataCommand } from './command.ts';
+import { bitFieldCommands } from './commands/bitfields.ts';
+import { bitmapCommands } from './commands/bitmaps.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { keyCommands } from './commands/keys.ts';
@@ -23,6 +25,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...hashCommands,
     ...sortedSetCommands,
     ...sortedSetRangeCommands,
+    ...bitmapCommands,
+    ...bitFieldCommands,
   ].map((command) => [command.name, command]),
 );
 

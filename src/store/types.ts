@@ -1,10 +1,12 @@
 /** The classes of all collections. A new data type is a class in `types/` and a line here. */
 import type { Collection, CollectionClass, CollectionType } from './collection.ts';
 import { Hash } from './types/hash.ts';
+import { Bytes } from './types/bytes.ts';
 import { List } from './types/list.ts';
 import { SortedSet } from './types/sorted-set.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
+  string: Bytes,
   list: List,
   hash: Hash,
   zset: SortedSet,

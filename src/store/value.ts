@@ -1,5 +1,8 @@
 import type { Collection, CollectionType } from './collection.ts';
 import { invariant } from './invariant.ts';
+import { Bytes } from './types/bytes.ts';
+
+export { MAX_STRING_BYTES } from './bytes.ts';
 
 /**
  * What a key can hold. Strings are byte strings: one latin1 character per byte, V8's most compact form of bytes
@@ -8,14 +11,31 @@ import { invariant } from './invariant.ts';
  */
 export type Value = string | Collection;
 
+/**
+ * What the string commands can use. A long string becomes `Bytes` when something is first written into the middle of it
+ * (see `in-place.ts`) and stays so until it is overwritten. Both have `length` and `slice`.
+ */
+export type StringValue = string | Bytes;
+
 /** The type names of TYPE and of SCAN's TYPE option. */
-export function typeOf(value: Value): 'string' | CollectionType {
+export function typeOf(value: Value): CollectionType {
   return typeof value === 'string' ? 'string' : value.type;
 }
 
 /** Whether string commands may use the value; otherwise they answer WRONGTYPE. */
-export function isString(value: Value): value is string {
-  return typeof value === 'string';
+export function isString(value: Value): value is StringValue {
+  return typeof value === 'string' || value instanceof Bytes;
+}
+
+/** All of a string. O(length) for bytes that are written in place. */
+export function textOf(value: StringValue): string {
+  return typeof value === 'string' ? value : value.toString();
+}
+
+/** The byte of a string at `index`; 0 behind its end. */
+export function byteAt(value: StringValue, index: number): number {
+  if (typeof value !== 'string') return value.at(index);
+  return index < value.length ? value.charCodeAt(index) : 0;
 }
 
 /** What a key costs besides its bytes and those of its value, about: its entry, its place in the map, heads of strings. */
@@ -30,12 +50,6 @@ export function bytesOf(key: string, value: Value): number {
 export function forkOf(value: Value): Value {
   return typeof value === 'string' ? value : value.fork();
 }
-
-/**
- * The longest string value in bytes: V8's limit for a string (2^29 - 24), 24 bytes below Redis's default
- * `proto-max-bulk-len` of 512 MiB.
- */
-export const MAX_STRING_BYTES = 536_870_888;
 
 /** Pieces from this length on are worth the node that V8 links them with. */
 const SMALL_PIECE_BYTES = 256;

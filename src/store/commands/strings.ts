@@ -10,11 +10,12 @@ import {
   wrongArity,
 } from '../errors.ts';
 import { parsePositiveDeadline, TIME_OPTIONS, type TimeUnit } from '../expire-time.ts';
+import { editString } from '../in-place.ts';
 import { addIntegers, clampInteger, type Integer, negateInteger, parseInteger } from '../integer.ts';
 import type { Entry } from '../keyspace.ts';
 import { addLongDoubles, parseLongDouble } from '../long-double.ts';
 import type { ReplyWriter } from '../reply.ts';
-import { append, isString, MAX_STRING_BYTES } from '../value.ts';
+import { append, isString, MAX_STRING_BYTES, textOf } from '../value.ts';
 import { ALL_KEYS, KEY_VALUE_PAIRS, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -22,7 +23,7 @@ type Run = DataCommand['run'];
 /** Replies with the value or the null bulk; false, after a WRONGTYPE, when it is no string. */
 function replyValue(entry: Entry | undefined, reply: ReplyWriter): boolean {
   if (entry === undefined) reply.bulk(null);
-  else if (isString(entry.value)) reply.bulk(entry.value);
+  else if (isString(entry.value)) reply.bulk(textOf(entry.value));
   else {
     reply.error(WRONG_TYPE);
     return false;
@@ -184,7 +185,7 @@ const runGetEx: Run = (context, args, reply) => {
     if (deadline <= context.now) context.keyspace.delete(key);
     else context.keyspace.setDeadline(key, entry, deadline);
   } else if (options.persist && entry.expiresAt !== 0) context.keyspace.setDeadline(key, entry, 0);
-  reply.bulk(value);
+  reply.bulk(textOf(value));
 };
 
 // --- Several keys at once ----------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ const runMGet: Run = (context, args, reply) => {
   reply.array(args.length - 1);
   for (let at = 1; at < args.length; at++) {
     const value = context.keyspace.get(args[at] ?? '', context.now)?.value;
-    reply.bulk(value !== undefined && isString(value) ? value : null);
+    reply.bulk(value !== undefined && isString(value) ? textOf(value) : null);
   }
 };
 
@@ -238,12 +239,14 @@ const runAppend: Run = (context, args, reply) => {
     reply.error(WRONG_TYPE);
     return;
   }
-  const length = entry.value.length + suffix.length;
+  const { value } = entry;
+  const length = value.length + suffix.length;
   if (length > MAX_STRING_BYTES) {
     reply.error(STRING_TOO_LONG);
     return;
   }
-  context.keyspace.replace(key, entry, append(entry.value, suffix));
+  if (typeof value === 'string') context.keyspace.replace(key, entry, append(value, suffix));
+  else editString(context, key, entry, (bytes) => bytes.write(value.length, suffix));
   reply.integer(length);
 };
 
@@ -302,11 +305,9 @@ const runSetRange: Run = (context, args, reply) => {
     reply.error(STRING_TOO_LONG);
     return;
   }
-  const padding = '\0'.repeat(Math.max(0, start - value.length));
-  const patched = value.slice(0, start) + padding + patch + value.slice(start + patch.length);
-  if (entry === undefined) context.keyspace.set(key, patched, 0);
-  else context.keyspace.replace(key, entry, patched);
-  reply.integer(patched.length);
+  const length = Math.max(value.length, start + patch.length);
+  editString(context, key, entry, (bytes) => bytes.write(start, patch));
+  reply.integer(length);
 };
 
 // --- Numbers -----------------------------------------------------------------------------------------------------
@@ -318,7 +319,7 @@ function increment(context: Context, key: string, by: Integer, reply: ReplyWrite
     reply.error(WRONG_TYPE);
     return;
   }
-  const current = value === undefined ? 0 : parseInteger(value);
+  const current = value === undefined ? 0 : parseInteger(textOf(value));
   if (current === undefined) {
     reply.error(NOT_AN_INTEGER);
     return;
@@ -361,7 +362,7 @@ const runIncrByFloat: Run = (context, args, reply) => {
     reply.error(WRONG_TYPE);
     return;
   }
-  const current = parseLongDouble(value ?? '0');
+  const current = parseLongDouble(textOf(value ?? '0'));
   const by = parseLongDouble(amount);
   if (current === undefined || by === undefined) {
     reply.error(NOT_A_FLOAT);
