@@ -11,6 +11,8 @@ import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
+import { setAlgebraCommands } from './commands/set-algebra.ts';
+import { setCommands } from './commands/sets.ts';
 import { stringCommands } from './commands/strings.ts';
 
 /** By their names in lower case. */
@@ -27,6 +29,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...sortedSetRangeCommands,
     ...bitmapCommands,
     ...bitFieldCommands,
+    ...setCommands,
+    ...setAlgebraCommands,
   ].map((command) => [command.name, command]),
 );
 

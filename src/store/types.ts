@@ -4,12 +4,14 @@ import { Hash } from './types/hash.ts';
 import { Bytes } from './types/bytes.ts';
 import { List } from './types/list.ts';
 import { SortedSet } from './types/sorted-set.ts';
+import { MemberSet } from './types/set.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
   string: Bytes,
   list: List,
   hash: Hash,
   zset: SortedSet,
+  set: MemberSet,
 };
 
 /** An empty collection of the type that TYPE names so; undefined where there is none. */

@@ -8,6 +8,8 @@ export interface Group {
   readonly commands: readonly ((source: Source) => string[])[];
   /** By the command's name in lower case (`xinfo|stream` for a subcommand), where not byte by byte. */
   readonly compare?: Readonly<Record<string, Comparison>>;
+  /** What must come as it was made, with no argument added or left out. */
+  readonly asMade?: (args: readonly string[]) => boolean;
 }
 
 /** Shared by all groups, so that types meet on the same keys. */
@@ -157,6 +159,7 @@ export class Source {
 /** A command of a group, now and then with its name in lower case or with an argument too many or too few. */
 export function commandOf(group: Group, source: Source): string[] {
   const args = source.pick(group.commands)(source);
+  if (group.asMade?.(args) === true) return args;
   const dice = source.below(60);
   if (dice === 0 && args.length > 1) return args.slice(0, -1);
   if (dice === 1) return [...args, source.value()];
