@@ -171,6 +171,13 @@ export class ByteReader {
     return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
+  /** So many bytes, whose number is not written. */
+  characters(count: number, what: string): string {
+    if (this.remaining < count) this.fail(`the bytes end where ${what} should be`);
+    this.#at += count;
+    return this.#bytes.toString('latin1', this.#at - count, this.#at);
+  }
+
   string(what: string): string {
     const length = this.count(`the length of ${what}`, 1);
     const end = this.#at + length;

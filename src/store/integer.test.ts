@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   addIntegers,
+  addWrapping,
   clampInteger,
   type Integer,
   multiplyIntegers,
@@ -68,6 +69,7 @@ test('sums, products and negations are exact or refused', () => {
     fc.property(int64, int64, (left, right) => {
       const [one, other] = [fitting(left)!, fitting(right)!];
       expect(addIntegers(one, other)).toBe(fitting(left + right));
+      expect(addWrapping(one, other)).toBe(fitting(BigInt.asIntN(64, left + right)));
       expect(multiplyIntegers(one, other)).toBe(fitting(left * right));
       expect(negateInteger(one)).toBe(fitting(-left));
     }),

@@ -37,6 +37,17 @@ export function addIntegers(left: Integer, right: Integer): Integer | undefined 
   return narrowed(BigInt(left) + BigInt(right));
 }
 
+/** The sum of counters that wrap around at 64 bits, as C's do. */
+export function addWrapping(left: Integer, right: Integer): Integer {
+  if (typeof left === 'number' && typeof right === 'number') {
+    const sum = left + right;
+    if (Number.isSafeInteger(sum)) return sum;
+  }
+  const wrapped = BigInt.asIntN(64, BigInt(left) + BigInt(right));
+  const small = Number(wrapped);
+  return Number.isSafeInteger(small) ? small : wrapped;
+}
+
 /** The product, or undefined when it leaves the 64 bits. */
 export function multiplyIntegers(left: Integer, right: Integer): Integer | undefined {
   if (typeof left === 'number' && typeof right === 'number') {

@@ -163,14 +163,17 @@ export class Keyspace {
 
   /**
    * To be called before the command changes the collection under the key in place, for the first time or again. Until the
-   * command ends a key may hold a collection with nothing in it; {@link settle} then removes it.
+   * command ends a key may hold a collection with nothing in it; {@link settle} then removes it. `silently`: who watches the
+   * key, waits for it or has a copy of it does not hear of it, as of what Redis does not call a change.
    */
-  change(key: string, entry: Entry): void {
-    if (this.#changing.some((changing) => changing.entry === entry)) return;
-    this.#beforeChange(key, entry);
-    this.#leave(key, entry);
+  change(key: string, entry: Entry, silently = false): void {
+    if (!this.#changing.some((changing) => changing.entry === entry)) {
+      this.#beforeChange(key, entry);
+      this.#leave(key, entry);
+      this.#changing.push({ key, entry });
+    } else if (entry.version === this.writeNumber) return;
+    if (silently) return;
     entry.version = this.writeNumber;
-    this.#changing.push({ key, entry });
     this.listener?.changed(key);
   }
 

@@ -13,6 +13,8 @@ import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
 import { setAlgebraCommands } from './commands/set-algebra.ts';
 import { setCommands } from './commands/sets.ts';
+import { streamReadCommands } from './commands/stream-reads.ts';
+import { streamCommands } from './commands/streams.ts';
 import { stringCommands } from './commands/strings.ts';
 
 /** By their names in lower case. */
@@ -31,6 +33,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...bitFieldCommands,
     ...setCommands,
     ...setAlgebraCommands,
+    ...streamCommands,
+    ...streamReadCommands,
   ].map((command) => [command.name, command]),
 );
 

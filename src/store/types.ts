@@ -5,6 +5,7 @@ import { Bytes } from './types/bytes.ts';
 import { List } from './types/list.ts';
 import { SortedSet } from './types/sorted-set.ts';
 import { MemberSet } from './types/set.ts';
+import { Stream } from './types/stream.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
   string: Bytes,
@@ -12,6 +13,7 @@ const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collectio
   hash: Hash,
   zset: SortedSet,
   set: MemberSet,
+  stream: Stream,
 };
 
 /** An empty collection of the type that TYPE names so; undefined where there is none. */
