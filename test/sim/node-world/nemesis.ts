@@ -90,8 +90,8 @@ export class NodeNemesis {
   #active = true;
   /** How the damaged disks are mended. */
   readonly #undo = new Map<Machine, () => void>();
-  /** Their disks were refused, and nobody has seen to it yet. */
-  readonly #refused = new Set<Machine>();
+  /** Whose disk was refused, and the number of the life that has not begun since. */
+  readonly #refused = new Map<Machine, number>();
 
   constructor(world: NodeWorld, profile: NodeProfile) {
     this.#world = world;
@@ -108,7 +108,7 @@ export class NodeNemesis {
     }
     // Whoever reads the refusal puts the damaged files back from a copy, sooner or later.
     world.onRefused = (machine) => {
-      this.#refused.add(machine);
+      this.#refused.set(machine, machine.life);
       this.#later(this.#random.spread(1, this.#profile.downMs), () => this.#restore(machine));
     };
   }
@@ -120,7 +120,7 @@ export class NodeNemesis {
     world.atPeace = true;
     world.onStepped = null;
     world.onRefused = (machine) => {
-      this.#refused.add(machine);
+      this.#refused.set(machine, machine.life);
       this.#restore(machine);
     };
     world.network.heal();
@@ -370,15 +370,15 @@ export class NodeNemesis {
   }
 
   /**
-   * Puts back from a copy what was damaged, where that was refused: only then the damage is all that is wrong. A start that
-   * did not refuse may have died while it made up for the damage, and has then changed other files, too.
+   * Puts back from a copy what was damaged, where the machine has been down since that was refused: only then the damage
+   * is all that is wrong. A later start may be making up for it, or may have died over that, with other files changed;
+   * and nobody exchanges files under a running process.
    */
   #restore(machine: Machine): void {
     const undo = this.#undo.get(machine);
-    if (!this.#refused.delete(machine) || undo === undefined || !machine.disk.damaged) return;
+    if (undo === undefined || !machine.disk.damaged) return;
+    if (machine.isUp || machine.life !== this.#refused.get(machine)) return;
     this.#undo.delete(machine);
-    // Nobody exchanges files under a running process.
-    this.#world.crash(machine, false);
     this.#world.coverage.count('disks restored from a copy');
     this.#world.note(machine, 'gets its files back from a copy');
     undo();
