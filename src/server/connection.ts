@@ -11,23 +11,29 @@
  * lane at a time: reads of a chunk that also writes ride in the log with the writes, and a chunk that begins to write
  * waits for the reads before it. On a node that does not lead but forwards, requests have a third lane, to the leader.
  *
+ * A command that may wait for a key leaves when everything before it is answered, and nothing behind it is parsed until
+ * it is answered itself.
+ *
  * Whatever it waits for, it stops parsing, then stops reading the socket: TCP makes the client wait. So what one
  * client can make the node hold is bounded by the constants below.
  */
 import type { Socket } from 'node:net';
 import type { NodeId } from '../raft/types.ts';
 import { type Call, type DataCommand, keysOf, type Watch } from '../store/command.ts';
+import { mayWait } from '../store/commands/one-key.ts';
+import type { Wait } from '../store/context.ts';
 import type { Once } from '../store/once.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import { type Ending, GONE, LEADER_LOST, TIMED_OUT, type Waiter } from './blocked.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
-import type { Client, Lane, Request } from './engine.ts';
-import { clusterDown, ERRORS, errorText, redirection } from './errors.ts';
+import type { Client, Lane, Request, Waits } from './engine.ts';
+import { busy, clusterDown, ERRORS, errorText, redirection } from './errors.ts';
 import { keysRead } from './requests.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
 import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
 import { keySlot } from './slot.ts';
-import { namesWrite, resolve } from './table.ts';
+import { resolve, takesNumber, writeNamed } from './table.ts';
 import { Transaction } from './transaction.ts';
 
 /** Requests of one connection that may be open before it stops parsing. */
@@ -90,7 +96,7 @@ export class Connection implements Client, Session {
   #gathered: Request[] = [];
   #gatheredWrites = false;
   /** A request that waits for its turn: everything before it must be answered first. */
-  #held: { readonly command: LocalCommand; readonly args: readonly string[] } | null = null;
+  #held: (() => void) | null = null;
   /** Handed to the engine and not yet answered, and where they are. */
   #open = 0;
   #lane: Lane | 'forward' = 'read';
@@ -101,6 +107,8 @@ export class Connection implements Client, Session {
   #draining = false;
   /** …until enough replicas have this connection's writes. */
   #replicaWait: ReplicaWait | null = null;
+  /** The one request that is open waits for a key. */
+  #waiter: Waiter | null = null;
   /** Nothing is parsed ever again. */
   #leaving = false;
   /** The client sends nothing more. */
@@ -129,6 +137,7 @@ export class Connection implements Client, Session {
     socket.on('drain', () => this.#onDrain());
     socket.on('close', () => {
       this.#closed = true;
+      this.#waiter?.end(GONE);
     });
     // A broken connection is closed by the socket itself; there is nobody to tell.
     socket.on('error', () => {});
@@ -144,6 +153,7 @@ export class Connection implements Client, Session {
     this.#open -= count;
     if (this.#open === 0) {
       this.#openBytes = 0;
+      this.#waiter = null;
       if (this.#lane === 'log') this.#lastWriteIndex = this.port.engine.lastProposedIndex;
     }
     this.port.touch(this);
@@ -189,6 +199,10 @@ export class Connection implements Client, Session {
     return this.#writer.length + this.#socket.writableLength;
   }
 
+  get blocked(): boolean {
+    return this.#waiter !== null || this.#replicaWait !== null;
+  }
+
   authenticate(user: string, password: string): boolean {
     const right = this.port.passwordMatches(user, password);
     if (right) this.#setAuthenticated(true);
@@ -210,7 +224,15 @@ export class Connection implements Client, Session {
 
   quit(): void {
     this.#leaving = true;
+    this.#waiter?.end(LEADER_LOST);
     this.port.touch(this);
+  }
+
+  unblock(ending: Ending): boolean {
+    if (this.#replicaWait !== null) this.#endReplicaWait(ending);
+    else if (this.#waiter === null) return false;
+    else this.#waiter.end(ending);
+    return true;
   }
 
   waitForReplicas(count: number, timeoutMs: number, reply: ReplyWriter): void {
@@ -237,11 +259,17 @@ export class Connection implements Client, Session {
     const have = engine.replicasAt(wait.index);
     if (engine.leading && have < wait.count && this.port.monotonic() < wait.deadline && !this.#leaving)
       return true;
-    this.#replicaWait = null;
-    if (engine.leading) this.#writer.integer(have);
-    else this.#writer.error(errorText(ERRORS.unblocked));
-    this.port.touch(this);
+    this.#endReplicaWait(engine.leading ? TIMED_OUT : LEADER_LOST);
     return false;
+  }
+
+  /** Answers a WAIT with what it has come to, or with an error. */
+  #endReplicaWait(ending: Ending): void {
+    const have = this.port.engine.replicasAt(this.#replicaWait?.index ?? 0);
+    this.#replicaWait = null;
+    if (ending.kind === 'error') this.#writer.error(ending.text);
+    else this.#writer.integer(have);
+    this.port.touch(this);
   }
 
   /** The end of an event-loop turn in which something happened here: parses on if it may, and writes. */
@@ -281,8 +309,8 @@ export class Connection implements Client, Session {
 
   #onEnd(): void {
     this.#inputEnded = true;
-    // A client that has gone does not wait for replicas any more.
-    if (this.#replicaWait !== null) this.#socket.destroy();
+    // A client that has gone does not wait any more.
+    if (this.blocked) this.#socket.destroy();
     else this.port.touch(this);
   }
 
@@ -297,9 +325,9 @@ export class Connection implements Client, Session {
   #advance(): void {
     if (this.#closed) return;
     if (this.#held !== null && this.#idle) {
-      const { command, args } = this.#held;
+      const run = this.#held;
       this.#held = null;
-      this.#runLocal(command, args);
+      run();
     }
     while (!this.#stalled && !this.#leaving) {
       const args = this.#parser.next();
@@ -336,7 +364,8 @@ export class Connection implements Client, Session {
         this.destroy();
         return;
       }
-      if (namesWrite(args)) this.#numberRefused();
+      const write = writeNamed(args);
+      if (write !== null) this.#numberRefused(write);
       // EXEC ends the transaction even when it is itself at fault.
       if (this.#transaction.open && args[0]?.toLowerCase() === 'exec') this.#abort(command);
       else this.#refuse(command);
@@ -374,14 +403,47 @@ export class Connection implements Client, Session {
     }
     if (!this.port.engine.leading && !this.#passesOn(write)) {
       const { first } = command.keys;
-      if (takesNumber(command) && !this.#transaction.open) this.#numberRefused();
+      if (write) this.#numberRefused(command);
       this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
     } else if (this.#transaction.open) this.#queue(command, args);
+    else if (mayWait(command, args)) this.#whenIdle(() => this.#runOrWait(command, args));
     else {
       const once = this.#session !== null && takesNumber(command) ? this.#nextOnce() : null;
       this.#gathered.push({ kind: 'command', client: this, command, args, once });
       if (write) this.#gatheredWrites = true;
     }
+  }
+
+  /** Nothing else is open then, and nothing is until it is answered. */
+  #runOrWait(command: DataCommand, args: readonly string[]): void {
+    const waits: Waits = {
+      again: false,
+      starts: () => true,
+      nothingYet: (wait, seen) => wait !== null && this.#wait(command, wait, seen),
+    };
+    this.#gathered.push({ kind: 'command', client: this, command, args, once: null, waits });
+    if (command.write) this.#gatheredWrites = true;
+    this.#waiting = true;
+  }
+
+  #wait(command: DataCommand, wait: Wait, seen: readonly Watch[]): void {
+    const { engine, proxy } = this.port;
+    if (this.#inputEnded) this.#socket.destroy();
+    if (this.#closed || this.#leaving || this.#inputEnded) {
+      this.#writer.error(LEADER_LOST.text);
+      this.settled(1);
+      return;
+    }
+    const lane = this.#lane;
+    const submit =
+      lane === 'read'
+        ? null
+        : (request: Request): void =>
+            lane === 'log' ? engine.submit(lane, request) : proxy?.submit(request);
+    this.#waiter = engine.blocked.add({ client: this, command, wait, submit, seen });
+    if (this.#waiter !== null) return;
+    this.#writer.error(busy(engine.blocked.bytes));
+    this.settled(1);
   }
 
   /** Whether a request that came to a node that does not lead is answered all the same, here or by the leader. */
@@ -397,14 +459,13 @@ export class Connection implements Client, Session {
   #local(command: LocalCommand, args: readonly string[]): void {
     if (this.#transaction.open && command.name !== 'quit' && command.name !== 'reset') {
       this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
-    } else if (this.#idle) this.#runLocal(command, args);
-    else {
-      this.#held = { command, args };
-    }
+    } else this.#whenIdle(() => command.run(this, args, this.#writer));
   }
 
-  #runLocal(command: LocalCommand, args: readonly string[]): void {
-    command.run(this, args, this.#writer);
+  /** Runs something when everything before it is answered. */
+  #whenIdle(run: () => void): void {
+    if (this.#idle) run();
+    else this.#held = run;
   }
 
   #transactionCommand(command: TransactionCommand, args: readonly string[]): void {
@@ -502,10 +563,10 @@ export class Connection implements Client, Session {
    * whatever the answers are. Its number is missing in the session then, and later writes are refused until the client
    * resumes at it.
    */
-  #numberRefused(): void {
+  #numberRefused(command: DataCommand): void {
     if (this.#session === null) return;
     if (this.#transaction.open) this.#transaction.noteWrite();
-    else this.#session.next++;
+    else if (takesNumber(command)) this.#session.next++;
   }
 
   /** Where to go with a request for `slot`, from a node that does not lead. */
@@ -604,9 +665,4 @@ function slotOf(calls: readonly Call[]): number {
     if (key !== undefined) return keySlot(key);
   }
   return 0;
-}
-
-/** Whether the command is numbered in a session: writes are, but for those about sessions themselves. */
-function takesNumber({ write, flags }: DataCommand): boolean {
-  return write && !flags.includes('no_multi');
 }

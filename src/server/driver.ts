@@ -38,6 +38,7 @@ import {
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
+import { Blocked } from './blocked.ts';
 import type { Clock } from './clock.ts';
 import { DiskSpace } from './disk-space.ts';
 import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
@@ -114,6 +115,7 @@ export interface ClusterView {
 
 export class Driver implements Engine {
   readonly events: StoreEvents;
+  readonly blocked: Blocked;
   readonly #options: DriverOptions;
   readonly #node: Node;
   readonly #requests: Requests;
@@ -153,9 +155,11 @@ export class Driver implements Engine {
       this.#requests.flush();
     };
     this.#diskSpace = new DiskSpace({ wal, clock, logger, onChange });
+    this.blocked = new Blocked({ store, clock, events: this.events });
     this.#requests = new Requests({
       store,
       clock,
+      blocked: this.blocked,
       proposer: {
         isLeading: () => this.leading,
         // While the disk is full what has gathered is not kept waiting: the core turns it away.

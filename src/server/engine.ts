@@ -5,7 +5,9 @@
 import type { NodeId } from '../raft/types.ts';
 import type { Call, DataCommand, Watch } from '../store/command.ts';
 import type { Once } from '../store/once.ts';
+import type { Wait } from '../store/context.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import type { Blocked } from './blocked.ts';
 import type { StoreEvents } from './store-events.ts';
 
 /** The engine's view of a connection (or of any other caller). */
@@ -34,6 +36,8 @@ export type Request =
       readonly args: readonly string[];
       /** The name of a write that must not run twice; `null` for reads and for writes without one. */
       readonly once: Once | null;
+      /** Set where the command may wait for a key instead of being answered at once. */
+      readonly waits?: Waits;
     }
   | {
       readonly kind: 'transaction';
@@ -45,6 +49,19 @@ export type Request =
   | { readonly kind: 'watch'; readonly client: Client; readonly keys: readonly string[] }
   /** A reply already known (`+QUEUED`, an arity error) that has to wait for the ones before it. `text` is sent as it is. */
   | { readonly kind: 'text'; readonly client: Client; readonly write: (reply: ReplyWriter) => void };
+
+/** Who waits when a command has nothing to give yet; see `blocked.ts`. */
+export interface Waits {
+  /** The client waits already and this is another try: when it can't be made, the client goes on waiting. */
+  readonly again: boolean;
+  /** Called when the request leaves. False: nobody wants that any more; it is dropped, neither answered nor settled. */
+  starts(): boolean;
+  /**
+   * In place of a reply: it was run, has changed nothing and has nothing to give; `settled` does not count it. `wait` is
+   * null when what is there is not what is waited for. `seen`: the versions of its keys.
+   */
+  nothingYet(wait: Wait | null, seen: readonly Watch[]): void;
+}
 
 /**
  * Where a request waits. `log`: it rides in the next log entry; reads in it run just where they stand among the
@@ -97,6 +114,8 @@ export interface NodeStatus {
 export interface Engine {
   /** What happens in the store of this node, leader or not. */
   readonly events: StoreEvents;
+  /** The clients of this node that wait for keys. */
+  readonly blocked: Blocked;
   /** True while this node leads: data commands are taken here and nowhere else. */
   readonly leading: boolean;
   /** The leader's client address where it is known, for MOVED. */

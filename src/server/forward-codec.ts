@@ -7,8 +7,10 @@
  *   command     (kind 1) := arguments
  *   transaction (kind 2) := watches  count  arguments*
  *   watch       (kind 3) := arguments                     the keys
+ *   waiting     (kind 4) := again:u8  arguments           a command that may wait; 1: its client waits already
  * outcomes := format:u8  count  outcome*                  one for each request, in order
  * outcome  := 0 reply | 1 reply, kept from the first time | 2 not run | 3 run, reply too long | 4 watches, +OK
+ *           | 5 waits again | 6 waits: its keys as watches, timeout in ms:f64, arguments of the next try
  * ```
  */
 import { ByteReader, ByteWriter, FormatError } from '../store/bytes.ts';
@@ -22,12 +24,21 @@ import {
   writeWatches,
 } from '../store/batch.ts';
 import type { Watch } from '../store/command.ts';
+import type { Wait } from '../store/context.ts';
 import type { Once } from '../store/once.ts';
-import type { Request } from './engine.ts';
+import type { Request, Waits } from './engine.ts';
 
 const FORMAT_VERSION = 1;
-const KIND = { command: 1, transaction: 2, watch: 3 } as const;
-const OUTCOME = { reply: 0, repeated: 1, refused: 2, tooLong: 3, watches: 4 } as const;
+const KIND = { command: 1, transaction: 2, watch: 3, waiting: 4 } as const;
+const OUTCOME = {
+  reply: 0,
+  repeated: 1,
+  refused: 2,
+  tooLong: 3,
+  watches: 4,
+  waitsAgain: 5,
+  waits: 6,
+} as const;
 const BUFFER_BYTES = 16 * 1024;
 
 /** A request that can travel: one that needs the leader. */
@@ -35,7 +46,13 @@ export type Travelling = Exclude<Request, { kind: 'text' }>;
 
 /** A request as it arrives: its commands not looked up yet. */
 export type Arrived =
-  | { readonly kind: 'command'; readonly once: Once | null; readonly args: readonly string[] }
+  | {
+      readonly kind: 'command';
+      readonly once: Once | null;
+      readonly args: readonly string[];
+      /** Whether its client may wait, or does already. */
+      readonly waits: 'no' | 'may' | 'again';
+    }
   | {
       readonly kind: 'transaction';
       readonly once: Once | null;
@@ -54,7 +71,9 @@ export type Outcome =
   | { readonly kind: 'tooLong' }
   /** Maybe run. Never travels: the answer itself is missing. */
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'watches'; readonly watches: readonly Watch[] };
+  | { readonly kind: 'watches'; readonly watches: readonly Watch[] }
+  /** Run, and nothing to give yet; see {@link Waits.nothingYet}. */
+  | { readonly kind: 'waits'; readonly wait: Wait | null; readonly seen: readonly Watch[] };
 
 export function encodeRequests(requests: readonly Travelling[]): Uint8Array {
   const writer = new ByteWriter(BUFFER_BYTES);
@@ -63,7 +82,7 @@ export function encodeRequests(requests: readonly Travelling[]): Uint8Array {
   for (const request of requests) {
     switch (request.kind) {
       case 'command':
-        writeHead(writer, KIND.command, request.once);
+        writeCommand(writer, request.once, request.waits);
         writeArguments(writer, request.args);
         break;
       case 'transaction':
@@ -80,6 +99,11 @@ export function encodeRequests(requests: readonly Travelling[]): Uint8Array {
   return writer.view();
 }
 
+function writeCommand(writer: ByteWriter, once: Once | null, waits: Waits | undefined): void {
+  writeHead(writer, waits === undefined ? KIND.command : KIND.waiting, once);
+  if (waits !== undefined) writer.byte(waits.again ? 1 : 0);
+}
+
 /** Throws a {@link FormatError} when the bytes are no requests. */
 export function decodeRequests(bytes: Uint8Array): Arrived[] {
   return decode(bytes, 2, (reader) => {
@@ -87,7 +111,11 @@ export function decodeRequests(bytes: Uint8Array): Arrived[] {
     const once = readOnce(reader, head);
     switch (head & ~ONCE_BITS) {
       case KIND.command:
-        return { kind: 'command', once, args: readArguments(reader) };
+        return { kind: 'command', once, args: readArguments(reader), waits: 'no' };
+      case KIND.waiting: {
+        const waits = reader.byte('whether a client waits') === 0 ? 'may' : 'again';
+        return { kind: 'command', once, args: readArguments(reader), waits };
+      }
       case KIND.transaction: {
         const watches = readWatches(reader);
         const calls: string[][] = [];
@@ -121,6 +149,13 @@ export function encodeOutcomes(outcomes: readonly Exclude<Outcome, { kind: 'unkn
       case 'watches':
         writer.byte(OUTCOME.watches);
         writeWatches(writer, outcome.watches);
+        break;
+      case 'waits':
+        writer.byte(outcome.wait === null ? OUTCOME.waitsAgain : OUTCOME.waits);
+        if (outcome.wait === null) break;
+        writeWatches(writer, outcome.seen);
+        writer.double(outcome.wait.timeoutMs);
+        writeArguments(writer, outcome.wait.retry);
     }
   }
   return writer.view();
@@ -140,6 +175,14 @@ export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
         return { kind: 'tooLong' };
       case OUTCOME.watches:
         return { kind: 'watches', watches: readWatches(reader) };
+      case OUTCOME.waitsAgain:
+        return { kind: 'waits', wait: null, seen: [] };
+      case OUTCOME.waits: {
+        const seen = readWatches(reader);
+        const timeoutMs = reader.double('a timeout');
+        const wait = { keys: seen.map(({ key }) => key), timeoutMs, retry: readArguments(reader) };
+        return { kind: 'waits', wait, seen };
+      }
       default:
         return reader.fail(`outcome ${tag} is unknown, before or`);
     }

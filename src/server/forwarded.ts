@@ -3,7 +3,7 @@ import type { Call, Watch } from '../store/command.ts';
 import { ReplyEncoder } from '../store/encoded-reply.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
-import type { Client, Engine, Request } from './engine.ts';
+import type { Client, Engine, Request, Waits } from './engine.ts';
 import { type Arrived, decodeRequests, encodeOutcomes, type Outcome } from './forward-codec.ts';
 import { BATCH_BYTES_MAX, isWrite } from './requests.ts';
 import { resolve } from './table.ts';
@@ -60,6 +60,7 @@ class ForwardedClient implements Client {
   #watches: readonly Watch[] | null = null;
   #repeated = false;
   #refused = false;
+  #waits: Extract<Sent, { kind: 'waits' }> | null = null;
 
   constructor(budget: Budget) {
     this.#budget = budget;
@@ -77,6 +78,7 @@ class ForwardedClient implements Client {
 
   get outcome(): Sent {
     const encoder = this.#encoder;
+    if (this.#waits !== null) return this.#waits;
     if (this.#refused || encoder === null) return { kind: 'refused' };
     if (this.#watches !== null) return { kind: 'watches', watches: this.#watches };
     if (encoder.overflowed) return { kind: 'tooLong' };
@@ -99,16 +101,31 @@ class ForwardedClient implements Client {
   refused(): void {
     this.#refused = true;
   }
+
+  /** Its client waits on the node that it is connected to, which asks again when it sees a change. */
+  waits(again: boolean): Waits {
+    return {
+      again,
+      starts: () => true,
+      nothingYet: (wait, seen) => {
+        this.#waits = { kind: 'waits', wait, seen };
+        this.settled();
+      },
+    };
+  }
 }
 
 /** Looks the commands up; throws when the asking node knows others than this one. */
-function requestOf(arrived: Arrived, client: Client): Request {
+function requestOf(arrived: Arrived, client: ForwardedClient): Request {
   switch (arrived.kind) {
     case 'watch':
       return { kind: 'watch', client, keys: arrived.keys };
     case 'command': {
       const { command, args } = callOf(arrived.args);
-      return { kind: 'command', client, command, args, once: arrived.once };
+      const request: Request = { kind: 'command', client, command, args, once: arrived.once };
+      return arrived.waits === 'no'
+        ? request
+        : { ...request, waits: client.waits(arrived.waits === 'again') };
     }
     case 'transaction': {
       const { watches, once } = arrived;

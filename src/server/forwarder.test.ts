@@ -371,7 +371,7 @@ describe('the codec', () => {
     };
     const requests = [command('SET a 1'), exec, { kind: 'watch', client, keys: ['a', 'b'] }] as const;
     expect(decodeRequests(encodeRequests(requests as never))).toEqual([
-      { kind: 'command', once: null, args: ['SET', 'a', '1'] },
+      { kind: 'command', once: null, args: ['SET', 'a', '1'], waits: 'no' },
       { kind: 'transaction', once: exec.once, watches: exec.watches, calls: [['GET', 'k']] },
       { kind: 'watch', keys: ['a', 'b'] },
     ]);

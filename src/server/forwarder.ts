@@ -14,8 +14,12 @@
  * When the leader changes, what was not asked yet waits for the next one. What was asked and not answered may have been
  * run: writes are answered as unknown. Requests that were certainly not run, and reads, are asked again, but never
  * behind a later request of the same client that did run: those are refused, for the client to send again.
+ *
+ * A client whose command has nothing to give waits here and not at the leader: this node sees what changes as it applies
+ * the log, and asks again.
  */
 import type { NodeId } from '../raft/types.ts';
+import type { Wait } from '../store/context.ts';
 import { ByteReader } from '../store/bytes.ts';
 import { writeEncodedReply } from '../store/encoded-reply.ts';
 import { noReply } from '../store/reply.ts';
@@ -24,7 +28,7 @@ import type { Client, Engine, Request } from './engine.ts';
 import { busy, outcomeUnknown, replyTooLong } from './errors.ts';
 import { decodeOutcomes, encodeRequests, type Outcome, type Travelling } from './forward-codec.ts';
 import { FORWARDED_REPLY_BYTES_MAX } from './forwarded.ts';
-import { BATCH_BYTES_MAX, isWrite, PENDING_BYTES_MAX, sizeOf } from './requests.ts';
+import { BATCH_BYTES_MAX, isTry, isWrite, PENDING_BYTES_MAX, sizeOf } from './requests.ts';
 
 /** How long a request waits for a leader before its client is told that there is none: two elections, about. */
 const LEADER_WAIT_MS = 5_000;
@@ -85,7 +89,7 @@ export class Forwarder {
   submit(request: Request): void {
     const size = sizeOf(request);
     const held = this.#pendingBytes;
-    const full = held > 0 && held + size > PENDING_BYTES_MAX && request.kind !== 'text';
+    const full = held > 0 && held + size > PENDING_BYTES_MAX && request.kind !== 'text' && !isTry(request);
     const { client } = request;
     const taken: Request = full
       ? { kind: 'text', client, write: (reply) => reply.error(busy(held)) }
@@ -146,7 +150,15 @@ export class Forwarder {
     const end = this.#waiting.findIndex(
       (waiting, at) => (bytes += waiting.bytes) > BATCH_BYTES_MAX && at > 0,
     );
-    return this.#waiting.splice(0, Math.min(end === -1 ? Infinity : end, QUESTION_REQUESTS_MAX));
+    const first = this.#waiting.splice(0, Math.min(end === -1 ? Infinity : end, QUESTION_REQUESTS_MAX));
+    return first.filter((waiting) => this.#starts(waiting));
+  }
+
+  /** False: its client waits no more. */
+  #starts({ request, bytes }: Waiting): boolean {
+    if (request.kind !== 'command' || request.waits === undefined || request.waits.starts()) return true;
+    this.#pendingBytes -= bytes;
+    return false;
   }
 
   async #ask(leader: NodeId, question: readonly Waiting[]): Promise<void> {
@@ -192,8 +204,7 @@ export class Forwarder {
         return;
       }
       this.#pendingBytes -= waiting.bytes;
-      answered.set(client, (answered.get(client) ?? 0) + 1);
-      answer(request, outcome);
+      if (answer(request, outcome)) answered.set(client, (answered.get(client) ?? 0) + 1);
     });
     for (const [client, count] of answered) client.settled(count);
     return again;
@@ -203,8 +214,8 @@ export class Forwarder {
     const counts = new Map<Client, number>();
     for (const { request, bytes } of waiting) {
       this.#pendingBytes -= bytes;
-      answer(request, request.kind === 'text' ? null : { kind: 'refused' });
-      counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
+      if (answer(request, request.kind === 'text' ? null : { kind: 'refused' }))
+        counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
     }
     for (const [client, count] of counts) client.settled(count);
   }
@@ -237,8 +248,20 @@ function outcomesOf(requests: readonly Travelling[], answer: Uint8Array): Outcom
   // Before the first of them is written to a client: half a reply could not be taken back.
   for (const outcome of outcomes)
     if (outcome.kind === 'reply') writeEncodedReply(new ByteReader(outcome.reply), noReply);
-  if (outcomes.length === requests.length) return outcomes;
-  throw new Error(`${outcomes.length} outcomes of ${requests.length} forwarded requests`);
+  if (outcomes.length !== requests.length)
+    throw new Error(`${outcomes.length} outcomes of ${requests.length} forwarded requests`);
+  requests.forEach((request, at) => {
+    const outcome = outcomes[at];
+    if (outcome?.kind === 'waits' && !couldWait(request, outcome.wait))
+      throw new Error(`a forwarded ${request.kind} waits, which it was not asked to`);
+  });
+  return outcomes;
+}
+
+/** Only a client that waits already can be told no more than that it still does. */
+function couldWait(request: Travelling, wait: Wait | null): boolean {
+  const waits = request.kind === 'command' ? request.waits : undefined;
+  return waits !== undefined && (waits.again || wait !== null);
 }
 
 /** Without an answer reads can be asked again, and writes only if the question never arrived. */
@@ -253,11 +276,12 @@ function withTexts(question: readonly Waiting[], outcomes: readonly Outcome[]): 
   return question.map(({ request }) => (request.kind === 'text' ? null : (outcomes[next++] ?? null)));
 }
 
-function answer(request: Request, outcome: Outcome | null): void {
+/** False: its client waits. */
+function answer(request: Request, outcome: Outcome | null): boolean {
   const { client } = request;
   if (request.kind === 'text') {
     request.write(client.reply);
-    return;
+    return true;
   }
   switch (outcome?.kind) {
     case 'reply':
@@ -274,8 +298,12 @@ function answer(request: Request, outcome: Outcome | null): void {
     case 'unknown':
       client.reply.error(outcomeUnknown());
       break;
+    case 'waits':
+      if (request.kind === 'command') request.waits?.nothingYet(outcome.wait, outcome.seen);
+      return false;
     case 'refused':
     case undefined:
       client.refused(request);
   }
+  return true;
 }

@@ -1,11 +1,14 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { asIndex, asTerm, type Entry, EntryType, type Rejection } from '../raft/types.ts';
+import { decodeBatch } from '../store/batch.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
+import { Blocked } from './blocked.ts';
 import { systemClock } from './clock.ts';
-import type { Client, Request } from './engine.ts';
-import { PENDING_BYTES_MAX, Requests } from './requests.ts';
+import type { Client, Request, Waits } from './engine.ts';
+import { BATCH_BYTES_MAX, PENDING_BYTES_MAX, Requests } from './requests.ts';
+import { StoreEvents } from './store-events.ts';
 
 /** A client that writes down what it is told. */
 class Listener implements Client {
@@ -48,6 +51,10 @@ let diskBusy: boolean;
 let proposals: { id: number; payload: Uint8Array }[];
 let reads: number[];
 let requests: Requests;
+let blocked: Blocked;
+/** What was to be called later, and soon. */
+let alarms: (() => void)[];
+let soon: (() => void)[];
 let client: Listener;
 let index: number;
 
@@ -75,11 +82,21 @@ beforeEach(() => {
     },
     read: (id: number) => reads.push(id),
   };
-  requests = new Requests({
+  const clock = { ...systemClock, monotonic: () => (steady += pace), wall: () => wall };
+  [alarms, soon] = [[], []];
+  blocked = new Blocked({
     store,
-    clock: { ...systemClock, monotonic: () => (steady += pace), wall: () => wall },
-    proposer,
+    clock: {
+      ...clock,
+      after: (_ms, callback) => {
+        alarms.push(callback);
+        return () => undefined;
+      },
+      soon: (callback) => soon.push(callback),
+    },
+    events: new StoreEvents(store),
   });
+  requests = new Requests({ store, clock, proposer, blocked });
 });
 
 function command(line: string, from: Client = client): Request {
@@ -400,5 +417,161 @@ describe('expiry', () => {
     leading = false;
     requests.leadershipLost();
     expect(client.replies).toEqual(['1']);
+  });
+});
+
+describe('clients that wait', () => {
+  /** A client that waits for as long as it takes. */
+  function waits(line: string): Listener {
+    const from = new Listener();
+    const request = command(line, from) as Extract<Request, { kind: 'command' }>;
+    const begin: Waits = {
+      again: false,
+      starts: () => true,
+      nothingYet: (wait, seen) => {
+        const submit = (again: Request): void => requests.submit('log', again);
+        blocked.add({ client: from, command: request.command, wait: wait!, submit, seen });
+      },
+    };
+    requests.submit('log', { ...request, waits: begin });
+    return from;
+  }
+
+  /** The second time no company is waited for. */
+  function flush(): void {
+    requests.flush();
+    requests.flush();
+  }
+
+  function propose(): void {
+    flush();
+    commit();
+  }
+
+  /** What the newest proposal holds, in words. */
+  function proposed(): string[] {
+    return decodeBatch(proposals.at(-1)!.payload).operations.map((operation) =>
+      operation.kind === 'command' ? operation.args.join(' ') : operation.kind,
+    );
+  }
+
+  test('try again in front of what has gathered, in one entry with it', () => {
+    const [first, second] = [waits('BLPOP k 0'), waits('BLPOP k 0')];
+    propose();
+    expect(first.settledCounts).toEqual([]);
+    expect(requests.pendingBytes).toBe(0);
+    requests.submit('log', command('RPUSH k a b'));
+    flush();
+    // These come while the elements are on their way.
+    requests.submit('log', command('LPOP k'));
+    const late = waits('BLPOP k 0');
+    commit();
+    flush();
+    expect(proposed()).toEqual(['BLPOP k 0', 'BLPOP k 0', 'LPOP k', 'BLPOP k 0']);
+    commit();
+    expect([first.replies, second.replies, late.replies]).toEqual([['*2', 'k', 'a'], ['*2', 'k', 'b'], []]);
+    expect(client.replies).toEqual([':2', 'nil']);
+    expect(first.settledCounts).toEqual([1]);
+    expect(requests.pendingBytes).toBe(0);
+    expect(blocked.size).toBe(1);
+  });
+
+  test('share entries when they are many, none larger than an entry may be', () => {
+    const key = 'k'.repeat(1024 * 1024);
+    const all = Array.from({ length: 9 }, () => waits(`BLPOP ${key} 0`));
+    for (let left = 9; left > 0; left--) propose();
+    expect(blocked.size).toBe(9);
+    requests.submit('log', command(`RPUSH ${key} 1 2 3 4 5 6 7 8 9`));
+    propose();
+    flush();
+    expect(proposals).toHaveLength(3);
+    for (const { payload } of proposals) expect(payload.length).toBeLessThan(BATCH_BYTES_MAX + 1000);
+    for (let left = 9; left > 0; left--) propose();
+    expect(all.map(({ replies }) => replies[2])).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  });
+
+  test('who waits no more is left out of the entry', () => {
+    const [first, second] = [waits('BLPOP k 0.5'), waits('BLPOP k 0')];
+    propose();
+    requests.submit('log', command('RPUSH k a'));
+    propose();
+    alarms.shift()?.();
+    expect(first.replies).toEqual(['nil array']);
+    flush();
+    expect(proposals).toEqual([]);
+    expect(requests.pendingBytes).toBe(0);
+    for (const callback of soon.splice(0)) callback();
+    propose();
+    expect(second.replies).toEqual(['*2', 'k', 'a']);
+  });
+
+  test.each(['diskFull', 'busy', 'transferring'] as const)(
+    'a try that is turned away (%s) is made again',
+    (reason) => {
+      const from = waits('BLPOP k 0');
+      propose();
+      requests.submit('log', command('RPUSH k a'));
+      propose();
+      rejection = reason;
+      flush();
+      expect(from.replies).toEqual([]);
+      expect(requests.pendingBytes).toBe(0);
+      rejection = null;
+      alarms.shift()?.();
+      propose();
+      expect(from.replies).toEqual(['*2', 'k', 'a']);
+    },
+  );
+
+  test('a try is made however much waits already', () => {
+    const from = waits('BLPOP k 0');
+    propose();
+    requests.submit('log', command('RPUSH k a'));
+    flush();
+    diskBusy = true;
+    for (let left = 65; left > 0; left--) requests.submit('log', command(`SET x ${'x'.repeat(1024 * 1024)}`));
+    expect(client.replies).toEqual([]);
+    commit();
+    diskBusy = false;
+    propose();
+    expect(from.replies).toEqual(['*2', 'k', 'a']);
+    while (requests.pendingBytes > 0) propose();
+  });
+
+  test('a lost leader: what was proposed is unknown, all else is told to go', () => {
+    const [away, called, waiting] = [waits('BLPOP k 0'), waits('BLPOP k 0'), waits('BLPOP k 0')];
+    propose();
+    requests.submit('log', command('RPUSH k a'));
+    propose();
+    flush();
+    // Another entry calls the second one while the first one's try is on its way.
+    const push = command('RPUSH k b') as Extract<Request, { kind: 'command' }>;
+    store.beginEntry(store.appliedIndex + 1, wall);
+    store.execute(push.command, push.args, noReply);
+    store.endEntry();
+    blocked.applied();
+    leading = false;
+    requests.leadershipLost();
+    expect([away.replies, called.replies, waiting.replies]).toEqual([
+      ['-UNKNOWN'],
+      ['-UNBLOCKED'],
+      ['-UNBLOCKED'],
+    ]);
+    expect([away, called, waiting].map(({ settledCounts }) => settledCounts)).toEqual([[1], [1], [1]]);
+    expect(requests.pendingBytes).toBe(0);
+    expect(blocked.size).toBe(0);
+  });
+
+  test('the entries of tries give followers the same state', () => {
+    const follower = new Store();
+    const all = [waits('BLPOP k l 0'), waits('BLMOVE k l LEFT RIGHT 0'), waits('BLPOP l 0')];
+    requests.submit('log', command('RPUSH k a b'));
+    for (let left = 6; left > 0; left--) {
+      flush();
+      for (const { payload } of proposals) follower.applyBatch(follower.appliedIndex + 1, payload);
+      commit();
+    }
+    expect(all.map(({ replies }) => replies.at(-1))).toEqual(['a', 'b', 'b']);
+    expect(follower.digest()).toBe(store.digest());
   });
 });

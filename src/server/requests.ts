@@ -16,6 +16,9 @@
  * of a later write would be taken for the outcome of an earlier one, and its success for that of the later. Only while the
  * disk is full, when those before may wait for hours, clients without a part in them are refused at once.
  *
+ * Clients that wait for keys (`blocked.ts`) try again in front of what has gathered: what they wait for was there before
+ * those who come now.
+ *
  * Keys expire by the time in the log alone, on all nodes alike (`store.time`). A read that finds a key whose deadline
  * has passed on this node's clock but not in the log waits until an entry with the new time is applied: a key once
  * seen as gone stays gone, whoever leads next and whatever its clock says. A follower can't have such an entry made;
@@ -27,6 +30,7 @@ import { BatchEncoder } from '../store/batch.ts';
 import { keysOf } from '../store/command.ts';
 import { keepsReply, type Once } from '../store/once.ts';
 import type { Store } from '../store/store.ts';
+import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
 import type { Clock } from './clock.ts';
 import type { Client, Lane, Request } from './engine.ts';
 import { busy, diskFull, outcomeUnknown } from './errors.ts';
@@ -83,8 +87,11 @@ export class Requests {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #proposer: Proposer;
+  readonly #blocked: Blocked;
   readonly #encoder = new BatchEncoder();
   #gatheringWrites: Batch[] = [];
+  /** Of clients that wait already; the next batch begins with them. */
+  #tries: CommandRequest[] = [];
   #gatheringReads: Batch | null = null;
   readonly #proposing = new Map<number, Batch>();
   /** Proposed and not yet applied, or refused behind those; oldest first. The first one is never a refused one. */
@@ -105,10 +112,11 @@ export class Requests {
   /** No entry can bring a new time: the disk is full. */
   #timeStands = false;
 
-  constructor(options: { store: Store; clock: Clock; proposer: Proposer }) {
+  constructor(options: { store: Store; clock: Clock; proposer: Proposer; blocked: Blocked }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#proposer = options.proposer;
+    this.#blocked = options.blocked;
   }
 
   get pendingBytes(): number {
@@ -126,6 +134,12 @@ export class Requests {
 
   submit(lane: Lane, request: Request): void {
     const size = sizeOf(request);
+    if (isTry(request)) {
+      this.#pendingBytes += size;
+      this.#tries.push(request);
+      this.#schedule();
+      return;
+    }
     const full =
       this.#pendingBytes > 0 && this.#pendingBytes + size > PENDING_BYTES_MAX && request.kind !== 'text';
     const held = this.#pendingBytes;
@@ -212,6 +226,7 @@ export class Requests {
       this.#cohort = Math.max(this.#cohort, own.requests.length + this.#gathered());
       if (this.#gatheringWrites.length > 0) this.#schedule();
     }
+    this.#blocked.applied();
     if (this.#reads.length > 0) this.#answerReads();
   }
 
@@ -226,11 +241,15 @@ export class Requests {
         this.#answer(batch, (request) => {
           if (isWrite(request)) request.client.reply.error(outcomeUnknown());
           else refuse(request);
+          return true;
         });
       }
     }
+    const tries = this.#tries.splice(0);
+    this.#refuse({ ...emptyBatch(), requests: tries, bytes: bytesOfAll(tries) }, 'notLeader');
     for (const batch of this.#gatheringWrites.splice(0)) this.#refuse(batch, 'notLeader');
     this.#answerReads();
+    this.#blocked.leadershipLost();
   }
 
   #answerRefused(): void {
@@ -276,14 +295,40 @@ export class Requests {
   }
 
   #proposeNext(): void {
-    while (this.#gatheringWrites.length > 0) {
+    while (this.#gatheringWrites.length > 0 || this.#tries.length > 0) {
       if (this.#proposer.isLeading() && this.#gathersOn()) return;
-      const batch = this.#gatheringWrites.shift();
+      const batch = this.#nextBatch();
       if (batch === undefined) return;
       const id = this.#nextId++;
       this.#proposing.set(id, batch);
       this.#proposer.propose(id, this.#encode(batch));
     }
+  }
+
+  /** Those who wait already, as many as fit, then what gathered first, where there is room for it. */
+  #nextBatch(): Batch | undefined {
+    if (this.#tries.length === 0) return this.#gatheringWrites.shift();
+    const batch = emptyBatch();
+    let taken = 0;
+    for (const request of this.#tries) {
+      const size = sizeOf(request);
+      if (batch.bytes > 0 && batch.bytes + size > BATCH_BYTES_MAX) break;
+      taken += 1;
+      if (request.waits?.starts() === false) {
+        this.#pendingBytes -= size;
+        continue;
+      }
+      batch.requests.push(request);
+      batch.bytes += size;
+    }
+    this.#tries.splice(0, taken);
+    const [first] = this.#gatheringWrites;
+    if (this.#tries.length > 0 || first === undefined || batch.bytes + first.bytes > BATCH_BYTES_MAX)
+      return batch.requests.length === 0 ? this.#gatheringWrites.shift() : batch;
+    this.#gatheringWrites.shift();
+    for (const request of first.requests) batch.requests.push(request);
+    batch.bytes += first.bytes;
+    return batch;
   }
 
   /**
@@ -325,7 +370,7 @@ export class Requests {
   }
 
   #gathered(): number {
-    let count = 0;
+    let count = this.#tries.length;
     for (const { requests } of this.#gatheringWrites) count += requests.length;
     return count;
   }
@@ -354,13 +399,16 @@ export class Requests {
     if (batch.expired.length > 0) store.expire(batch.expired);
     this.#answer(batch, (request) => {
       const { reply } = request.client;
+      if (request.kind === 'command' && request.waits !== undefined)
+        return runOrWait(store, request, request.waits, store.time);
       if (request.kind === 'command' && request.command.write) {
         if (request.once === null) store.execute(request.command, request.args, reply);
         else this.#executeOnce(request, request.once);
       } else if (request.kind === 'transaction' && isWrite(request)) {
         if (request.once === null) store.executeTransaction(request.calls, request.watches, reply);
         else this.#executeOnce(request, request.once);
-      } else this.#runRead(request, store.time);
+      } else return this.#runRead(request, store.time);
+      return true;
     });
     store.endEntry();
   }
@@ -421,10 +469,12 @@ export class Requests {
     return time;
   }
 
-  #runRead(request: Request, now: number): void {
+  /** False: its client waits. */
+  #runRead(request: Request, now: number): boolean {
     const { client } = request;
     switch (request.kind) {
       case 'command':
+        if (request.waits !== undefined) return runOrWait(this.#store, request, request.waits, now);
         this.#store.read(request.command, request.args, client.reply, now);
         break;
       case 'transaction':
@@ -438,21 +488,25 @@ export class Requests {
         request.write(client.reply);
         break;
     }
+    return true;
   }
 
   /** Nothing of this batch was appended: every request is answered with what the client can do instead. */
   #refuse(batch: Batch, reason: Rejection): void {
     this.#answer(batch, (request) => {
-      if (request.kind === 'text' || reason === 'notLeader' || reason === 'transferring') refuse(request);
+      const elsewhere = reason === 'notLeader' || reason === 'transferring';
+      if (request.kind === 'text' || elsewhere || isTry(request)) refuse(request);
       else request.client.reply.error(reason === 'busy' ? busy(this.#pendingBytes) : diskFull());
+      return true;
     });
   }
 
-  #answer(batch: Batch, write: (request: Request) => void): void {
+  /** `write` answers false when the request's client waits instead. */
+  #answer(batch: Batch, write: (request: Request) => boolean): void {
     this.#pendingBytes -= batch.bytes;
     const counts = new Map<Client, number>();
     for (const request of batch.requests) {
-      write(request);
+      if (!write(request)) continue;
       counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
     }
     for (const [client, count] of counts) client.settled(count);
@@ -470,6 +524,11 @@ function emptyBatch(): Batch {
     refused: null,
     confirmed: false,
   };
+}
+
+/** Whether its client waits already. */
+export function isTry(request: Request): request is CommandRequest {
+  return request.kind === 'command' && request.waits?.again === true;
 }
 
 function refuse(request: Request): void {
@@ -528,6 +587,10 @@ export function sizeOf(request: Request): number {
     case 'text':
       return REQUEST_OVERHEAD_BYTES;
   }
+}
+
+function bytesOfAll(requests: readonly Request[]): number {
+  return requests.reduce((sum, request) => sum + sizeOf(request), 0);
 }
 
 function bytesOf(args: readonly string[]): number {

@@ -4,6 +4,7 @@
  */
 import type { CommandSpec, DataCommand } from '../store/command.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import type { Ending } from './blocked.ts';
 import type { Engine, Request } from './engine.ts';
 
 /** The Redis release whose behaviour the commands follow, as clients ask for it. */
@@ -35,6 +36,10 @@ export interface Session {
   /** Bytes received and not yet parsed, and bytes of replies not yet taken by the network. */
   readonly inputBytes: number;
   readonly outputBytes: number;
+  /** It waits: for a key, or for replicas. */
+  readonly blocked: boolean;
+  /** Ends that; false when it does not wait. */
+  unblock(ending: Ending): boolean;
   /** Whether user and password are right; remembers it if so. */
   authenticate(user: string, password: string): boolean;
   /** Back to the state of a fresh connection, except for what was already answered. */

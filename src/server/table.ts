@@ -2,6 +2,7 @@
  * The whole command table: the commands over the keyspace (`src/store/table.ts`) and those that a node answers by
  * itself (`commands/`). Dispatch, the arity check and COMMAND read it; a new command is an entry in one of its files.
  */
+import type { DataCommand } from '../store/command.ts';
 import { wrongArity } from '../store/errors.ts';
 import { hasArity } from '../store/arity.ts';
 import { dataCommands } from '../store/table.ts';
@@ -38,10 +39,18 @@ export const commandTable: CommandTable = new Map(
   ]),
 );
 
-/** Whether a request names a write, be it well-formed or not. */
-export function namesWrite(args: readonly string[]): boolean {
+/** The write that a request names, be it well-formed or not; `null` for anything else. */
+export function writeNamed(args: readonly string[]): DataCommand | null {
   const command = commandTable.get((args[0] ?? '').toLowerCase());
-  return command?.kind === 'data' && command.write;
+  return command?.kind === 'data' && command.write ? command : null;
+}
+
+/**
+ * Whether the command is numbered in a session: writes are, but for those about sessions themselves and those that may
+ * wait, whose outcome can be any time away.
+ */
+export function takesNumber({ write, flags }: DataCommand): boolean {
+  return write && !flags.includes('no_multi') && !flags.includes('blocking');
 }
 
 /** The command that a request names, its arity checked; or the error that answers it. `args` is not empty. */

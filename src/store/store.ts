@@ -34,6 +34,7 @@ import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
 import { dataCommandOf } from './table.ts';
+import type { Value } from './value.ts';
 
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {
@@ -257,6 +258,11 @@ export class Store {
     }
     reply.array(calls.length);
     for (const { command, args } of calls) this.read(command, args, reply, now);
+  }
+
+  /** What the key holds in the log's time, to be looked at only; undefined for nothing. */
+  peek(key: string): Value | undefined {
+    return this.#keyspace.get(key, this.#time)?.value;
   }
 
   /**

@@ -70,6 +70,7 @@ function clients(port: PortContext): Fields {
   return [
     ['connected_clients', port.sessions.size],
     ['maxclients', port.settings.maxClients],
+    ['blocked_clients', port.engine.blocked.size],
   ];
 }
 

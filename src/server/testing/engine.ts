@@ -1,9 +1,11 @@
 /** An engine without a log: it runs requests on a store, in order, when it is told to. */
 import { asNodeId } from '../../raft/types.ts';
 import { Store } from '../../store/store.ts';
+import { Blocked, runOrWait } from '../blocked.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Client, Engine, Lane, NodeAddress, NodeStatus, Request } from '../engine.ts';
 import { outcomeUnknown } from '../errors.ts';
-import { isWrite } from '../requests.ts';
+import { isTry, isWrite } from '../requests.ts';
 import { StoreEvents } from '../store-events.ts';
 
 export const SELF: NodeAddress = { id: asNodeId('n1'), host: '127.0.0.1', port: 7001 };
@@ -12,6 +14,7 @@ export const OTHER: NodeAddress = { id: asNodeId('n2'), host: '127.0.0.1', port:
 export class FakeEngine implements Engine {
   readonly store: Store = new Store();
   readonly events: StoreEvents = new StoreEvents(this.store);
+  readonly blocked: Blocked;
   /** What this node says is its own address. */
   host: string = SELF.host;
   leading = true;
@@ -19,6 +22,8 @@ export class FakeEngine implements Engine {
   /** While true, requests are taken and nothing is answered until `settle`. */
   holding = false;
   replicas = 0;
+  /** Called when requests have left for the log and none of them is run yet. */
+  beforeRun: () => void = () => undefined;
   lastProposedIndex = 0;
   /** What was submitted, for a look at the lanes. */
   readonly taken: { readonly lane: Lane; readonly request: Request }[] = [];
@@ -26,13 +31,21 @@ export class FakeEngine implements Engine {
   #scheduled = false;
   #waiters: { count: number; resolve: () => void }[] = [];
 
+  /** `clock`: for the timeouts of clients that wait. */
+  constructor(clock: Clock = systemClock) {
+    this.blocked = new Blocked({ store: this.store, clock, events: this.events });
+  }
+
   submit(lane: Lane, request: Request): void {
     const other = lane === 'log' ? this.#queues.read : this.#queues.log;
     if (other.some(({ client }) => client === request.client))
       throw new Error(`a client has requests open in both lanes (${request.kind} submitted to ${lane})`);
     if (lane === 'read' && isWrite(request)) throw new Error('a write in the lane of the reads');
     this.taken.push({ lane, request });
-    this.#queues[lane].push(request);
+    const queue = this.#queues[lane];
+    // As in the real thing: who waits already comes first.
+    if (isTry(request)) queue.splice(queue.filter(isTry).length, 0, request);
+    else queue.push(request);
     this.#waiters = this.#waiters.filter(({ count, resolve }) => this.open < count || resolve());
     if (!this.holding) this.#schedule();
   }
@@ -54,6 +67,22 @@ export class FakeEngine implements Engine {
     this.#run('log');
   }
 
+  /** Runs a request before everything else. */
+  submitFirst(request: Request): void {
+    this.#queues.log.unshift(request);
+  }
+
+  /** Turns the clients away that wait already. */
+  refuseTries(): void {
+    const tries = this.#queues.log.filter(isTry);
+    this.#queues.log = this.#queues.log.filter((request) => !isTry(request));
+    for (const request of tries) {
+      if (request.waits?.starts() !== true) continue;
+      request.client.refused(request);
+      request.client.settled(1);
+    }
+  }
+
   /** Stops leading: what is open is answered as the real thing does. */
   depose(leader: NodeAddress | null): void {
     this.leading = false;
@@ -64,8 +93,10 @@ export class FakeEngine implements Engine {
         if (request.kind === 'text') request.write(reply);
         else if (isWrite(request)) reply.error(outcomeUnknown());
         else request.client.refused(request);
+        return true;
       });
     }
+    this.blocked.leadershipLost();
   }
 
   leaderAddress(): NodeAddress | null {
@@ -131,6 +162,7 @@ export class FakeEngine implements Engine {
       const { client } = request;
       switch (request.kind) {
         case 'command':
+          if (request.waits !== undefined) return runOrWait(store, request, request.waits, this.now());
           if (request.command.write && request.once !== null) {
             const repeated = store.executeOnce(request.once, true, client.reply, (reply) =>
               store.execute(request.command, request.args, reply),
@@ -154,16 +186,28 @@ export class FakeEngine implements Engine {
         case 'text':
           request.write(client.reply);
       }
+      return true;
     });
-    if (entry) store.endEntry();
+    if (entry) {
+      store.endEntry();
+      this.blocked.applied();
+    }
   }
 
-  #answer(lane: Lane, write: (request: Request) => void): void {
+  /** `write` answers false when the request's client waits instead. */
+  #answer(lane: Lane, write: (request: Request) => boolean): void {
     const counts = new Map<Client, number>();
-    for (const request of this.#queues[lane].splice(0)) {
-      write(request);
+    const requests = this.#queues[lane].splice(0).filter(starts);
+    if (requests.length > 0) this.beforeRun();
+    for (const request of requests) {
+      if (!write(request)) continue;
       counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
     }
     for (const [client, count] of counts) client.settled(count);
   }
+}
+
+/** Whether it is still wanted. */
+function starts(request: Request): boolean {
+  return request.kind !== 'command' || request.waits === undefined || request.waits.starts();
 }

@@ -54,6 +54,15 @@ export class RawClient implements AsyncDisposable {
     expect(received).toBe(expected);
   }
 
+  /** Everything up to and with these bytes. */
+  async through(end: string): Promise<string> {
+    while (!this.#received.includes(end) && !this.#ended) await this.#change();
+    const length = this.#received.indexOf(end) + end.length;
+    const received = this.#received.slice(0, length);
+    this.#received = this.#received.slice(length);
+    return received;
+  }
+
   /** One bulk or verbatim string of any content. */
   async bulk(): Promise<string> {
     for (;;) {
