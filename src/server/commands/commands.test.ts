@@ -58,7 +58,7 @@ async function fields(...words: string[]): Promise<Record<string, string>> {
 describe('the table', () => {
   test('declares every command in full', () => {
     for (const command of new Set(commandTable.values())) {
-      expect(command.name).toMatch(/^[a-z]+(\.[a-z]+)?$/);
+      expect(command.name).toMatch(/^[a-z]+([._-][a-z]+)*$/);
       expect(command.arity).not.toBe(0);
       expect(command.summary).not.toBe('');
       expect(command.categories.some((name) => name === 'fast' || name === 'slow')).toBe(true);
