@@ -82,6 +82,5 @@ export function changeAs<C extends Collection>(
   keyspace.set(key, collection, 0);
   const created = keyspace.getForWrite(key, context.now);
   if (created !== undefined) keyspace.change(key, created);
-  context.notify('n', 'new', key);
   return collection;
 }

@@ -36,10 +36,7 @@ export function editString(
   const value = stringOf(bytes);
   if (value === desk) desk = new Bytes();
   if (entry !== undefined) keyspace.replace(key, entry, value);
-  else {
-    keyspace.set(key, value, 0);
-    context.notify('n', 'new', key);
-  }
+  else keyspace.set(key, value, 0);
 }
 
 /** The bytes as a key should hold them. */

@@ -10,6 +10,7 @@
  */
 import { Deadlines, type Timer } from './deadlines.ts';
 import type { StoreListener } from './listener.ts';
+import { UsageClock } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
 
 /**
@@ -28,11 +29,12 @@ export class Entry<V extends Value = Value> {
   /** For {@link Deadlines} only. */
   timer: Timer | null = null;
   /** When it was last used and how often, see `usage.ts`. Each node's own, and no part of the state. */
-  usage = 0;
+  usage: number;
 
-  constructor(value: V, version: number) {
+  constructor(value: V, version: number, usage = 0) {
     this.value = value;
     this.version = version;
+    this.usage = usage;
   }
 }
 
@@ -71,6 +73,8 @@ export class Keyspace {
   #view: View | null = null;
   /** Entries whose collections the command under way changes: what they take now is not in `#bytes`. */
   #changing: { readonly key: string; readonly entry: Entry }[] = [];
+  /** Tells the time to what is no part of the state: uses and events. Its own clock is set before every command. */
+  readonly usage: UsageClock = new UsageClock();
   /** Told what happens to keys. Each node's own. */
   listener: StoreListener | null = null;
 
@@ -107,10 +111,17 @@ export class Keyspace {
     return this.#shard(shardOf(key)).get(key);
   }
 
-  /** The entry of a key that is alive at `now`. Changes nothing: the look-up for reads. */
-  get(key: string, now: number): Entry | undefined {
+  /** The entry of a key that is alive at `now`: the look-up for commands that tell about the key and do not use it. */
+  find(key: string, now: number): Entry | undefined {
     const entry = this.peek(key);
     return entry === undefined || isExpired(entry, now) ? undefined : entry;
+  }
+
+  /** The same for commands that read what the key holds. */
+  get(key: string, now: number): Entry | undefined {
+    const entry = this.find(key, now);
+    if (entry !== undefined) entry.usage = this.usage.next(entry.usage);
+    return entry;
   }
 
   /**
@@ -126,26 +137,39 @@ export class Keyspace {
   /** As `get`, and removes the key if its deadline has passed: the look-up for writes. */
   getForWrite(key: string, now: number): Entry | undefined {
     const entry = this.peek(key);
-    if (entry === undefined || !isExpired(entry, now)) return entry;
+    if (entry === undefined) return undefined;
+    if (!isExpired(entry, now)) {
+      entry.usage = this.usage.next(entry.usage);
+      return entry;
+    }
     this.delete(key);
     this.listener?.event('x', 'expired', key);
     return undefined;
   }
 
-  /** Creates the key or overwrites it; `expiresAt` (ms since 1970, 0 for none) takes the place of its deadline. */
+  /**
+   * Creates the key, with a `new` event, or overwrites it; `expiresAt` (ms since 1970, 0 for none) takes the place of its
+   * deadline. One whose deadline has passed is overwritten, too, which tells the same as if it were removed before.
+   */
   set(key: string, value: Value, expiresAt: number): void {
     const at = shardOf(key);
     const shard = this.#shard(at);
     let entry = shard.get(key);
     if (this.#view !== null) this.#view.beforeChange(at, key, entry);
     if (entry === undefined) {
-      entry = new Entry(value, this.writeNumber);
+      entry = new Entry(value, this.writeNumber, this.usage.first());
       shard.set(key, entry);
       this.#size++;
+      this.listener?.event('n', 'new', key);
     } else {
+      if (isExpired(entry, this.usage.now)) {
+        this.listener?.event('x', 'expired', key);
+        this.listener?.event('n', 'new', key);
+      }
       this.#leave(key, entry);
       entry.value = value;
       entry.version = this.writeNumber;
+      entry.usage = this.usage.next(entry.usage);
     }
     this.#enter(key, entry);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
@@ -234,7 +258,7 @@ export class Keyspace {
   restore(key: string, value: Value, expiresAt: number, version: number): boolean {
     const shard = this.#shard(shardOf(key));
     if (shard.has(key)) return false;
-    const entry = new Entry(value, version);
+    const entry = new Entry(value, version, this.usage.first());
     shard.set(key, entry);
     this.#size++;
     this.#bytes += bytesOf(key, value);

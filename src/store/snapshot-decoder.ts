@@ -115,6 +115,7 @@ export class SnapshotDecoder {
     const time = reader.double('the time');
     if (!Number.isSafeInteger(time) || time < 0) reader.fail(`the time ${time} is not valid before`);
     const appliedIndex = reader.varint('the applied index');
+    this.#keyspace.usage.now = time;
     this.#keyspace.writeNumber = reader.varint('the number of writes');
     this.#bodies.take(reader.offset);
     return { time, appliedIndex };

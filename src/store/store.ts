@@ -147,6 +147,7 @@ export class Store {
     this.#ordinal = 0;
     this.#time = Math.max(this.#time, time);
     this.#writes.now = this.#time;
+    this.#keyspace.usage.now = this.#time;
   }
 
   /** Closes it: the state now includes it. An entry without operations is opened and closed, too. */
@@ -285,7 +286,7 @@ export class Store {
 
   /** When the key will expire, in ms since 1970; Infinity if never, or if it is not there in the log's time. */
   deadlineOf(key: string): number {
-    const expiresAt = this.#keyspace.get(key, this.#time)?.expiresAt ?? 0;
+    const expiresAt = this.#keyspace.find(key, this.#time)?.expiresAt ?? 0;
     return expiresAt === 0 ? Infinity : expiresAt;
   }
 
@@ -340,6 +341,8 @@ export class Store {
 
   #runWrite(command: DataCommand, args: readonly string[], reply: ReplyWriter): void {
     this.#keyspace.writeNumber++;
+    // A read may have come between that was told a later time.
+    this.#keyspace.usage.now = this.#time;
     this.#writes.seed(this.#entry, this.#ordinal++);
     command.run(this.#writes, args, reply);
     this.#keyspace.settle();
@@ -347,6 +350,7 @@ export class Store {
 
   #runRead(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): void {
     this.#reads.now = now;
+    this.#keyspace.usage.now = now;
     if (this.#everywhere) this.#reads.seed(this.#entry, this.#ordinal++);
     else this.#reads.seed(this.#appliedIndex, this.#readCount++);
     command.run(this.#reads, args, reply);

@@ -323,7 +323,6 @@ const runBitOp: Run = (context, args, reply) => {
   const there = keyspace.getForWrite(to, now) !== undefined;
   if (result.length > 0) {
     keyspace.set(to, stringOf(result), 0);
-    if (!there) context.notify('n', 'new', to);
     context.notify('$', 'set', to);
   } else if (there) {
     keyspace.delete(to);

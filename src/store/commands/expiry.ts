@@ -69,8 +69,13 @@ function runExpire(command: string, unit: TimeUnit): Run {
       reply.integer(0);
       return;
     }
-    if (deadline <= context.now) context.keyspace.delete(key);
-    else context.keyspace.setDeadline(key, entry, deadline);
+    if (deadline <= context.now) {
+      context.keyspace.delete(key);
+      context.notify('g', 'del', key);
+    } else {
+      context.keyspace.setDeadline(key, entry, deadline);
+      context.notify('g', 'expire', key);
+    }
     reply.integer(1);
   };
 }
@@ -79,7 +84,10 @@ const runPersist: Run = (context, args, reply) => {
   const [, key = ''] = args;
   const entry = context.keyspace.getForWrite(key, context.now);
   const had = entry !== undefined && entry.expiresAt !== 0;
-  if (had) context.keyspace.setDeadline(key, entry, 0);
+  if (had) {
+    context.keyspace.setDeadline(key, entry, 0);
+    context.notify('g', 'persist', key);
+  }
   reply.integer(had ? 1 : 0);
 };
 
@@ -89,7 +97,7 @@ const NO_DEADLINE = -1;
 /** TTL and its kin. Seconds are rounded, not cut: a key that has just been given 10 s says 10. */
 function runTtl(unit: TimeUnit): Run {
   return (context, args, reply) => {
-    const entry = context.keyspace.get(args[1] ?? '', context.now);
+    const entry = context.keyspace.find(args[1] ?? '', context.now);
     if (entry === undefined) reply.integer(NO_KEY);
     else if (entry.expiresAt === 0) reply.integer(NO_DEADLINE);
     else {

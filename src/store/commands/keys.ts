@@ -18,21 +18,24 @@ const runDel: Run = (context, args, reply) => {
     const key = args[at] ?? '';
     if (context.keyspace.getForWrite(key, context.now) === undefined) continue;
     context.keyspace.delete(key);
+    context.notify('g', 'del', key);
     removed++;
   }
   reply.integer(removed);
 };
 
-/** EXISTS and TOUCH. A key named twice counts twice. */
-const runExists: Run = (context, args, reply) => {
-  let found = 0;
-  for (let at = 1; at < args.length; at++)
-    if (context.keyspace.get(args[at] ?? '', context.now) !== undefined) found++;
-  reply.integer(found);
-};
+/** EXISTS, and TOUCH, which is a use of the keys. A key named twice counts twice. */
+function runExists(uses: boolean): Run {
+  return ({ keyspace, now }, args, reply) => {
+    let found = 0;
+    for (const key of args.slice(1))
+      if ((uses ? keyspace.get(key, now) : keyspace.find(key, now)) !== undefined) found++;
+    reply.integer(found);
+  };
+}
 
 const runType: Run = (context, args, reply) => {
-  const entry = context.keyspace.get(args[1] ?? '', context.now);
+  const entry = context.keyspace.find(args[1] ?? '', context.now);
   reply.simple(entry === undefined ? 'none' : typeOf(entry.value));
 };
 
@@ -128,6 +131,11 @@ const runFlush: Run = (context, args, reply) => {
 
 // --- Moving and copying ------------------------------------------------------------------------------------------
 
+/** Redis removes what a key held before it moves or copies something there, and so creates the key anew. */
+function tellNew(context: Context, key: string): void {
+  context.notify('n', 'new', key);
+}
+
 /** Moves `from` to `to` with its deadline; `onlyIfFree` makes it RENAMENX. Undefined: `from` is missing. */
 function rename(context: Context, args: readonly string[], onlyIfFree: boolean): boolean | undefined {
   const [, from = '', to = ''] = args;
@@ -135,10 +143,14 @@ function rename(context: Context, args: readonly string[], onlyIfFree: boolean):
   const entry = keyspace.getForWrite(from, now);
   if (entry === undefined) return undefined;
   if (from === to) return !onlyIfFree;
-  if (onlyIfFree && keyspace.getForWrite(to, now) !== undefined) return false;
+  const taken = keyspace.getForWrite(to, now) !== undefined;
+  if (onlyIfFree && taken) return false;
   const { value, expiresAt } = entry;
   keyspace.delete(from);
   keyspace.set(to, value, expiresAt);
+  if (taken) tellNew(context, to);
+  context.notify('g', 'rename_from', from);
+  context.notify('g', 'rename_to', to);
   return true;
 }
 
@@ -189,11 +201,14 @@ const runCopy: Run = (context, args, reply) => {
   }
   const { keyspace, now } = context;
   const entry = keyspace.getForWrite(from, now);
-  if (entry === undefined || (!options.replace && keyspace.getForWrite(to, now) !== undefined)) {
+  const taken = entry !== undefined && keyspace.getForWrite(to, now) !== undefined;
+  if (entry === undefined || (!options.replace && taken)) {
     reply.integer(0);
     return;
   }
   keyspace.set(to, forkOf(entry.value), entry.expiresAt);
+  if (taken) tellNew(context, to);
+  context.notify('g', 'copy_to', to);
   reply.integer(1);
 };
 
@@ -235,7 +250,7 @@ const commands: readonly KeyCommand[] = [
     summary: 'Counts how many of the keys are there',
     since: '1.0.0',
     complexity: 'O(N) where N is the number of keys',
-    run: runExists,
+    run: runExists(false),
   },
   {
     name: 'touch',
@@ -244,10 +259,10 @@ const commands: readonly KeyCommand[] = [
     flags: ['readonly', 'fast'],
     keys: ALL_KEYS,
     categories: ['keyspace', 'read', 'fast'],
-    summary: 'Counts how many of the keys are there, as EXISTS does',
+    summary: 'Counts how many of the keys are there, as EXISTS does, and counts as a use of them',
     since: '3.2.1',
     complexity: 'O(N) where N is the number of keys',
-    run: runExists,
+    run: runExists(true),
   },
   {
     name: 'type',

@@ -88,7 +88,6 @@ function runStore(event: string, combine: (sets: Sets) => MemberSet): Run {
     const there = keyspace.getForWrite(key, context.now) !== undefined;
     if (result.size > 0) {
       keyspace.set(key, result, 0);
-      if (!there) context.notify('n', 'new', key);
       context.notify('s', event, key);
     } else if (there) {
       keyspace.delete(key);

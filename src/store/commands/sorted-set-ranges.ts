@@ -234,7 +234,6 @@ export function storeMembers(
     return 0;
   }
   keyspace.set(key, SortedSet.of(members), 0);
-  if (!there) context.notify('n', 'new', key);
   context.notify('z', event, key);
   return members.length;
 }

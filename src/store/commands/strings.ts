@@ -31,10 +31,26 @@ function replyValue(entry: Entry | undefined, reply: ReplyWriter): boolean {
   return true;
 }
 
-/** Sets the value with a deadline in ms since 1970 (0: none); one that has already passed leaves no key. */
+function set(context: Context, key: string, value: string): void {
+  context.keyspace.set(key, value, 0);
+  context.notify('$', 'set', key);
+}
+
+/** Sets the value with a deadline in ms since 1970; one that has already passed leaves no key. */
 function setWithDeadline(context: Context, key: string, value: string, expiresAt: number): void {
-  if (expiresAt !== 0 && expiresAt <= context.now) context.keyspace.delete(key);
-  else context.keyspace.set(key, value, expiresAt);
+  const past = expiresAt <= context.now;
+  if (!past) context.keyspace.set(key, value, expiresAt);
+  else if (!context.keyspace.delete(key)) context.notify('n', 'new', key);
+  context.notify('$', 'set', key);
+  context.notify('g', 'expire', key);
+  // In Redis it is there until somebody looks.
+  if (past) context.notify('x', 'expired', key);
+}
+
+/** Removes a key that is there. */
+function remove(context: Context, key: string): void {
+  context.keyspace.delete(key);
+  context.notify('g', 'del', key);
 }
 
 // --- GET and SET -------------------------------------------------------------------------------------------------
@@ -78,7 +94,7 @@ function parseSetOptions(args: readonly string[]): SetOptions | null {
 const runSet: Run = (context, args, reply) => {
   const [, key = '', value = ''] = args;
   if (args.length === 3) {
-    context.keyspace.set(key, value, 0);
+    set(context, key, value);
     reply.ok();
     return;
   }
@@ -100,8 +116,11 @@ const runSet: Run = (context, args, reply) => {
   if (options.get && !replyValue(entry, reply)) return;
   const blocked = options.condition === (entry === undefined ? 'xx' : 'nx');
   if (!blocked) {
-    if (options.keepTtl && entry !== undefined) expiresAt = entry.expiresAt;
-    setWithDeadline(context, key, value, expiresAt);
+    if (expiresAt !== 0) setWithDeadline(context, key, value, expiresAt);
+    else if (options.keepTtl && entry !== undefined) {
+      context.keyspace.replace(key, entry, value);
+      context.notify('$', 'set', key);
+    } else set(context, key, value);
   }
   if (options.get) return;
   if (blocked) reply.bulk(null);
@@ -111,7 +130,7 @@ const runSet: Run = (context, args, reply) => {
 const runSetNx: Run = (context, args, reply) => {
   const [, key = '', value = ''] = args;
   const free = context.keyspace.getForWrite(key, context.now) === undefined;
-  if (free) context.keyspace.set(key, value, 0);
+  if (free) set(context, key, value);
   reply.integer(free ? 1 : 0);
 };
 
@@ -130,13 +149,13 @@ function runSetEx(command: string, unit: TimeUnit): Run {
 
 const runGetSet: Run = (context, args, reply) => {
   const [, key = '', value = ''] = args;
-  if (replyValue(context.keyspace.getForWrite(key, context.now), reply)) context.keyspace.set(key, value, 0);
+  if (replyValue(context.keyspace.getForWrite(key, context.now), reply)) set(context, key, value);
 };
 
 const runGetDel: Run = (context, args, reply) => {
   const [, key = ''] = args;
   const entry = context.keyspace.getForWrite(key, context.now);
-  if (replyValue(entry, reply) && entry !== undefined) context.keyspace.delete(key);
+  if (replyValue(entry, reply) && entry !== undefined) remove(context, key);
 };
 
 /** What GETEX is to do with the deadline, or null where Redis says syntax error. */
@@ -182,9 +201,15 @@ const runGetEx: Run = (context, args, reply) => {
       reply.error(deadline);
       return;
     }
-    if (deadline <= context.now) context.keyspace.delete(key);
-    else context.keyspace.setDeadline(key, entry, deadline);
-  } else if (options.persist && entry.expiresAt !== 0) context.keyspace.setDeadline(key, entry, 0);
+    if (deadline <= context.now) remove(context, key);
+    else {
+      context.keyspace.setDeadline(key, entry, deadline);
+      context.notify('g', 'expire', key);
+    }
+  } else if (options.persist && entry.expiresAt !== 0) {
+    context.keyspace.setDeadline(key, entry, 0);
+    context.notify('g', 'persist', key);
+  }
   reply.bulk(textOf(value));
 };
 
@@ -199,7 +224,7 @@ const runMGet: Run = (context, args, reply) => {
 };
 
 function setPairs(context: Context, args: readonly string[]): void {
-  for (let at = 1; at < args.length; at += 2) context.keyspace.set(args[at] ?? '', args[at + 1] ?? '', 0);
+  for (let at = 1; at < args.length; at += 2) set(context, args[at] ?? '', args[at + 1] ?? '');
 }
 
 const runMSet: Run = (context, args, reply) => {
@@ -232,6 +257,7 @@ const runAppend: Run = (context, args, reply) => {
   const entry = context.keyspace.getForWrite(key, context.now);
   if (entry === undefined) {
     context.keyspace.set(key, suffix, 0);
+    context.notify('$', 'append', key);
     reply.integer(suffix.length);
     return;
   }
@@ -247,6 +273,7 @@ const runAppend: Run = (context, args, reply) => {
   }
   if (typeof value === 'string') context.keyspace.replace(key, entry, append(value, suffix));
   else editString(context, key, entry, (bytes) => bytes.write(value.length, suffix));
+  context.notify('$', 'append', key);
   reply.integer(length);
 };
 
@@ -307,6 +334,7 @@ const runSetRange: Run = (context, args, reply) => {
   }
   const length = Math.max(value.length, start + patch.length);
   editString(context, key, entry, (bytes) => bytes.write(start, patch));
+  context.notify('$', 'setrange', key);
   reply.integer(length);
 };
 
@@ -331,6 +359,7 @@ function increment(context: Context, key: string, by: Integer, reply: ReplyWrite
   }
   if (entry === undefined) context.keyspace.set(key, String(sum), 0);
   else context.keyspace.replace(key, entry, String(sum));
+  context.notify('$', 'incrby', key);
   reply.integer(sum);
 }
 
@@ -375,6 +404,7 @@ const runIncrByFloat: Run = (context, args, reply) => {
   }
   if (entry === undefined) context.keyspace.set(key, sum, 0);
   else context.keyspace.replace(key, entry, sum);
+  context.notify('$', 'incrbyfloat', key);
   reply.bulk(sum);
 };
 

@@ -1,0 +1,74 @@
+/**
+ * When each key was last used and how often: what LRU and LFU eviction choose by, and OBJECT IDLETIME and FREQ tell. Each
+ * node knows it of the commands that ran on it, so it is no part of the state: nothing that is replicated may depend on it.
+ *
+ * As in Redis it is one small number per key, which V8 keeps in its entry without allocating: 23 bits for the second of
+ * the last use (it comes round after 97 days) and 8 bits for a counter that grows the slower the higher it is (1000 uses
+ * make about 18 of it, a million 255) and falls by one with every minute without a use. Redis keeps either the one or
+ * the other; both at once fit, so that another policy finds what it needs.
+ */
+
+/** As `lfu-log-factor`: how much harder each step of the counter is than the one before. */
+const LOG_FACTOR = 10;
+/** What a new key begins with, so that it is not the first to go. */
+const COUNTER_NEW = 5;
+const COUNTER_MAX = 255;
+const COUNTER_BITS = 8;
+/** Full minutes, below 2^23. */
+const SECONDS_ROUND: number = 60 * 139_810;
+const MINUTES_ROUND: number = SECONDS_ROUND / 60;
+
+export class UsageClock {
+  #milliseconds = 0;
+  /** Since 1970, less full rounds. */
+  #seconds = 0;
+  /** Of a xorshift generator, which no other node has to agree with. */
+  #random = 0x2545_f491;
+
+  /** The time of the command under way, in ms since 1970. */
+  get now(): number {
+    return this.#milliseconds;
+  }
+
+  set now(milliseconds: number) {
+    if (milliseconds === this.#milliseconds) return;
+    this.#milliseconds = milliseconds;
+    this.#seconds = Math.floor(milliseconds / 1000) % SECONDS_ROUND;
+  }
+
+  /** Of a new key. */
+  first(): number {
+    return (this.#seconds << COUNTER_BITS) | COUNTER_NEW;
+  }
+
+  /** Of a key that is used now, with what it had before. */
+  next(usage: number): number {
+    let counter = usage & COUNTER_MAX;
+    if (usage >> COUNTER_BITS !== this.#seconds) counter = this.frequency(usage);
+    if (counter < COUNTER_MAX && this.#chance(Math.max(0, counter - COUNTER_NEW) * LOG_FACTOR + 1)) counter++;
+    return (this.#seconds << COUNTER_BITS) | counter;
+  }
+
+  /** Seconds since its last use. */
+  idleSeconds(usage: number): number {
+    const passed = this.#seconds - (usage >> COUNTER_BITS);
+    return passed < 0 ? passed + SECONDS_ROUND : passed;
+  }
+
+  /** Its counter, less the minutes since its last use. */
+  frequency(usage: number): number {
+    const minute = Math.floor((usage >> COUNTER_BITS) / 60);
+    const passed = Math.floor(this.#seconds / 60) - minute;
+    return Math.max(0, (usage & COUNTER_MAX) - (passed < 0 ? passed + MINUTES_ROUND : passed));
+  }
+
+  /** True once in `among` times. */
+  #chance(among: number): boolean {
+    let mixed = this.#random;
+    mixed ^= mixed << 13;
+    mixed ^= mixed >>> 17;
+    mixed ^= mixed << 5;
+    this.#random = mixed;
+    return (mixed & 0x3fff_ffff) * among < 0x4000_0000;
+  }
+}
