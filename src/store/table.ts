@@ -9,6 +9,8 @@ import { listMoveCommands } from './commands/list-moves.ts';
 import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
 import { sessionCommands } from './commands/sessions.ts';
+import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
+import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
 import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
 import { setAlgebraCommands } from './commands/set-algebra.ts';
@@ -29,6 +31,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...hashCommands,
     ...sortedSetCommands,
     ...sortedSetRangeCommands,
+    ...sortedSetPopCommands,
+    ...sortedSetAlgebraCommands,
     ...bitmapCommands,
     ...bitFieldCommands,
     ...setCommands,

@@ -1,13 +1,14 @@
 /** Commands over hashes, deadlines of their fields apart. */
 import type { DataCommand } from '../command.ts';
 import { changeAs, entryAs, readAs } from '../context.ts';
-import { NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from '../errors.ts';
+import { NOT_A_FLOAT, NOT_AN_INTEGER, wrongArity } from '../errors.ts';
 import { matchesGlob } from '../glob.ts';
-import { addIntegers, clampInteger, parseInteger } from '../integer.ts';
+import { addIntegers, parseInteger } from '../integer.ts';
 import { addLongDoubles, parseLongDouble } from '../long-double.ts';
-import { chooseDistinct, chooseOne, chooseRepeatedly, REPEATS_MAX } from '../random-choice.ts';
+import { chooseDistinct, chooseOne, chooseRepeatedly } from '../random-choice.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { type Field, Hash, isAlive } from '../types/hash.ts';
+import { parseChoice } from './choice-options.ts';
 import { ONE_KEY } from './positions.ts';
 import { INVALID_CURSOR, parseCursor, parseScanOptions } from './scan-options.ts';
 
@@ -95,23 +96,8 @@ const runHscan: Run = (context, args, reply) => {
   }
 };
 
-const LONG_MAX = 2n ** 63n - 1n;
-
-/** The count and whether values are wanted, or the text of the error reply. */
-function parseChoice(args: readonly string[]): { count: number; withValues: boolean } | string {
-  const count = parseInteger(args[2] ?? '');
-  if (count === undefined) return NOT_AN_INTEGER;
-  if (count < -LONG_MAX) return `ERR value is out of range, value must between -${LONG_MAX} and ${LONG_MAX}`;
-  const withValues = args.length > 3;
-  if (args.length > 4 || (withValues && args[3]?.toLowerCase() !== 'withvalues')) return SYNTAX_ERROR;
-  const half = LONG_MAX / 2n;
-  if ((withValues && (count < -half || count > half)) || count < -REPEATS_MAX)
-    return 'ERR value is out of range';
-  return { count: clampInteger(count), withValues };
-}
-
 const runHrandfield: Run = (context, args, reply) => {
-  const choice = args.length > 2 ? parseChoice(args) : null;
+  const choice = args.length > 2 ? parseChoice(args, 'withvalues') : null;
   if (typeof choice === 'string') {
     reply.error(choice);
     return;
@@ -127,7 +113,7 @@ const runHrandfield: Run = (context, args, reply) => {
     reply.bulk((choices && chooseOne(choices, random))?.name ?? null);
     return;
   }
-  const { count, withValues } = choice;
+  const { count, withMore: withValues } = choice;
   let fields: Field[] = [];
   if (choices !== undefined)
     fields = count < 0 ? chooseRepeatedly(choices, -count, random) : chooseDistinct(choices, count, random);

@@ -7,7 +7,7 @@ import type { Entry } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { parseTimeout } from '../timeout.ts';
 import { type End, List } from '../types/list.ts';
-import { ONE_KEY } from './positions.ts';
+import { countedKeys, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
 
@@ -131,14 +131,6 @@ function parseManyPops(args: readonly string[], at: number): ManyPops | string {
   return more.length > 0 ? SYNTAX_ERROR : { keys, end, count };
 }
 
-/** The keys behind the number at `at`; none where it makes no sense. */
-function countedKeys(at: number): (args: readonly string[]) => string[] {
-  return (args) => {
-    const count = parseCount(args[at] ?? '', 1) ?? 0;
-    return count < args.length - at ? args.slice(at + 1, at + 1 + count) : [];
-  };
-}
-
 /** LMPOP; BLMPOP with the timeout in front, which may wait. */
 function runManyPops(blocks: boolean): Run {
   return (context, args, reply) => {
@@ -204,7 +196,7 @@ const commands: readonly PopCommand[] = [
     arity: -4,
     flags: ['write', 'movablekeys'],
     keys: { first: 0, last: 0, step: 0 },
-    keysIn: countedKeys(1),
+    keysIn: (args) => countedKeys(args, 1),
     categories: ['write', 'list', 'slow'],
     summary: 'Takes elements off one end of the first list that is there',
     since: '7.0.0',
@@ -223,7 +215,7 @@ const commands: readonly PopCommand[] = [
     arity: -5,
     flags: ['write', 'blocking', 'movablekeys'],
     keys: { first: 0, last: 0, step: 0 },
-    keysIn: countedKeys(2),
+    keysIn: (args) => countedKeys(args, 2),
     categories: ['write', 'list', 'slow', 'blocking'],
     summary: 'Takes elements off one end of the first list that is there, or waits for one',
     since: '7.0.0',

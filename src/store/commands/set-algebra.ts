@@ -6,7 +6,7 @@ import { clampInteger, parseInteger } from '../integer.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { MemberSet } from '../types/set.ts';
 import { differenceOf, intersect, unionOf } from '../types/set-algebra.ts';
-import { ALL_KEYS, NO_KEYS } from './positions.ts';
+import { countedKeys, ALL_KEYS, NO_KEYS } from './positions.ts';
 
 type Run = DataCommand['run'];
 type Sets = readonly (MemberSet | undefined)[];
@@ -166,7 +166,7 @@ const commands: readonly AlgebraCommand[] = [
     arity: -3,
     flags: ['readonly', 'movablekeys'],
     keys: NO_KEYS,
-    keysIn: (args) => args.slice(2, 2 + Math.max(0, clampInteger(parseInteger(args[1] ?? '') ?? 0))),
+    keysIn: (args) => countedKeys(args, 1),
     since: '7.0.0',
     summary: 'How much several sets have in common',
     complexity: 'O(N × M) where N is the number of members of the smallest set, M that of sets',

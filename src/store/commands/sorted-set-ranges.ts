@@ -12,6 +12,7 @@ import type { ReplyWriter } from '../reply.ts';
 import {
   type LexBound,
   type LexRange,
+  type Member,
   type Ranks,
   type ScoreRange,
   type Scored,
@@ -209,10 +210,10 @@ const runRangeStore: Run = (context, args, reply) => {
     reply.error(entry);
     return;
   }
-  const members: [string, number][] = [];
+  const members: Member[] = [];
   if (entry !== undefined) {
     const ranks = ranksOf(entry.value, query.range, query.part);
-    entry.value.visit(ranks, ({ name, score }) => void members.push([name, score]));
+    entry.value.visit(ranks, (member) => void members.push(member));
   }
   reply.integer(storeMembers(context, target, members, 'zrangestore'));
 };
@@ -221,13 +222,12 @@ const runRangeStore: Run = (context, args, reply) => {
 export function storeMembers(
   context: Context,
   key: string,
-  members: readonly (readonly [string, number])[],
+  members: readonly Member[],
   event: string,
 ): number {
   const { keyspace, now } = context;
-  const there = keyspace.getForWrite(key, now) !== undefined;
   if (members.length === 0) {
-    if (there) {
+    if (keyspace.getForWrite(key, now) !== undefined) {
       keyspace.delete(key);
       context.notify('g', 'del', key);
     }

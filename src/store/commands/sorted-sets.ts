@@ -1,11 +1,15 @@
 /** Commands over the members of sorted sets one by one; ranges of them are in `sorted-set-ranges.ts`. */
 import type { DataCommand } from '../command.ts';
 import { changeAs, type Context, entryAs, readAs } from '../context.ts';
-import { parseDouble } from '../double.ts';
+import { doubleText, parseDouble } from '../double.ts';
 import { NOT_A_FLOAT, SYNTAX_ERROR } from '../errors.ts';
+import { matchesGlob } from '../glob.ts';
+import { chooseDistinct, chooseOne, chooseRepeatedly } from '../random-choice.ts';
 import type { ReplyWriter } from '../reply.ts';
-import { SortedSet } from '../types/sorted-set.ts';
+import { type Member, SortedSet } from '../types/sorted-set.ts';
+import { parseChoice } from './choice-options.ts';
 import { ONE_KEY } from './positions.ts';
+import { INVALID_CURSOR, parseCursor, parseScanOptions } from './scan-options.ts';
 
 type Run = DataCommand['run'];
 
@@ -230,6 +234,80 @@ function runRank(backwards: boolean): Run {
   };
 }
 
+// --- Scanning and choosing ---------------------------------------------------------------------------------------
+
+const runScan: Run = (context, args, reply) => {
+  const cursor = parseCursor(args[2] ?? '');
+  if (cursor === undefined) {
+    reply.error(INVALID_CURSOR);
+    return;
+  }
+  const set = readAs(context, args[1] ?? '', SortedSet);
+  if (typeof set === 'string') {
+    reply.error(set);
+    return;
+  }
+  // Redis looks at the options only where there is something to scan.
+  const options = set === undefined ? undefined : parseScanOptions(args, 3, false);
+  if (typeof options === 'string') {
+    reply.error(options);
+    return;
+  }
+  const found: Member[] = [];
+  let next = 0;
+  if (set !== undefined && options !== undefined) {
+    const { pattern, count } = options;
+    next = set.scan(cursor, count, (member) => {
+      if (pattern === '*' || matchesGlob(pattern, member.name)) found.push(member);
+    });
+  }
+  reply.array(2);
+  reply.bulk(String(next));
+  reply.array(2 * found.length);
+  for (const { name, score } of found) {
+    reply.bulk(name);
+    reply.bulk(doubleText(score));
+  }
+};
+
+const runRandom: Run = (context, args, reply) => {
+  const choice = args.length > 2 ? parseChoice(args, 'withscores') : null;
+  if (typeof choice === 'string') {
+    reply.error(choice);
+    return;
+  }
+  const set = readAs(context, args[1] ?? '', SortedSet);
+  if (typeof set === 'string') {
+    reply.error(set);
+    return;
+  }
+  const random = (): number => context.random();
+  const choices = set && {
+    size: set.size,
+    at: (rank: number) => set.at(rank),
+    visit: (visit: (member: Member) => boolean | void) => set.visit({ from: 0, to: set.size }, visit),
+  };
+  if (choice === null) {
+    reply.bulk((choices && chooseOne(choices, random))?.name ?? null);
+    return;
+  }
+  const { count, withMore: withScores } = choice;
+  let members: Member[] = [];
+  if (choices !== undefined)
+    members = count < 0 ? chooseRepeatedly(choices, -count, random) : chooseDistinct(choices, count, random);
+  if (!withScores) {
+    reply.array(members.length);
+    for (const { name } of members) reply.bulk(name);
+    return;
+  }
+  reply.pairs(members.length);
+  for (const { name, score } of members) {
+    reply.pair();
+    reply.bulk(name);
+    reply.double(score);
+  }
+};
+
 // --- The table ---------------------------------------------------------------------------------------------------
 
 type SortedSetCommand = Omit<DataCommand, 'kind' | 'group'>;
@@ -330,6 +408,30 @@ const commands: readonly SortedSetCommand[] = [
     since: '2.0.0',
     complexity: 'O(log N)',
     run: runRank(true),
+  },
+  {
+    name: 'zscan',
+    arity: -3,
+    write: false,
+    flags: ['readonly'],
+    keys: ONE_KEY,
+    categories: ['read', 'sortedset', 'slow'],
+    summary: 'Walks over members and scores in steps',
+    since: '2.8.0',
+    complexity: 'O(log N + COUNT) per step, O(N) for the whole walk',
+    run: runScan,
+  },
+  {
+    name: 'zrandmember',
+    arity: -2,
+    write: false,
+    flags: ['readonly'],
+    keys: ONE_KEY,
+    categories: ['read', 'sortedset', 'slow'],
+    summary: 'Any members of a sorted set',
+    since: '6.2.0',
+    complexity: 'O(M log N) where M is the number of members returned, at most O(N) where they are distinct',
+    run: runRandom,
   },
 ];
 

@@ -3,6 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, FormatError } from '../bytes.ts';
 import { type Scored, SortedSet } from './sorted-set.ts';
 
+function entries(model: ReadonlyMap<string, number>): { name: string; score: number }[] {
+  return [...model].map(([name, score]) => ({ name, score }));
+}
+
 /** A map as a sorted set would list it. */
 function listed(model: ReadonlyMap<string, number>): [string, number][] {
   return [...model].sort(([a, x], [b, y]) => x - y || (a < b ? -1 : a > b ? 1 : 0));
@@ -43,7 +47,7 @@ test('small or large it is a map that is sorted, and forks and snapshots are wha
   fc.assert(
     fc.property(steps, fc.nat(400), fc.integer({ min: 10, max: 500 }), (history, initial, bytesMax) => {
       const model = new Map(Array.from({ length: initial }, (_, at) => [`m${at}`, at % 7]));
-      let set = SortedSet.of([...model]);
+      let set = SortedSet.of(entries(model));
       const forks: [SortedSet, [string, number][]][] = [];
       for (const { what, member, score } of history) {
         const name = `m${member}`;
@@ -87,7 +91,7 @@ test('ranges by score are those that a filter finds', () => {
   const bound = fc.tuple(fc.integer({ min: -6, max: 6 }), fc.boolean());
   fc.assert(
     fc.property(scores, bound, bound, (given, [min, minExcluded], [max, maxExcluded]) => {
-      const set = SortedSet.of(given.map((score, at) => [`m${at}`, score]));
+      const set = SortedSet.of(given.map((score, at) => ({ name: `m${at}`, score })));
       const { from, to } = set.ranksByScore({ min, minExcluded, max, maxExcluded });
       const inside = members(set).filter(
         ([, score]) =>
@@ -120,7 +124,7 @@ test('ranges by member are those that a filter finds, in small sets and in large
         const expected = backwards
           ? inside.slice(0, Math.max(0, inside.length - skipped))
           : inside.slice(skipped);
-        const small = SortedSet.of(names.map((each) => [each, 1]));
+        const small = SortedSet.of(names.map((name) => ({ name, score: 1 })));
         const large = small.fork();
         // What is behind all others changes nothing for bounds as short as these.
         large.add('\xff'.repeat(70), 1);
@@ -167,7 +171,7 @@ describe('a set becomes large', () => {
 });
 
 test('a scan of a large set sees every member once', () => {
-  const set = SortedSet.of(Array.from({ length: 1000 }, (_, at) => [`m${at}`, at] as const));
+  const set = SortedSet.of(Array.from({ length: 1000 }, (_, at) => ({ name: `m${at}`, score: at })));
   const seen: string[] = [];
   let cursor = 0;
   do {
