@@ -79,7 +79,8 @@ async function serve(port: number): Promise<void> {
     maxClients: 1_000,
     maxRequestBytes: CHUNK_BYTES * 1024,
     followerReads: false,
-    proxy: null,
+    forwarder: { submit: () => {} },
+    proxy: false,
     logger: pino(),
   });
   // Nobody looks at what was taken; kept, it would grow for ever.

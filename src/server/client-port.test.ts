@@ -22,7 +22,8 @@ async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
     maxClients: 100,
     maxRequestBytes: 64 * 1024 * 1024,
     followerReads: false,
-    proxy: null,
+    forwarder: { submit: () => {} },
+    proxy: false,
     logger: pino({ level: 'silent' }),
     ...options,
   });
@@ -528,7 +529,7 @@ describe('a follower that forwards', () => {
 
   beforeEach(async () => {
     forwarded = [];
-    await restart({ proxy: { submit: (request) => forwarded.push(request) } });
+    await restart({ proxy: true, forwarder: { submit: (request) => forwarded.push(request) } });
     engine.depose(OTHER);
   });
 

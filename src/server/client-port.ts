@@ -14,6 +14,7 @@ import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
 import type { Password } from './password.ts';
 import type { CommandTable, PortContext, PortSettings, PortStatistics } from './session.ts';
+import { NOTIFY_SETTING, Subscriptions } from './subscriptions.ts';
 import { commandTable } from './table.ts';
 
 /** Connections that may wait to be accepted. */
@@ -35,6 +36,8 @@ export interface ClientPortOptions {
   readonly maxRequestBytes: number;
   /** See {@link PortSettings.followerReads}. */
   readonly followerReads: boolean;
+  /** See {@link PortContext.forwarder}. */
+  readonly forwarder: PortContext['forwarder'];
   /** See {@link PortContext.proxy}. */
   readonly proxy: PortContext['proxy'];
   readonly logger: Logger;
@@ -44,6 +47,8 @@ export class ClientPort implements ConnectionOwner {
   readonly engine: Engine;
   readonly nodeId: NodeId;
   readonly proxy: PortContext['proxy'];
+  readonly forwarder: PortContext['forwarder'];
+  readonly subscriptions: Subscriptions = new Subscriptions();
   readonly commands: CommandTable = commandTable;
   readonly statistics: PortStatistics;
 
@@ -63,6 +68,8 @@ export class ClientPort implements ConnectionOwner {
     this.#options = options;
     this.engine = engine;
     this.proxy = options.proxy;
+    this.forwarder = options.forwarder;
+    this.#listenToStore();
     this.nodeId = engine.status().id;
     const passwordSet = password.required;
     this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads };
@@ -153,6 +160,22 @@ export class ClientPort implements ConnectionOwner {
     this.#options.logger.warn({ client: id, address: remoteAddress, name }, what);
   }
 
+  #listenToStore(): void {
+    const { engine, subscriptions } = this;
+    const readFlags = (): void => {
+      subscriptions.notify = engine.setting(NOTIFY_SETTING) ?? '';
+    };
+    readFlags();
+    engine.events.watch({
+      message: (channel, message, sharded) => subscriptions.message(channel, message, sharded),
+      event: (type, event, key) => subscriptions.event(type, event, key),
+      metaChanged: (table) => {
+        if (table === 'settings') readFlags();
+      },
+      restored: readFlags,
+    });
+  }
+
   readonly #turn = (): void => {
     const connections = this.#touched;
     this.#touched = [];
@@ -187,6 +210,7 @@ export class ClientPort implements ConnectionOwner {
     this.#connections.set(connection.id, connection);
     socket.on('close', () => {
       this.#connections.delete(connection.id);
+      this.subscriptions.forget(connection);
       if (this.#connections.size === 0) this.#onEmpty?.();
     });
   }

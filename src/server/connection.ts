@@ -33,6 +33,7 @@ import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
 import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
 import { keySlot } from './slot.ts';
+import type { Push, Space } from './subscriptions.ts';
 import { resolve, takesNumber, writeNamed } from './table.ts';
 import { Transaction } from './transaction.ts';
 
@@ -44,6 +45,8 @@ const OPEN_BYTES_MAX: number = 8 * 1024 * 1024;
 const UNPARSED_BYTES_MAX: number = 64 * 1024;
 /** Bytes of replies the client has not fetched: beyond it, nothing more is parsed until it has fetched all. */
 const UNSENT_BYTES_SOFT: number = 1024 * 1024;
+/** Bytes of messages that a subscriber has not fetched; with more it is closed, as nothing can make publishers wait. */
+const UNSENT_MESSAGES_MAX: number = 32 * 1024 * 1024;
 /** How long a closing connection goes on discarding input, so that the client still gets the last reply. */
 const LINGER_MS = 1_000;
 
@@ -83,6 +86,11 @@ export class Connection implements Client, Session {
   libraryVersion = '';
   lastCommand = 'NULL';
   readsHere: boolean;
+  readonly subscribed: Readonly<Record<Space, Set<string>>> = {
+    channels: new Set(),
+    patterns: new Set(),
+    shards: new Set(),
+  };
   /** In the port's list for the end of this turn. */
   touched = false;
 
@@ -95,6 +103,10 @@ export class Connection implements Client, Session {
   /** Parsed and not yet handed to the engine. */
   #gathered: Request[] = [];
   #gatheredWrites = false;
+  /** Something has gathered that goes to the leader whoever that is. */
+  #gatheredMessages = false;
+  /** Messages to be sent when the replies of this turn are written. */
+  #pushes: Push[] = [];
   /** A request that waits for its turn: everything before it must be answered first. */
   #held: (() => void) | null = null;
   /** Handed to the engine and not yet answered, and where they are. */
@@ -169,7 +181,7 @@ export class Connection implements Client, Session {
   refused(request: Request): void {
     const key = keysRead(request)[0];
     // A client that this node forwards for could do nothing with a redirect.
-    const forwards = this.port.proxy !== null;
+    const forwards = this.port.proxy || this.#lane === 'forward';
     this.#writer.error(forwards ? clusterDown() : this.#redirection(key === undefined ? 0 : keySlot(key)));
   }
 
@@ -211,6 +223,7 @@ export class Connection implements Client, Session {
 
   reset(): void {
     this.#transaction.end();
+    this.port.subscriptions.forget(this);
     this.#writer.protocol = 2;
     this.#session = null;
     this.readsHere = this.port.settings.followerReads;
@@ -220,6 +233,15 @@ export class Connection implements Client, Session {
 
   resume(session: number, sequence: number): void {
     this.#session = { id: session, next: sequence };
+  }
+
+  push(push: Push): void {
+    this.#pushes.push(push);
+    this.port.touch(this);
+  }
+
+  openPush(length: number): void {
+    this.#writer.push(length);
   }
 
   quit(): void {
@@ -277,6 +299,7 @@ export class Connection implements Client, Session {
     if (this.#open === 0) this.#submit();
     if (this.#idle) this.#waiting = false;
     this.#advance();
+    this.#writePushes();
     this.#flush();
     if (this.#leaving || (this.#inputEnded && !this.#stalled)) this.#finishIfIdle();
   }
@@ -375,6 +398,12 @@ export class Connection implements Client, Session {
       this.#refuse(errorText(ERRORS.noAuth));
       return;
     }
+    if (this.#listens && !LISTENERS_COMMANDS.has(command.name)) {
+      this.#refuse(
+        `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      );
+      return;
+    }
     this.lastCommand = command.name;
     switch (command.kind) {
       case 'data':
@@ -401,7 +430,7 @@ export class Connection implements Client, Session {
       }
       if (write) this.#transaction.noteWrite();
     }
-    if (!this.port.engine.leading && !this.#passesOn(write)) {
+    if (!this.port.engine.leading && !this.#passesOn(write) && !travels(command)) {
       const { first } = command.keys;
       if (write) this.#numberRefused(command);
       this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
@@ -411,6 +440,7 @@ export class Connection implements Client, Session {
       const once = this.#session !== null && takesNumber(command) ? this.#nextOnce() : null;
       this.#gathered.push({ kind: 'command', client: this, command, args, once });
       if (write) this.#gatheredWrites = true;
+      if (travels(command)) this.#gatheredMessages = true;
     }
   }
 
@@ -427,7 +457,7 @@ export class Connection implements Client, Session {
   }
 
   #wait(command: DataCommand, wait: Wait, seen: readonly Watch[]): void {
-    const { engine, proxy } = this.port;
+    const { engine, forwarder } = this.port;
     if (this.#inputEnded) this.#socket.destroy();
     if (this.#closed || this.#leaving || this.#inputEnded) {
       this.#writer.error(LEADER_LOST.text);
@@ -439,7 +469,7 @@ export class Connection implements Client, Session {
       lane === 'read'
         ? null
         : (request: Request): void =>
-            lane === 'log' ? engine.submit(lane, request) : proxy?.submit(request);
+            lane === 'log' ? engine.submit(lane, request) : forwarder.submit(request);
     this.#waiter = engine.blocked.add({ client: this, command, wait, submit, seen });
     if (this.#waiter !== null) return;
     this.#writer.error(busy(engine.blocked.bytes));
@@ -448,12 +478,18 @@ export class Connection implements Client, Session {
 
   /** Whether a request that came to a node that does not lead is answered all the same, here or by the leader. */
   #passesOn(write: boolean): boolean {
-    return this.port.proxy !== null || (this.readsHere && !write);
+    return this.port.proxy || (this.readsHere && !write);
   }
 
   #pure(command: PureCommand, args: readonly string[]): void {
     if (this.#transaction.open) this.#queue(command.call, args);
-    else this.#answer((reply) => command.answer(args, this.port.engine.now(), reply));
+    else if (this.#listens && command.name === 'ping' && args.length < 3) {
+      this.#answer((reply) => {
+        reply.array(2);
+        reply.bulk('pong');
+        reply.bulk(args[1] ?? '');
+      });
+    } else this.#answer((reply) => command.answer(args, this.port.engine.now(), reply));
   }
 
   #local(command: LocalCommand, args: readonly string[]): void {
@@ -549,6 +585,12 @@ export class Connection implements Client, Session {
     this.#answerError(`EXECABORT Transaction discarded because of: ${reason}`);
   }
 
+  /** Whether it can do little but listen: a RESP2 client could not tell messages from replies. */
+  get #listens(): boolean {
+    const { channels, patterns, shards } = this.subscribed;
+    return this.protocol === 2 && channels.size + patterns.size + shards.size > 0;
+  }
+
   /* ---- sessions ------------------------------------------------------------------------------------------------ */
 
   /** The name of the next write; `null` without a session. */
@@ -601,18 +643,31 @@ export class Connection implements Client, Session {
     const requests = this.#gathered;
     this.#gathered = [];
     this.#gatheredWrites = false;
+    this.#gatheredMessages = false;
     this.#open += requests.length;
     const lane = this.#lane;
     for (const request of requests) {
-      if (lane === 'forward') this.port.proxy?.submit(request);
+      if (lane === 'forward') this.port.forwarder.submit(request);
       else this.port.engine.submit(lane, request);
     }
   }
 
   #wantedLane(): Lane | 'forward' {
     const { engine, proxy } = this.port;
-    if (!engine.leading && proxy !== null && (this.#gatheredWrites || !this.readsHere)) return 'forward';
+    if (!engine.leading && this.#gatheredMessages) return 'forward';
+    if (!engine.leading && proxy && (this.#gatheredWrites || !this.readsHere)) return 'forward';
     return this.#gatheredWrites ? 'log' : 'read';
+  }
+
+  #writePushes(): void {
+    if (this.#pushes.length === 0) return;
+    const pushes = this.#pushes;
+    this.#pushes = [];
+    const { protocol } = this;
+    for (const push of pushes) this.#writer.raw(protocol === 3 ? push.resp3 : push.resp2);
+    if (this.outputBytes <= UNSENT_MESSAGES_MAX) return;
+    this.port.warn(this, `more than ${UNSENT_MESSAGES_MAX} bytes of messages wait to be fetched: closed`);
+    this.#socket.destroy();
   }
 
   #flush(): void {
@@ -656,6 +711,18 @@ export class Connection implements Client, Session {
 function isHttp(args: readonly string[]): boolean {
   const name = args[0]?.toLowerCase();
   return name === 'post' || name === 'host:';
+}
+
+/** What a RESP2 client may send while it listens. */
+const LISTENERS_COMMANDS: ReadonlySet<string> = new Set(
+  ['', 'p', 's']
+    .flatMap((prefix) => [`${prefix}subscribe`, `${prefix}unsubscribe`])
+    .concat('ping', 'quit', 'reset'),
+);
+
+/** Whether any node takes it and sends it on to the leader: a message has no key that could be redirected. */
+function travels({ flags, keys }: DataCommand): boolean {
+  return flags.includes('pubsub') && keys.first === 0;
 }
 
 /** The slot of the first key in a transaction; 0 when it has none. */

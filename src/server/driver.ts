@@ -282,6 +282,10 @@ export class Driver implements Engine {
     return this.#options.id;
   }
 
+  setting(name: string): string | undefined {
+    return this.#options.store.meta.get('settings', name);
+  }
+
   get leading(): boolean {
     return this.#node.role.name === 'leader' && !this.#stopped;
   }

@@ -128,6 +128,8 @@ export interface Engine {
   /** Bytes of requests taken and not yet answered, for back-pressure. */
   readonly pendingBytes: number;
   status(): NodeStatus;
+  /** A replicated setting; undefined where it was never set. */
+  setting(name: string): string | undefined;
   /** Index of the newest entry proposed here, for WAIT. */
   readonly lastProposedIndex: number;
   /** How many other nodes hold everything up to `index` on disk, as far as this leader knows. */

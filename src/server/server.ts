@@ -319,7 +319,8 @@ class Server {
       maxClients,
       maxRequestBytes,
       followerReads,
-      proxy: proxy ? forwarder : null,
+      forwarder,
+      proxy,
       logger: this.#logger,
     });
     const address = await this.#port.listen();

@@ -6,12 +6,13 @@ import type { CommandSpec, DataCommand } from '../store/command.ts';
 import type { ReplyWriter } from '../store/reply.ts';
 import type { Ending } from './blocked.ts';
 import type { Engine, Request } from './engine.ts';
+import type { Subscriber, Subscriptions } from './subscriptions.ts';
 
 /** The Redis release whose behaviour the commands follow, as clients ask for it. */
 export const REDIS_VERSION = '7.0.15';
 
 /** One client connection. */
-export interface Session {
+export interface Session extends Subscriber {
   /** Never given to another connection while the process lives. */
   readonly id: number;
   readonly port: PortContext;
@@ -49,6 +50,8 @@ export interface Session {
    * next. See `once.ts` in the store.
    */
   resume(session: number, sequence: number): void;
+  /** Opens one of the answers to SUBSCRIBE and its kin, a push in RESP3; `length` replies follow. */
+  openPush(length: number): void;
   /** No more requests; closes once the replies so far are out. */
   quit(): void;
   /**
@@ -61,9 +64,13 @@ export interface Session {
 /** The client port and the node behind it. */
 export interface PortContext {
   readonly engine: Engine;
-  /** Where requests go that a node other than the leader gets; `null`: their clients are redirected. */
-  readonly proxy: { submit(request: Request): void } | null;
+  /** Passes requests on to the leader: messages, and with `--proxy` all others. */
+  readonly forwarder: { submit(request: Request): void };
+  /** Whether a node other than the leader passes on what it gets; otherwise clients are redirected. */
+  readonly proxy: boolean;
   readonly commands: CommandTable;
+  /** Who listens on this node. */
+  readonly subscriptions: Subscriptions;
   readonly sessions: ReadonlyMap<number, Session>;
   readonly statistics: PortStatistics;
   readonly settings: PortSettings;

@@ -12,6 +12,7 @@ import { commandCommands } from './commands/command.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connection.ts';
 import { infoCommands } from './commands/info.ts';
+import { pubsubCommands } from './commands/pubsub.ts';
 import { pureCommands } from './commands/pure.ts';
 import { replicationCommands } from './commands/replication.ts';
 import { sessionCommands } from './commands/session.ts';
@@ -30,6 +31,7 @@ export const commandTable: CommandTable = new Map(
     ...commandCommands,
     ...configCommands,
     ...infoCommands,
+    ...pubsubCommands,
     ...replicationCommands,
     ...clusterCommands,
     ...sessionCommands,

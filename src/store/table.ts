@@ -8,6 +8,7 @@ import { keyCommands } from './commands/keys.ts';
 import { listMoveCommands } from './commands/list-moves.ts';
 import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
+import { publishingCommands } from './commands/publishing.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
 import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
@@ -39,6 +40,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...setAlgebraCommands,
     ...streamCommands,
     ...streamReadCommands,
+    ...publishingCommands,
   ].map((command) => [command.name, command]),
 );
 

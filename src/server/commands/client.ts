@@ -124,7 +124,9 @@ function list(session: Session, args: readonly string[], reply: ReplyWriter): vo
       reply.error(`ERR Unknown client type '${args[3] ?? ''}'`);
       return;
     }
-    if (type === 'normal') chosen = [...sessions.values()];
+    if (type === 'normal' || type === 'pubsub') {
+      chosen = [...sessions.values()].filter((each) => listens(each) === (type === 'pubsub'));
+    }
   } else if (option === 'id' && args.length > 3) {
     for (const text of args.slice(3)) {
       const id = parseInteger(text);
@@ -142,6 +144,10 @@ function list(session: Session, args: readonly string[], reply: ReplyWriter): vo
   reply.verbatim('txt', chosen.map((each) => `${describe(each)}\n`).join(''));
 }
 
+function listens({ subscribed }: Session): boolean {
+  return subscribed.channels.size + subscribed.patterns.size + subscribed.shards.size > 0;
+}
+
 /** A connection in one line, in the order and with the names of Redis's fields as far as they mean something here. */
 function describe(session: Session): string {
   const now = session.port.monotonic();
@@ -152,11 +158,11 @@ function describe(session: Session): string {
     ['name', session.name],
     ['age', Math.floor((now - session.connectedAt) / 1000)],
     ['idle', Math.floor((now - session.activeAt) / 1000)],
-    ['flags', session.queuedCommands >= 0 ? 'x' : 'N'],
+    ['flags', `${listens(session) ? 'P' : ''}${session.queuedCommands >= 0 ? 'x' : ''}` || 'N'],
     ['db', 0],
-    ['sub', 0],
-    ['psub', 0],
-    ['ssub', 0],
+    ['sub', session.subscribed.channels.size],
+    ['psub', session.subscribed.patterns.size],
+    ['ssub', session.subscribed.shards.size],
     ['multi', session.queuedCommands],
     ['qbuf', session.inputBytes],
     ['obl', session.outputBytes],

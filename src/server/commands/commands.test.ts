@@ -23,7 +23,8 @@ beforeEach(async () => {
     maxClients: 100,
     maxRequestBytes: 1_000_000,
     followerReads: false,
-    proxy: null,
+    forwarder: { submit: () => {} },
+    proxy: false,
     logger: pino({ level: 'silent' }),
   });
   const address = await port.listen();

@@ -150,6 +150,16 @@ export class RespWriter implements ReplyWriter {
     if (this.protocol === 2) this.#header(0x2a, 2);
   }
 
+  /** Opens a message that answers nothing, or (SUBSCRIBE) one of several answers: a push in RESP3, an array in RESP2. */
+  push(length: number): void {
+    this.#header(this.protocol === 3 ? 0x3e : 0x2a, length);
+  }
+
+  /** Bytes that are a reply or a push already. */
+  raw(bytes: string): void {
+    if (this.#room(bytes.length)) this.#text(bytes);
+  }
+
   verbatim(format: string, text: string): void {
     if (this.protocol === 2) {
       this.bulk(text);

@@ -13,6 +13,10 @@ export const OTHER: NodeAddress = { id: asNodeId('n2'), host: '127.0.0.1', port:
 
 export class FakeEngine implements Engine {
   readonly store: Store = new Store();
+  setting(name: string): string | undefined {
+    return this.store.meta.get('settings', name);
+  }
+
   readonly events: StoreEvents = new StoreEvents(this.store);
   readonly blocked: Blocked;
   /** What this node says is its own address. */
