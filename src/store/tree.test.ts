@@ -136,3 +136,20 @@ test('ranges of every size are taken out of trees of every size', () => {
     }
   }
 });
+
+test.each([
+  ['emptied', (at: number): boolean => at < 64 || (at >= 192 && at < 320) || at >= 8192],
+  ['put together', (at: number): boolean => at % 10 === 3],
+])('a search finds its way after leaves and branches were %s', (_what, stays) => {
+  const tree = numbers();
+  for (let at = 0; at < 10_000; at++) tree.push(at);
+  for (let at = 9_999; at >= 0; at--) if (!stays(at)) expect(tree.delete(at)).toBe(at);
+  const rest = Array.from({ length: 10_000 }, (_, at) => at).filter(stays);
+  expect(tree.slice()).toEqual(rest);
+  for (const [rank, element] of rest.entries()) {
+    expect(tree.get(element)).toBe(element);
+    expect(tree.rank(element)).toBe(rank);
+  }
+  for (let at = 0; at < 10_000; at++) tree.put(at);
+  expect(tree.slice()).toEqual(Array.from({ length: 10_000 }, (_, at) => at));
+});

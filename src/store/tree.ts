@@ -28,6 +28,8 @@ interface Branch<E> {
   readonly children: Node<E>[];
   /** Elements below each child. */
   readonly counts: number[];
+  /** The first element below each child: a search would otherwise go down to it for every child that it looks at. */
+  readonly firsts: E[];
 }
 
 type Node<E> = Leaf<E> | Branch<E>;
@@ -97,6 +99,7 @@ export class Tree<E> {
     while (!node.leaf) {
       let child = 0;
       while (at >= (node.counts[child] ?? 0)) at -= node.counts[child++] ?? 0;
+      if (at === 0) node.firsts[child] = element;
       node = this.#ownChild(node, child);
     }
     node.items[at] = element;
@@ -158,7 +161,7 @@ export class Tree<E> {
       let [low, high] = [1, node.children.length];
       while (low < high) {
         const middle = (low + high) >>> 1;
-        if (reached(first(childOf(node, middle)))) high = middle;
+        if (reached(node.firsts[middle] as E)) high = middle;
         else low = middle + 1;
       }
       for (let at = 0; at < low - 1; at++) before += node.counts[at] ?? 0;
@@ -215,7 +218,7 @@ export class Tree<E> {
       let [low, high] = [1, node.children.length];
       while (low < high) {
         const middle = (low + high) >>> 1;
-        if (compare(first(childOf(node, middle)), probe) > 0) high = middle;
+        if (compare(node.firsts[middle] as E, probe) > 0) high = middle;
         else low = middle + 1;
       }
       if (rank) for (let at = 0; at < low - 1; at++) before += node.counts[at] ?? 0;
@@ -237,9 +240,9 @@ export class Tree<E> {
   #own(node: Node<E>): Node<E> {
     if (node.mark === this.#mark) return node;
     const mark = this.#mark;
-    return node.leaf
-      ? { mark, leaf: true, items: node.items.slice() }
-      : { mark, leaf: false, children: node.children.slice(), counts: node.counts.slice() };
+    if (node.leaf) return { mark, leaf: true, items: node.items.slice() };
+    const { children, counts, firsts } = node;
+    return { mark, leaf: false, children: children.slice(), counts: counts.slice(), firsts: firsts.slice() };
   }
 
   #ownChild(branch: Branch<E>, at: number): Node<E> {
@@ -251,7 +254,13 @@ export class Tree<E> {
   /** A new root over the old one and the node that was split off it. */
   #grow(split: Node<E>): void {
     const children = [this.#root, split];
-    this.#root = { mark: this.#mark, leaf: false, children, counts: children.map(count) };
+    this.#root = {
+      mark: this.#mark,
+      leaf: false,
+      children,
+      counts: children.map(count),
+      firsts: children.map(firstOf),
+    };
   }
 
   /** Puts the element in below a node of this tree; the node that had to be split off, to its right. */
@@ -275,6 +284,7 @@ export class Tree<E> {
     while (child < last && at > (node.counts[child] ?? 0)) at -= node.counts[child++] ?? 0;
     const below = this.#ownChild(node, child);
     const split = this.#insert(below, at, element);
+    if (at === 0) node.firsts[child] = element;
     if (split === null) {
       node.counts[child] = (node.counts[child] ?? 0) + 1;
       return null;
@@ -282,10 +292,17 @@ export class Tree<E> {
     node.counts[child] = count(below);
     node.children.splice(child + 1, 0, split);
     node.counts.splice(child + 1, 0, count(split));
+    node.firsts.splice(child + 1, 0, firstOf(split));
     if (node.children.length <= FANOUT) return null;
     const middle = child + 1 === FANOUT ? FANOUT - 1 : FANOUT / 2;
     const children = node.children.splice(middle);
-    return { mark: this.#mark, leaf: false, children, counts: node.counts.splice(middle) };
+    return {
+      mark: this.#mark,
+      leaf: false,
+      children,
+      counts: node.counts.splice(middle),
+      firsts: node.firsts.splice(middle),
+    };
   }
 
   /** Takes the element out below a node of this tree. */
@@ -306,7 +323,11 @@ export class Tree<E> {
     if (length(below) === 0 && node.children.length > 1) {
       node.children.splice(child, 1);
       node.counts.splice(child, 1);
-    } else if (!this.#merge(node, child)) this.#merge(node, child - 1);
+      node.firsts.splice(child, 1);
+      return deleted;
+    }
+    if (at === 0 && length(below) > 0) node.firsts[child] = firstOf(below);
+    if (!this.#merge(node, child)) this.#merge(node, child - 1);
     return deleted;
   }
 
@@ -330,6 +351,7 @@ export class Tree<E> {
         else {
           this.#deleteRange(this.#ownChild(node, child), low, high);
           node.counts[child] = size - (high - low);
+          if (low === 0) node.firsts[child] = firstOf(childOf(node, child));
           if (gone === 0) first = child + 1;
         }
       }
@@ -337,6 +359,7 @@ export class Tree<E> {
     }
     node.children.splice(first, gone);
     node.counts.splice(first, gone);
+    node.firsts.splice(first, gone);
     // What is left on either side of the gap may be small.
     for (let child = Math.min(first + 1, node.children.length - 1); child >= Math.max(0, first - 2); child--)
       this.#merge(node, child);
@@ -351,10 +374,12 @@ export class Tree<E> {
     else if (!merged.leaf && !right.leaf) {
       merged.children.push(...right.children);
       merged.counts.push(...right.counts);
+      merged.firsts.push(...right.firsts);
     }
     node.counts[child] = (node.counts[child] ?? 0) + (node.counts[child + 1] ?? 0);
     node.children.splice(child + 1, 1);
     node.counts.splice(child + 1, 1);
+    node.firsts.splice(child + 1, 1);
     return true;
   }
 }
@@ -376,10 +401,8 @@ function count<E>(node: Node<E>): number {
 }
 
 /** The first element below a node that is not empty. */
-function first<E>(node: Node<E>): E {
-  let below = node;
-  while (!below.leaf) below = childOf(below, 0);
-  return below.items[0] as E;
+function firstOf<E>(node: Node<E>): E {
+  return (node.leaf ? node.items[0] : node.firsts[0]) as E;
 }
 
 /** False when `visit` has had enough. */
