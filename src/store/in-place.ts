@@ -35,8 +35,13 @@ export function editString(
   edit(bytes);
   const value = stringOf(bytes);
   if (value === desk) desk = new Bytes();
-  if (entry !== undefined) keyspace.replace(key, entry, value);
-  else keyspace.set(key, value, 0);
+  putString(context, key, entry, value);
+}
+
+/** Gives the key, which holds `entry`, another string and leaves its deadline. */
+export function putString(context: Context, key: string, entry: Entry | undefined, value: StringValue): void {
+  if (entry !== undefined) context.keyspace.replace(key, entry, value);
+  else context.keyspace.set(key, value, 0);
 }
 
 /** The bytes as a key should hold them. */

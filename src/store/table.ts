@@ -4,6 +4,7 @@ import { bitFieldCommands } from './commands/bitfields.ts';
 import { bitmapCommands } from './commands/bitmaps.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
+import { hyperLogLogCommands } from './commands/hyperloglogs.ts';
 import { keyCommands } from './commands/keys.ts';
 import { listMoveCommands } from './commands/list-moves.ts';
 import { listPopCommands } from './commands/list-pops.ts';
@@ -41,6 +42,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...streamCommands,
     ...streamReadCommands,
     ...publishingCommands,
+    ...hyperLogLogCommands,
   ].map((command) => [command.name, command]),
 );
 
