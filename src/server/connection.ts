@@ -431,9 +431,9 @@ export class Connection implements Client, Session {
       if (write) this.#transaction.noteWrite();
     }
     if (!this.port.engine.leading && !this.#passesOn(write) && !travels(command)) {
-      const { first } = command.keys;
+      const [key] = keysOf(command, args);
       if (write) this.#numberRefused(command);
-      this.#refuse(this.#redirection(first === 0 ? 0 : keySlot(args[first] ?? '')));
+      this.#refuse(this.#redirection(key === undefined ? 0 : keySlot(key)));
     } else if (this.#transaction.open) this.#queue(command, args);
     else if (mayWait(command, args)) this.#whenIdle(() => this.#runOrWait(command, args));
     else {

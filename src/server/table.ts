@@ -11,6 +11,7 @@ import { clusterCommands } from './commands/cluster.ts';
 import { commandCommands } from './commands/command.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connection.ts';
+import { dataContainers } from './commands/data-containers.ts';
 import { infoCommands } from './commands/info.ts';
 import { pubsubCommands } from './commands/pubsub.ts';
 import { pureCommands } from './commands/pure.ts';
@@ -35,15 +36,25 @@ export const commandTable: CommandTable = new Map(
     ...replicationCommands,
     ...clusterCommands,
     ...sessionCommands,
+    ...dataContainers,
   ].flatMap((command): [string, Command][] => [
     [command.name, command],
     [command.name.toUpperCase(), command],
   ]),
 );
 
+/** The command or the subcommand that a request names; a container that it does not name further, or wrongly; or none. */
+function named(args: readonly string[]): Command | undefined {
+  const name = args[0] ?? '';
+  const command = commandTable.get(name) ?? commandTable.get(name.toLowerCase());
+  if (command?.kind !== 'local' || command.subcommands === undefined || args.length === 1) return command;
+  const subcommand = `${command.name}|${(args[1] ?? '').toLowerCase()}`;
+  return command.subcommands.find((candidate) => candidate.name === subcommand) ?? command;
+}
+
 /** The write that a request names, be it well-formed or not; `null` for anything else. */
 export function writeNamed(args: readonly string[]): DataCommand | null {
-  const command = commandTable.get((args[0] ?? '').toLowerCase());
+  const command = named(args);
   return command?.kind === 'data' && command.write ? command : null;
 }
 
@@ -57,14 +68,9 @@ export function takesNumber({ write, flags }: DataCommand): boolean {
 
 /** The command that a request names, its arity checked; or the error that answers it. `args` is not empty. */
 export function resolve(args: readonly string[]): Command | string {
-  const name = args[0] ?? '';
-  let command = commandTable.get(name) ?? commandTable.get(name.toLowerCase());
+  const command = named(args);
   if (command === undefined) return unknownCommand(args);
-  if (command.kind === 'local' && command.subcommands !== undefined && args.length > 1) {
-    const container = command.name;
-    const subcommand = `${container}|${(args[1] ?? '').toLowerCase()}`;
-    command = command.subcommands.find((candidate) => candidate.name === subcommand);
-    if (command === undefined) return unknownSubcommand(container, args[1] ?? '');
-  }
+  if (command.kind === 'local' && command.subcommands !== undefined && args.length > 1)
+    return unknownSubcommand(command.name, args[1] ?? '');
   return hasArity(command, args) ? command : wrongArity(command.name);
 }

@@ -45,6 +45,8 @@ export interface CommandSpec {
   readonly group: string;
   readonly complexity: string;
   readonly subcommands?: readonly CommandSpec[];
+  /** A subcommand's arguments as its container's HELP shows them. */
+  readonly usage?: string;
 }
 
 /**

@@ -12,6 +12,13 @@ export function wrongArity(command: string): string {
   return `ERR wrong number of arguments for '${command}' command`;
 }
 
+/** What a subcommand answers to arguments it does not know: it and its container, as the client wrote the one. */
+export function wrongSubcommand(args: readonly string[]): string {
+  const [container = '', subcommand = ''] = args;
+  const quoted = subcommand.slice(0, 128);
+  return `ERR unknown subcommand or wrong number of arguments for '${quoted}'. Try ${container.toUpperCase()} HELP.`;
+}
+
 export function invalidExpireTime(command: string): string {
   return `ERR invalid expire time in '${command}' command`;
 }

@@ -17,6 +17,9 @@ import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
 import { setAlgebraCommands } from './commands/set-algebra.ts';
 import { setCommands } from './commands/sets.ts';
+import { streamGroupCommands, streamGroupSubcommands } from './commands/stream-groups.ts';
+import { streamInfoSubcommands } from './commands/stream-info.ts';
+import { streamPendingCommands } from './commands/stream-pending.ts';
 import { streamReadCommands } from './commands/stream-reads.ts';
 import { streamCommands } from './commands/streams.ts';
 import { stringCommands } from './commands/strings.ts';
@@ -43,12 +46,18 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...streamReadCommands,
     ...publishingCommands,
     ...hyperLogLogCommands,
+    ...streamGroupCommands,
+    ...streamPendingCommands,
   ].map((command) => [command.name, command]),
 );
 
-/** Subcommands, by `container|name` in lower case. */
+/** Subcommands, by `container|name` in lower case. Their containers are in `src/server/commands`. */
 export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
-  sessionCommands.map((command) => [command.name, command]),
+  [
+    ...sessionCommands, //
+    ...streamGroupSubcommands,
+    ...streamInfoSubcommands,
+  ].map((command) => [command.name, command]),
 );
 
 /** The command or subcommand that a request names, its arity unchecked. */

@@ -220,7 +220,9 @@ function filtered(commands: readonly Command[], args: readonly string[]): string
 
 function getKeys(session: Session, args: readonly string[], reply: ReplyWriter): void {
   const request = args.slice(2);
-  const command = find(session.port.commands, request[0] ?? '');
+  const [name = '', subcommand = ''] = request;
+  const { commands } = session.port;
+  const command = find(commands, `${name}|${subcommand}`) ?? find(commands, name);
   if (command === undefined) {
     reply.error('ERR Invalid command specified');
     return;

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { createClient } from 'redis';
 import { Password } from '../password.ts';
 import { ClientPort } from '../client-port.ts';
-import { commandTable } from '../table.ts';
+import { commandTable, writeNamed } from '../table.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
 import { RawClient } from '../testing/socket.ts';
 
@@ -91,6 +91,40 @@ describe('the table', () => {
   });
 });
 
+describe('containers of commands over the keyspace', () => {
+  test('are found by container and subcommand, and told as Redis does', async () => {
+    redis.request('xgroup', 'xgroup foo', 'xgroup create s g', 'xinfo');
+    await redis.expect(
+      "-ERR wrong number of arguments for 'xgroup' command",
+      "-ERR unknown subcommand 'foo'. Try XGROUP HELP.",
+      "-ERR wrong number of arguments for 'xgroup|create' command",
+      "-ERR wrong number of arguments for 'xinfo' command",
+    );
+    const [info] = (await ask('COMMAND', 'INFO', 'xgroup')) as unknown[][];
+    expect(info?.slice(0, 7)).toEqual(['xgroup', -2, [], 0, 0, 0, ['@slow']]);
+    const subcommands = (info?.[9] ?? []) as unknown[][];
+    const create = subcommands.find(([name]) => name === 'xgroup|create');
+    expect(create?.slice(0, 7)).toEqual([
+      'xgroup|create',
+      -5,
+      ['write', 'denyoom'],
+      2,
+      2,
+      1,
+      ['@write', '@stream', '@slow'],
+    ]);
+    expect(await ask('XGROUP', 'HELP')).toContain('DESTROY <key> <group>');
+  });
+
+  test('a request is known for a write by its subcommand', () => {
+    expect(writeNamed(['xGroup', 'Create'])).not.toBeNull();
+    expect(writeNamed(['XINFO', 'STREAM', 's'])).toBeNull();
+    expect(writeNamed(['XGROUP', 'HELP'])).toBeNull();
+    expect(writeNamed(['XGROUP', 'NOPE'])).toBeNull();
+    expect(writeNamed(['SET'])).not.toBeNull();
+  });
+});
+
 describe('COMMAND', () => {
   test('tells arity, flags, keys and categories as Redis does', async () => {
     redis.request('COMMAND INFO mset nope');
@@ -125,6 +159,11 @@ describe('COMMAND', () => {
     await expect(ask('COMMAND', 'GETKEYS', 'LMPOP', '5', 'a', 'b', 'LEFT')).rejects.toThrow(
       'ERR Invalid arguments specified for command',
     );
+    expect(await ask('COMMAND', 'GETKEYS', 'XGROUP', 'Create', 's', 'g', '0')).toEqual(['s']);
+    expect(await ask('COMMAND', 'GETKEYS', 'XREAD', 'COUNT', '1', 'STREAMS', 's', 't', '0', '0')).toEqual([
+      's',
+      't',
+    ]);
     await expect(ask('COMMAND', 'GETKEYS', 'NOPE', 'a')).rejects.toThrow('ERR Invalid command specified');
     await expect(ask('COMMAND', 'GETKEYS', 'PING', 'a')).rejects.toThrow(
       'ERR The command has no key arguments',
@@ -147,7 +186,7 @@ describe('COMMAND', () => {
   });
 
   test('HELP names every subcommand', async () => {
-    for (const container of ['client', 'cluster', 'command', 'config']) {
+    for (const container of ['client', 'cluster', 'command', 'config', 'kvorum.session', 'xgroup', 'xinfo']) {
       const lines = ((await ask(container, 'HELP')) as string[]).join('\n');
       for (const { name } of commandTable.get(container)?.subcommands ?? [])
         expect(lines).toContain(name.slice(container.length + 1).toUpperCase());

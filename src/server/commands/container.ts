@@ -14,10 +14,7 @@ export function localCommands(group: string, specs: readonly LocalSpec[]): reado
 }
 
 /** A subcommand's declaration: its name is without the container's. */
-export interface SubcommandSpec extends LocalSpec {
-  /** Its arguments as HELP shows them. */
-  readonly usage?: string;
-}
+export type SubcommandSpec = LocalSpec;
 
 /**
  * A container and its subcommands; HELP is made from their summaries. `run` answers the bare container where that
@@ -45,14 +42,12 @@ export function container(
   const all = [...subcommands, help];
   const lines = [
     `${spec.name.toUpperCase()} <subcommand> [<argument> ...], where <subcommand> is one of:`,
-    ...data.flatMap(({ name, arity, summary }) => [
-      `${name.slice(spec.name.length + 1).toUpperCase()}${arity === 3 ? ' <id>' : ''}`,
-      `    ${summary}`,
-    ]),
-    ...all.flatMap(({ name, usage, summary }) => [
-      usage === undefined ? name.toUpperCase() : `${name.toUpperCase()} ${usage}`,
-      `    ${summary}`,
-    ]),
+    ...[...data.map((sub) => ({ ...sub, name: sub.name.slice(spec.name.length + 1) })), ...all].flatMap(
+      ({ name, usage, summary }) => [
+        usage === undefined ? name.toUpperCase() : `${name.toUpperCase()} ${usage}`,
+        `    ${summary}`,
+      ],
+    ),
   ];
   return {
     kind: 'local',
@@ -63,7 +58,7 @@ export function container(
     subcommands: [
       ...data,
       ...all.map(
-        ({ usage: _usage, ...sub }): LocalCommand => ({
+        (sub): LocalCommand => ({
           kind: 'local',
           keys: NO_KEYS,
           group,

@@ -42,6 +42,7 @@ export const sessionCommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'kvorum.session|close',
+    usage: '<id>',
     arity: 3,
     write: true,
     flags: ['write', 'no_multi', 'fast'],
@@ -55,6 +56,7 @@ export const sessionCommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'kvorum.session|info',
+    usage: '<id>',
     arity: 3,
     write: false,
     flags: ['readonly', 'no_multi', 'fast'],

@@ -16,6 +16,20 @@ import type { Trim } from '../types/stream.ts';
 
 export const INVALID_ID = 'ERR Invalid stream ID specified as stream command argument';
 
+/** As C's `%s` would show it in an error. */
+export function quoted(text: string): string {
+  const zero = text.indexOf('\0');
+  return zero === -1 ? text : text.slice(0, zero);
+}
+
+export function noSuchGroup(group: string, key: string): string {
+  return `NOGROUP No such consumer group '${quoted(group)}' for key name '${quoted(key)}'`;
+}
+
+export function noKeyOrGroup(key: string, group: string): string {
+  return `NOGROUP No such key '${quoted(key)}' or consumer group '${quoted(group)}'`;
+}
+
 /** An error in its own clothes: ids are strings, too. */
 export interface Failure {
   readonly error: string;

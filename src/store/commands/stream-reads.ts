@@ -12,13 +12,14 @@ import { NOT_AN_INTEGER, SYNTAX_ERROR } from '../errors.ts';
 import { addWrapping, clampInteger, parseInteger } from '../integer.ts';
 import type { Entry } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
-import type { StreamGroup } from '../types/stream-group.ts';
+import { pendingProbe, type StreamGroup } from '../types/stream-group.ts';
 import { formatId, MAX_ID, nextId, parseId, type StreamId, ZERO_ID } from '../types/stream-id.ts';
 import { noteRead } from '../types/stream-lag.ts';
 import type { StreamEntry } from '../types/stream-node.ts';
 import { Stream } from '../types/stream.ts';
 import { NO_KEYS } from './positions.ts';
-import { INVALID_ID } from './stream-arguments.ts';
+import { INVALID_ID, noKeyOrGroup } from './stream-arguments.ts';
+import { seeConsumer } from './stream-groups.ts';
 import { replyEntries, replyEntry, replyId } from './stream-replies.ts';
 
 type Run = DataCommand['run'];
@@ -43,7 +44,7 @@ const KEY_GONE = 'UNBLOCKED the stream key no longer exists';
 const GROUP_GONE = 'NOGROUP the consumer group this client was blocked on no longer exists';
 
 function noGroup(key: string, group: string): string {
-  return `NOGROUP No such key '${key}' or consumer group '${group}' in XREADGROUP with GROUP option`;
+  return `${noKeyOrGroup(key, group)} in XREADGROUP with GROUP option`;
 }
 
 interface ReadOptions {
@@ -247,11 +248,6 @@ function wantedOf(
   return { key, entry, group, after: after === MAX_ID ? null : after };
 }
 
-/** Creates the consumer if need be. */
-function see(context: Context, key: string, group: StreamGroup, consumer: string): void {
-  if (group.see(consumer, context.now)) context.notify('t', 'xgroup-createconsumer', key);
-}
-
 /** Gives the consumer what is new to the group. */
 function deliver(
   context: Context,
@@ -280,7 +276,7 @@ function deliverAgain(
   reply: ReplyWriter,
 ): void {
   const mine = group.consumer(consumer)?.pending;
-  const from = mine?.rank({ id: nextId(after) ?? MAX_ID, consumer, deliveredAt: 0, deliveries: 0 }) ?? 0;
+  const from = mine?.rank(pendingProbe(nextId(after) ?? MAX_ID)) ?? 0;
   const again = mine?.slice(from, count === 0 ? mine.size : Math.min(mine.size, from + count)) ?? [];
   reply.array(again.length);
   for (const pending of again) {
@@ -335,11 +331,14 @@ const runXreadgroup: Run = (context, args, reply) => {
     if (found === undefined) continue;
     context.keyspace.change(key, entry, true);
     const group = stream.ownGroup(found);
-    see(context, key, group, consumer);
+    seeConsumer(context, key, group, consumer);
     reply.named();
     reply.bulk(key);
-    if (after === null) deliver(context, stream, group, noAck ? null : consumer, entries, reply);
-    else deliverAgain(context, stream, group, consumer, after, count, reply);
+    if (after === null) {
+      deliver(context, stream, group, noAck ? null : consumer, entries, reply);
+      // Another one may wait for what this one has left.
+      if (group.lastId < (stream.last()?.id ?? ZERO_ID)) context.keyspace.listener?.changed(key);
+    } else deliverAgain(context, stream, group, consumer, after, count, reply);
   }
 };
 

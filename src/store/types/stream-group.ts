@@ -146,6 +146,10 @@ export class StreamGroup {
     return this.#pending;
   }
 
+  pendingOf(id: StreamId): Pending | undefined {
+    return this.#pending.get(pendingProbe(id));
+  }
+
   /** The entry is now pending for that consumer, which must be there, whatever it was before. */
   assign(pending: Pending): void {
     const before = this.#pending.put(pending);

@@ -11,9 +11,11 @@ function difference(left: Integer, right: Integer): Integer {
   return addWrapping(left, negateInteger(right) ?? right);
 }
 
-/** Whether XDEL took an entry out at `from` or behind it. */
+/** Whether XDEL may have taken an entry out at `from` or behind it, and not before the first that is left. */
 export function hasGapFrom(stream: Stream, from: StreamId): boolean {
-  return stream.size > 0 && stream.maxDeletedId !== ZERO_ID && from <= stream.maxDeletedId;
+  const { maxDeletedId } = stream;
+  if (stream.size === 0 || maxDeletedId === ZERO_ID || stream.firstId > maxDeletedId) return false;
+  return from <= maxDeletedId;
 }
 
 /** How many entries were ever added up to the one with that id; undefined where that can't be told. */
