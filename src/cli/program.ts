@@ -45,9 +45,13 @@ function statusCommand(): Command {
     .description('Ask a node, and through it all others, how the cluster is; exits with 1 when none answers.')
     .addOption(urlOption())
     .option('--json', 'print JSON instead of a table')
-    .action(async (options: { url: string; json?: true }) => {
+    .option(
+      '--digest',
+      'also a hash of all that each node holds, and the log index for which it stands; takes each node some seconds per GB',
+    )
+    .action(async (options: { url: string; json?: true; digest?: true }) => {
       const { status } = await import('./status.ts');
-      await status(options.url, options.json ?? false);
+      await status(options.url, options.json ?? false, options.digest ?? false);
     });
 }
 

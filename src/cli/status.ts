@@ -1,7 +1,8 @@
 /** `kvorum status`: what each node of the cluster says about itself, side by side. */
 import type { MemberStatus, NodeStatus } from '../server/engine.ts';
 import { columns } from './columns.ts';
-import { askNode, errorOf } from '../server/node-request.ts';
+import type { StateDigest } from '../server/driver.ts';
+import { askNode, errorOf, NoAnswer } from '../server/node-request.ts';
 
 /** What `GET /v1/status` answers. */
 export interface StatusReply extends NodeStatus {
@@ -17,16 +18,20 @@ export type NodeReport = {
   /** As the asked node has it. */
   readonly learner: boolean;
 } & (
-  | { readonly reachable: true; readonly status: StatusReply }
+  | { readonly reachable: true; readonly status: StatusReply; readonly digest?: StateDigest | null }
   | { readonly reachable: false; readonly reason: string }
 );
 
 /** A node that takes longer than this to say how it is counts as unreachable. */
 const ANSWER_MS_MAX = 2000;
 
-/** Prints the report; sets exit code 1 when nobody answers. */
-export async function status(url: string, json: boolean): Promise<void> {
-  const reports = await ask(url);
+/** A node that holds much takes its time to look at all of it. */
+const DIGEST_MS_MAX = 60_000;
+
+/** Prints the report, with digests if wanted; sets exit code 1 when nobody answers. */
+export async function status(url: string, json: boolean, digests = false): Promise<void> {
+  const asked = await ask(url);
+  const reports = digests ? await Promise.all(asked.map(withDigest)) : asked;
   if (reports.every((report) => !report.reachable)) {
     process.exitCode = 1;
     const reasons = reports.map((report) => (report.reachable ? '' : report.reason)).join(', ');
@@ -67,13 +72,34 @@ export async function ask(url: string): Promise<NodeReport[]> {
   );
 }
 
+/** `null`: the node did not say. */
+async function withDigest(report: NodeReport): Promise<NodeReport> {
+  if (!report.reachable) return report;
+  try {
+    const answer = await askNode(report.url, { method: 'GET', path: '/v1/digest', timeoutMs: DIGEST_MS_MAX });
+    return { ...report, digest: answer.status === 200 ? (answer.body as StateDigest) : null };
+  } catch (error) {
+    if (error instanceof NoAnswer) return { ...report, digest: null };
+    throw error;
+  }
+}
+
 /** The reports as lines of text, one per node, columns aligned. */
 export function table(reports: readonly NodeReport[]): string {
   const head = ['NODE', 'ROLE', 'TERM', 'LAST', 'COMMIT', 'APPLIED', 'LAG', 'CLIENT', 'STATE'];
   // The commit index of whoever is furthest: without a leader there still is something to lag behind.
   const commit = Math.max(...reports.map((report) => (report.reachable ? report.status.commitIndex : 0)));
   const rows = reports.map((report) => row(report, commit));
-  return columns([head, ...rows]).join('\n');
+  if (!reports.some((report) => report.reachable && report.digest !== undefined))
+    return columns([head, ...rows]).join('\n');
+  // Only digests of the same index can be compared.
+  const digests = reports.map((report) => {
+    const digest = report.reachable ? report.digest : null;
+    return digest === null || digest === undefined ? '-' : `${digest.digest}@${digest.index}`;
+  });
+  return columns([[...head, 'DIGEST'], ...rows.map((cells, at) => [...cells, digests[at] ?? '-'])]).join(
+    '\n',
+  );
 }
 
 function row(report: NodeReport, commit: number): string[] {

@@ -113,6 +113,12 @@ export interface ClusterView {
   readonly members: readonly MemberStatus[];
 }
 
+/** A hash of everything that a node holds once it has applied the log up to `index`. */
+export interface StateDigest {
+  readonly index: number;
+  readonly digest: string;
+}
+
 export class Driver implements Engine {
   readonly events: StoreEvents;
   readonly blocked: Blocked;
@@ -133,6 +139,8 @@ export class Driver implements Engine {
   #writing: Promise<void> = Promise.resolve();
   /** The hand-over under way. */
   #transfer: PromiseWithResolvers<boolean> | null = null;
+  /** The digest that is being worked out. */
+  #digest: Promise<StateDigest> | null = null;
   #nextChange = 1;
   /** Changes of membership that are not decided. */
   readonly #changes = new Map<number, (outcome: MembershipOutcome) => void>();
@@ -347,6 +355,27 @@ export class Driver implements Engine {
     let count = 0;
     for (const { match } of role.progress.values()) if (match >= index) count += 1;
     return count;
+  }
+
+  /** The digest of the state as it is now, worked out beside everything else; the one under way where there is one. */
+  digest(): Promise<StateDigest> {
+    this.#digest ??= this.#workOutDigest().finally(() => {
+      this.#digest = null;
+    });
+    return this.#digest;
+  }
+
+  async #workOutDigest(): Promise<StateDigest> {
+    const { store, clock } = this.#options;
+    const index = store.appliedIndex;
+    const digest = store.startDigest();
+    for (;;) {
+      const result = digest.step();
+      if (result !== null) return { index, digest: result };
+      await new Promise<void>((resolve) => {
+        clock.soon(resolve);
+      });
+    }
   }
 
   status(): NodeStatus {

@@ -54,6 +54,12 @@ export function addRoutes(app: FastifyInstance, stage: () => Stage): void {
     reply.send({ ...current.driver.status(), version: VERSION, uptimeSeconds });
   });
 
+  app.get('/v1/digest', async (_request, reply) => {
+    const current = stage();
+    if (current.name === 'running') return reply.send(await current.driver.digest());
+    return reply.code(503).send({ error: { code: current.name, message: waitingFor(current) } });
+  });
+
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     const status = error.statusCode ?? 500;
     if (status >= 500) app.log.error(error);

@@ -4,68 +4,147 @@
  * not against attackers.
  */
 import { ByteWriter } from './bytes.ts';
-import type { Collection } from './collection.ts';
+import { Frozen, type FrozenKey } from './frozen.ts';
 import type { Keyspace } from './keyspace.ts';
 import type { Meta } from './meta.ts';
-import type { OnceTable } from './once.ts';
+import type { OnceRecord, OnceTable } from './once.ts';
+import type { Value } from './value.ts';
 
 /** Bytes of a collection that are hashed at a time. */
 const CHUNK_BYTES: number = 64 * 1024;
 
-/** 16 hexadecimal digits. O(bytes): for tests, checks and diagnosis. */
+/** Bytes of keys and values between two looks at whether it is time to pause. */
+const STEP_BYTES = 256 * 1024;
+
+/** 16 hexadecimal digits. O(bytes), in one go. */
 export function digestOf(keyspace: Keyspace, once: OnceTable, meta: Meta): string {
-  let high = 0;
-  let low = 0;
-  for (const shard of keyspace.shards) {
-    for (const [key, { value, expiresAt, version }] of shard) {
-      // A CRC would not do: it is linear, so two keys that swap their values would cancel out in a sum.
-      let one = absorb(0x9747_b28c, key);
-      let other = 0x3c6e_f372;
-      let length = 0;
-      for (const text of typeof value === 'string' ? [value] : textsOf(value)) {
-        one = absorb(one, text);
-        other = absorb(other, text);
-        length += text.length;
-      }
-      other = absorb(other, key);
-      for (const number of [key.length, length, expiresAt, version]) {
-        one = mix(mix(one, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
-        other = mix(mix(other, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
-      }
-      high = (high + finish(one)) | 0;
-      low = (low + finish(other)) | 0;
-    }
+  const digest = new Digest(keyspace, once, meta);
+  for (;;) {
+    const result = digest.step();
+    if (result !== null) return result;
   }
-  keyspace.removals.forEach((number, shard) => {
-    if (number === 0) return;
-    const one = mix(mix(mix(0x2545_f491, shard), number | 0), Math.floor(number / 0x1_0000_0000) | 0);
-    high = (high + finish(one)) | 0;
-    low = (low + finish(mix(one, shard))) | 0;
-  });
-  for (const body of meta.records()) {
-    high = (high + finish(absorb(0x5f35_6495, body))) | 0;
-    low = (low + finish(absorb(0x4cf5_ad43, body))) | 0;
-  }
-  if (once.sessions + once.keys === 0) return hexadecimal(high) + hexadecimal(low);
-  let one = 0x1b87_3593;
-  let other = 0x27d4_eb2f;
-  const records = once.records();
-  for (let next = records.next(); next.done !== true; next = records.next()) {
-    const { type, body } = next.value;
-    one = mix(absorb(one, type), body.length);
-    one = absorb(one, body);
-    other = mix(absorb(other, body), body.length);
-  }
-  return hexadecimal((high + finish(one)) | 0) + hexadecimal((low + finish(other)) | 0);
 }
 
-/** A collection as its snapshot has it, and its type. */
-function* textsOf(collection: Collection): Generator<string> {
-  yield collection.type;
+/** The digest of the state as it is when this is made, worked out in steps while the state goes on changing. */
+export class Digest {
+  readonly #keys: Frozen;
+  readonly #once: Iterator<OnceRecord> | null;
+  #high = 0;
+  #low = 0;
+  /** A collection that is not done yet, and the hashes of its key so far. */
+  #rest: { readonly key: FrozenKey; readonly texts: Iterator<string>; state: KeyState } | null = null;
+
+  constructor(keyspace: Keyspace, once: OnceTable, meta: Meta) {
+    this.#keys = new Frozen(keyspace);
+    this.#once = once.sessions + once.keys === 0 ? null : once.records();
+    keyspace.removals.forEach((number, shard) => {
+      if (number === 0) return;
+      const one = mix(mix(mix(0x2545_f491, shard), number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+      this.#add(one, mix(one, shard));
+    });
+    for (const body of meta.records()) this.#add(absorb(0x5f35_6495, body), absorb(0x4cf5_ad43, body));
+  }
+
+  /** Goes on for a while, some ms at most; 16 hexadecimal digits when it is done. */
+  step(): string | null {
+    let bytes = 0;
+    while (bytes < STEP_BYTES) {
+      const done = this.#next();
+      if (done === null) return this.#finish();
+      bytes += done;
+    }
+    return null;
+  }
+
+  /** Gives it up. */
+  cancel(): void {
+    this.#keys.close();
+  }
+
+  /** Goes on by one text; how many bytes that was, `null` after the last. */
+  #next(): number | null {
+    if (this.#rest === null) {
+      const next = this.#keys.peek();
+      if (next === undefined) return null;
+      this.#keys.take();
+      const { value } = next.image;
+      const texts = textsOf(value);
+      this.#rest = {
+        key: next,
+        texts,
+        state: { one: absorb(0x9747_b28c, next.key), other: 0x3c6e_f372, length: 0 },
+      };
+    }
+    const { key, texts, state } = this.#rest;
+    const text = texts.next();
+    if (text.done === true) {
+      this.#rest = null;
+      this.#addKey(key, state);
+      return key.key.length + KEY_COST;
+    }
+    state.one = absorb(state.one, text.value);
+    state.other = absorb(state.other, text.value);
+    state.length += text.value.length;
+    return text.value.length;
+  }
+
+  // A CRC would not do: it is linear, so two keys that swap their values would cancel out in a sum.
+  #addKey(
+    { key, image: { expiresAt, version } }: FrozenKey,
+    { one: first, other: second, length }: KeyState,
+  ): void {
+    let one = first;
+    let other = absorb(second, key);
+    for (const number of [key.length, length, expiresAt, version]) {
+      one = mix(mix(one, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+      other = mix(mix(other, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
+    }
+    this.#add(one, other);
+  }
+
+  #add(one: number, other: number): void {
+    this.#high = (this.#high + finish(one)) | 0;
+    this.#low = (this.#low + finish(other)) | 0;
+  }
+
+  #finish(): string {
+    this.#keys.close();
+    const records = this.#once;
+    if (records === null) return hexadecimal(this.#high) + hexadecimal(this.#low);
+    let one = 0x1b87_3593;
+    let other = 0x27d4_eb2f;
+    for (let next = records.next(); next.done !== true; next = records.next()) {
+      const { type, body } = next.value;
+      one = mix(absorb(one, type), body.length);
+      one = absorb(one, body);
+      other = mix(absorb(other, body), body.length);
+    }
+    this.#add(one, other);
+    return hexadecimal(this.#high) + hexadecimal(this.#low);
+  }
+}
+
+/** The hashes of a key as far as its value was read. */
+interface KeyState {
+  one: number;
+  other: number;
+  length: number;
+}
+
+/** What a key costs besides its bytes, in bytes of text, about. */
+const KEY_COST = 64;
+
+/** A string in pieces; a collection's type and the collection as its snapshot has it. */
+function* textsOf(value: Value): Generator<string, void> {
+  if (typeof value === 'string') {
+    for (let at = 0; at < value.length; at += CHUNK_BYTES) yield value.slice(at, at + CHUNK_BYTES);
+    return;
+  }
+  yield value.type;
   const writer = new ByteWriter(1024);
   for (let cursor: number | null = 0; cursor !== null; ) {
     writer.truncate(0);
-    cursor = collection.encode(cursor, writer, CHUNK_BYTES);
+    cursor = value.encode(cursor, writer, CHUNK_BYTES);
     yield writer.view().toString('latin1');
   }
 }

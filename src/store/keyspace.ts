@@ -70,7 +70,8 @@ export class Keyspace {
   #deadlines = new Deadlines();
   #size = 0;
   #bytes = 0;
-  #view: View | null = null;
+  /** Hardly ever one, never many: whoever looks at all keys while they change. */
+  #views: readonly View[] = [];
   /** Entries whose collections the command under way changes: what they take now is not in `#bytes`. */
   #changing: { readonly key: string; readonly entry: Entry }[] = [];
   /** Tells the time to what is no part of the state: uses and events. Its own clock is set before every command. */
@@ -155,7 +156,7 @@ export class Keyspace {
     const at = shardOf(key);
     const shard = this.#shard(at);
     let entry = shard.get(key);
-    if (this.#view !== null) this.#view.beforeChange(at, key, entry);
+    if (this.#views.length > 0) this.#tellViews(at, key, entry);
     if (entry === undefined) {
       entry = new Entry(value, this.writeNumber, this.usage.first());
       shard.set(key, entry);
@@ -230,7 +231,7 @@ export class Keyspace {
     const shard = this.#shard(at);
     const entry = shard.get(key);
     if (entry === undefined) return false;
-    if (this.#view !== null) this.#view.beforeChange(at, key, entry);
+    if (this.#views.length > 0) this.#tellViews(at, key, entry);
     shard.delete(key);
     this.#leave(key, entry);
     this.#removals[at] = Math.max(this.#removals[at] ?? 0, entry.version);
@@ -242,7 +243,7 @@ export class Keyspace {
 
   /** Removes everything. The old shards are left to whoever still reads them and to the garbage collector. */
   clear(): void {
-    this.#view?.beforeClear();
+    for (const view of this.#views) view.beforeClear();
     // As if every key had just been written: to look for the highest version would take as long as there are keys.
     for (const [at, shard] of this.#shards.entries())
       if (shard.size > 0) this.#removals[at] = this.writeNumber;
@@ -273,13 +274,13 @@ export class Keyspace {
     return true;
   }
 
-  /** Sets or removes (`null`) the one view. */
-  set view(view: View | null) {
-    this.#view = view;
+  /** Tells the view of every change from now on. */
+  addView(view: View): void {
+    this.#views = [...this.#views, view];
   }
 
-  get view(): View | null {
-    return this.#view;
+  removeView(view: View): void {
+    this.#views = this.#views.filter((each) => each !== view);
   }
 
   /** What the key held is about to be replaced or removed: it counts no more. */
@@ -297,7 +298,11 @@ export class Keyspace {
   }
 
   #beforeChange(key: string, entry: Entry): void {
-    if (this.#view !== null) this.#view.beforeChange(shardOf(key), key, entry);
+    if (this.#views.length > 0) this.#tellViews(shardOf(key), key, entry);
+  }
+
+  #tellViews(shard: number, key: string, entry: Entry | undefined): void {
+    for (const view of this.#views) view.beforeChange(shard, key, entry);
   }
 
   #shard(at: number): Map<string, Entry> {

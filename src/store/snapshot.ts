@@ -19,19 +19,16 @@
  * varints, keys, values and replies strings. The count at the end is that of all records, parts apart. Version 1 had type 1 alone, version
  * 2 types 1 to 4.
  *
- * **The view.** A snapshot shows one moment, though the store changes while it is written. The encoder goes through
- * the shards in order. Just before a key changes in a shard that it hasn't reached, it keeps what the key held (a
- * pointer to a string, a fork of a collection); when it comes to the shard it takes the kept image in place of the present one and
- * lets it go. So a snapshot costs memory only for keys that change ahead of it, and stops nobody.
+ * A snapshot shows one moment, though the store changes while it is written: see `frozen.ts`.
  */
 import { crc32 } from 'node:zlib';
 import { ByteWriter, VARINT_BYTES_MAX } from './bytes.ts';
 import type { Collection } from './collection.ts';
+import { Frozen, type Image } from './frozen.ts';
 import { invariant } from './invariant.ts';
-import { type Entry, type Keyspace, SHARD_COUNT, type View } from './keyspace.ts';
+import { type Keyspace, SHARD_COUNT } from './keyspace.ts';
 import type { Meta } from './meta.ts';
 import type { OnceRecord, OnceTable } from './once.ts';
-import { forkOf, type Value } from './value.ts';
 
 export const MAGIC = 'KVSS';
 export const FORMAT_VERSION = 3;
@@ -65,25 +62,10 @@ export interface SnapshotPosition {
   readonly appliedIndex: number;
 }
 
-/** What a key held at the moment of the snapshot. */
-interface Image {
-  readonly value: Value;
-  readonly expiresAt: number;
-  readonly version: number;
-}
-
 /** Writes a snapshot of the keyspace as it is when the encoder is made. */
-export class SnapshotEncoder implements View {
-  readonly #keyspace: Keyspace;
-  readonly #shards: readonly ReadonlyMap<string, Entry>[];
+export class SnapshotEncoder {
+  readonly #keys: Frozen;
   readonly #writer = new ByteWriter(FRAME_BYTES_MIN);
-  /** Images of keys that changed, per shard not reached yet; null: the key did not exist. */
-  readonly #images: (Map<string, Image | null> | undefined)[] = [];
-  /** The first shard whose keys have not been collected. */
-  #nextShard = 0;
-  /** The keys of the shard before it, and how many of them were written. */
-  #collected: { readonly key: string; readonly image: Image }[] = [];
-  #written = 0;
   /** What is left of the header or of a record too long for one frame. */
   #rest: string[];
   /** A collection that is being written, and from where it goes on. */
@@ -92,15 +74,11 @@ export class SnapshotEncoder implements View {
   /** What is known of named writes; before the keys. */
   #onceRecords: Iterator<OnceRecord> | null;
   #count = 0;
-  #imageCount = 0;
   #state: 'open' | 'ended' = 'open';
 
   constructor(keyspace: Keyspace, once: OnceTable, meta: Meta, { time, appliedIndex }: SnapshotPosition) {
-    invariant(keyspace.view === null, 'two snapshots at a time');
-    keyspace.view = this;
-    this.#keyspace = keyspace;
+    this.#keys = new Frozen(keyspace);
     this.#onceRecords = once.records();
-    this.#shards = keyspace.shards;
     const header = new ByteWriter(FRAME_BYTES_MIN);
     header.characters(MAGIC);
     header.byte(FORMAT_VERSION);
@@ -115,7 +93,7 @@ export class SnapshotEncoder implements View {
 
   /** How many images are held of keys that changed ahead of the encoder. */
   get images(): number {
-    return this.#imageCount;
+    return this.#keys.images;
   }
 
   /** The next piece of at most `maxBytes` bytes, at least {@link FRAME_BYTES_MIN}; null when there is no more. */
@@ -140,25 +118,9 @@ export class SnapshotEncoder implements View {
     this.#end();
   }
 
-  beforeChange(shard: number, key: string, entry: Entry | undefined): void {
-    if (shard < this.#nextShard) return;
-    const images = (this.#images[shard] ??= new Map());
-    if (images.has(key)) return;
-    images.set(key, entry === undefined ? null : imageOf(entry));
-    this.#imageCount++;
-  }
-
-  /** From now on the encoder's shards are its own. */
-  beforeClear(): void {
-    this.#keyspace.view = null;
-  }
-
   #end(): void {
     this.#state = 'ended';
-    if (this.#keyspace.view === this) this.#keyspace.view = null;
-    this.#images.length = 0;
-    this.#imageCount = 0;
-    this.#collected = [];
+    this.#keys.close();
     this.#rest = [];
     this.#parts = null;
     this.#onceRecords = null;
@@ -184,7 +146,7 @@ export class SnapshotEncoder implements View {
         this.#nextPart(this.#parts);
         continue;
       }
-      const record = this.#nextRecord();
+      const record = this.#keys.peek();
       if (record === undefined) {
         if (room < END_BYTES) return;
         this.#writer.byte(0);
@@ -194,7 +156,7 @@ export class SnapshotEncoder implements View {
       }
       const { key, image } = record;
       if (typeof image.value !== 'string') {
-        this.#written++;
+        this.#keys.take();
         this.#count++;
         this.#rest = collectionPieces(key, image, image.value);
         this.#parts = { collection: image.value, cursor: 0 };
@@ -202,7 +164,7 @@ export class SnapshotEncoder implements View {
       }
       const bytes = key.length + image.value.length + RECORD_OVERHEAD_BYTES;
       if (bytes > room && bytes <= maxBytes - FRAME_HEADER_BYTES) return;
-      this.#written++;
+      this.#keys.take();
       this.#count++;
       if (bytes <= room) writeRecord(this.#writer, key, image, image.value);
       else this.#rest = recordPieces(key, image, image.value);
@@ -221,35 +183,6 @@ export class SnapshotEncoder implements View {
     this.#writer.characters(piece.slice(0, room));
     this.#rest = piece.length > room ? [piece.slice(room), ...others] : others;
   }
-
-  #nextRecord(): { readonly key: string; readonly image: Image } | undefined {
-    while (this.#written === this.#collected.length && this.#nextShard < SHARD_COUNT) {
-      this.#collected = this.#collect(this.#nextShard);
-      this.#written = 0;
-      this.#nextShard++;
-    }
-    return this.#collected[this.#written];
-  }
-
-  /** What the shard held at the moment of the snapshot. */
-  #collect(at: number): { key: string; image: Image }[] {
-    const shard = this.#shards[at] ?? new Map<string, Entry>();
-    const images = this.#images[at];
-    this.#images[at] = undefined;
-    this.#imageCount -= images?.size ?? 0;
-    const found: { key: string; image: Image }[] = [];
-    for (const [key, entry] of shard) {
-      const image = images?.get(key);
-      if (image !== null) found.push({ key, image: image ?? imageOf(entry) });
-    }
-    for (const [key, image] of images ?? [])
-      if (image !== null && !shard.has(key)) found.push({ key, image });
-    return found;
-  }
-}
-
-function imageOf({ value, expiresAt, version }: Entry): Image {
-  return { value: forkOf(value), expiresAt, version };
 }
 
 function varintBytes(value: number): number {

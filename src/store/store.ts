@@ -22,7 +22,7 @@ import { decodeBatch, type Operation } from './batch.ts';
 import { ByteReader } from './bytes.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context, Wait } from './context.ts';
-import { digestOf } from './digest.ts';
+import { Digest, digestOf } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { invariant } from './invariant.ts';
 import { Keyspace } from './keyspace.ts';
@@ -280,6 +280,12 @@ export class Store {
    */
   digest(): string {
     return digestOf(this.#keyspace, this.#once, this.#meta);
+  }
+
+  /** The same in steps, of the state as it is now, between entries. */
+  startDigest(): Digest {
+    invariant(this.#entry === 0, `a digest starts inside entry ${this.#entry}`);
+    return new Digest(this.#keyspace, this.#once, this.#meta);
   }
 
   // --- Expiry ----------------------------------------------------------------------------------------------------

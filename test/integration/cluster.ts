@@ -17,6 +17,9 @@ const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
 const PORTS = { from: 20_000, to: 30_000 };
 const PATIENCE_MS = 30_000;
 const POLL_MS = 25;
+/** How long the nodes have at the end of a test to stand at the same index. */
+const SAME_INDEX_MS = 5_000;
+const ANSWER_MS = 1_000;
 
 export interface NodeProcess {
   readonly id: string;
@@ -179,7 +182,32 @@ export class Cluster {
     return existsSync(node.logFile) ? readFileSync(node.logFile, 'utf8') : '';
   }
 
+  /** Ends all nodes. Rejects if those that are up and agree on how far they are do not hold the same. */
   async stop(): Promise<void> {
+    try {
+      await this.#compareDigests();
+    } finally {
+      await this.#end();
+    }
+  }
+
+  async #compareDigests(): Promise<void> {
+    const deadline = performance.now() + SAME_INDEX_MS;
+    while (performance.now() < deadline) {
+      const running = this.nodes.filter((node) => node.process !== null);
+      const found = (await Promise.all(running.map(digestOf))).filter((digest) => digest !== null);
+      if (found.length < 2) return;
+      const [first] = found;
+      if (found.every(({ index }) => index === first?.index)) {
+        const digests = found.map(({ digest }) => digest);
+        if (new Set(digests).size === 1) return;
+        throw new Error(`the nodes hold different things at index ${first?.index}: ${digests.join(', ')}`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  async #end(): Promise<void> {
     await Promise.all(this.nodes.map((node) => this.kill(node)));
     await rm(this.#root, { recursive: true, force: true });
   }
@@ -192,6 +220,16 @@ export class Cluster {
       if (!taken.includes(port) && !ports.includes(port) && (await isFree(port))) ports.push(port);
     }
     return ports;
+  }
+}
+
+/** What a node holds, in a hash; `null` when it does not say: it is frozen, cut off or on its way. */
+async function digestOf(node: NodeProcess): Promise<{ index: number; digest: string } | null> {
+  try {
+    const answer = await fetch(`${urlOf(node)}/v1/digest`, { signal: AbortSignal.timeout(ANSWER_MS) });
+    return answer.ok ? ((await answer.json()) as { index: number; digest: string }) : null;
+  } catch {
+    return null;
   }
 }
 
