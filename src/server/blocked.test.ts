@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
-import { dataCommands } from '../store/table.ts';
+import { dataCommandOf, dataCommands } from '../store/table.ts';
 import { Blocked, GONE, LEADER_LOST, TIMED_OUT, UNBLOCKED, type Waiter } from './blocked.ts';
 import type { Client, Request, Waits } from './engine.ts';
 import { ManualClock } from './testing/clock.ts';
@@ -43,7 +43,7 @@ class Listener implements Client {
   /** Sends a command that may wait, as a connection does. */
   ask(line: string): this {
     const args = line.split(' ');
-    const command = dataCommands.get(args[0]!.toLowerCase())!;
+    const command = dataCommandOf(args)!;
     const submit = command.write ? (request: Request): void => engine.submit('log', request) : null;
     const waits: Waits = {
       again: false,
@@ -74,7 +74,7 @@ function settle(): void {
 function apply(...lines: readonly string[]): void {
   for (const line of lines) {
     const args = line.split(' ');
-    const command = dataCommands.get(args[0]!.toLowerCase())!;
+    const command = dataCommandOf(args)!;
     engine.submit('log', { kind: 'command', client: new Listener(), command, args, once: null });
   }
   engine.settle();
@@ -245,6 +245,96 @@ describe('another type', () => {
   });
 });
 
+describe('streams', () => {
+  test('readers are answered from what is applied: all of them, and nothing goes through the log', () => {
+    const clients = waiting(
+      'XREAD BLOCK 0 STREAMS s $',
+      'XREAD BLOCK 0 STREAMS t s $ $',
+      'XREAD BLOCK 0 STREAMS t $',
+    );
+    expect(engine.blocked.size).toBe(3);
+    apply('XADD s 1-1 f v');
+    expect(tries()).toEqual([]);
+    expect(clients.map(({ replies }) => replies)).toEqual([
+      ['s', '1-1', 'f', 'v'],
+      ['s', '1-1', 'f', 'v'],
+      [],
+    ]);
+    expect(clients.map(({ settledCount }) => settledCount)).toEqual([1, 1, 0]);
+    apply('SET t text', 'DEL t', 'XADD t 1-1 f v');
+    expect(clients[2]?.replies).toEqual(['t', '1-1', 'f', 'v']);
+  });
+
+  test('a reader sees of one entry all that it brought, and of two streams the first', () => {
+    const [client] = waiting('XREAD BLOCK 0 STREAMS s t $ $');
+    apply('XADD t 1-1 f v', 'XADD s 1-1 f v', 'XADD t 1-2 f v');
+    expect(client?.replies).toEqual(['t', '1-1', 'f', 'v', '1-2', 'f', 'v']);
+  });
+
+  test('a reader stays when the stream goes', () => {
+    apply('XADD s 1-1 f v');
+    const [client] = waiting('XREAD BLOCK 0 STREAMS s $');
+    apply('DEL s', 'XADD s 1-1 f v');
+    expect(client?.replies).toEqual([]);
+    apply('XADD s 1-2 f v');
+    expect(client?.replies).toEqual(['s', '1-2', 'f', 'v']);
+  });
+
+  describe.skipIf(dataCommandOf(['XGROUP', 'CREATE', 's', 'g', '$']) === undefined)('in groups', () => {
+    const reader = (group: string, options = ''): string =>
+      `XREADGROUP GROUP ${group} c ${options}BLOCK 0 STREAMS s >`;
+
+    test('of each group the first is called, once for each addition', () => {
+      apply('XGROUP CREATE s g $ MKSTREAM', 'XGROUP CREATE s h $');
+      const clients = waiting(reader('g'), reader('g'), reader('h'), reader('g', 'COUNT 1 '));
+      tries();
+      apply('XADD s 1-1 f v');
+      expect(tries()).toHaveLength(2);
+      settle();
+      expect(clients.map(({ replies }) => replies[1])).toEqual(['1-1', undefined, '1-1', undefined]);
+      apply('XADD s 1-2 f v', 'XADD s 1-3 f v');
+      expect(tries()).toHaveLength(2);
+      settle();
+      // The second takes both; the last one finds nothing, and keeps its place.
+      expect(clients.map(({ replies }) => replies[1])).toEqual(['1-1', '1-2', '1-1', undefined]);
+      apply('XADD s 1-4 f v');
+      settle();
+      expect(clients[3]?.replies[1]).toBe('1-4');
+      expect(tries()).toHaveLength(1);
+    });
+
+    test('a client of a group that waits for two streams is not called for ever', () => {
+      apply('XGROUP CREATE s g $ MKSTREAM', 'XGROUP CREATE t g $ MKSTREAM');
+      const [client] = waiting('XREADGROUP GROUP g c BLOCK 0 STREAMS s t > >');
+      tries();
+      apply('XADD s 1-1 f v', 'XDEL s 1-1', 'XADD t 1-1 f v', 'XDEL t 1-1');
+      settle();
+      expect(tries().length).toBeLessThan(6);
+      expect(client?.replies).toEqual([]);
+      expect(engine.blocked.size).toBe(1);
+    });
+
+    test.each([
+      ['removed', 'DEL s', '-UNBLOCKED the stream key no longer exists'],
+      ['replaced', 'SET s text', '-UNBLOCKED the stream key no longer exists'],
+      ['flushed', 'FLUSHALL', '-UNBLOCKED the stream key no longer exists'],
+      [
+        'left without the group',
+        'XGROUP DESTROY s g',
+        '-NOGROUP the consumer group this client was blocked on no longer exists',
+      ],
+    ])('a stream that is %s: the clients of its groups are told', (_how, line, reply) => {
+      apply('XGROUP CREATE s g $ MKSTREAM');
+      const clients = waiting(reader('g'), reader('g'));
+      apply(line);
+      settle();
+      expect(clients[0]?.replies).toEqual([reply]);
+      expect(clients[1]?.replies).toEqual([reply]);
+      expect(tries()).toEqual([]);
+    });
+  });
+});
+
 describe('the end of a wait', () => {
   test('its time: the null array, and the alarm of who is served is taken off', () => {
     const [short, long] = waiting('BLPOP k 1', 'BLMOVE k l LEFT LEFT 2');
@@ -358,7 +448,7 @@ test('there is room for so many bytes, and for one client whatever it asks', () 
 
 function command(line: string): Request {
   const args = line.split(' ');
-  const found = dataCommands.get(args[0]!.toLowerCase())!;
+  const found = dataCommandOf(args)!;
   return { kind: 'command', client: new Listener(), command: found, args, once: null };
 }
 

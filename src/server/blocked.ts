@@ -30,6 +30,7 @@ import { noReply, type ReplyWriter } from '../store/reply.ts';
 import type { Store } from '../store/store.ts';
 import { List } from '../store/types/list.ts';
 import { SortedSet } from '../store/types/sorted-set.ts';
+import { Stream } from '../store/types/stream.ts';
 import { typeOf, type Value } from '../store/value.ts';
 import type { Clock } from './clock.ts';
 import type { Client, Request, Waits } from './engine.ts';
@@ -53,8 +54,9 @@ const AWAITED: Readonly<Record<string, CollectionType>> = {
   stream: 'stream',
 };
 
-/** As Redis tells the readers of a group when the stream is gone. */
+/** As Redis tells the readers of a group. */
 const STREAM_GONE = 'UNBLOCKED the stream key no longer exists';
+const GROUP_GONE = 'NOGROUP the consumer group this client was blocked on no longer exists';
 const UNBLOCKED_BY_CLIENT = 'UNBLOCKED client unblocked via CLIENT UNBLOCK';
 
 /** How a wait ends without having got anything: with the null reply, with an error, or for nobody. */
@@ -88,7 +90,9 @@ export type CommandRequest = Extract<Request, { kind: 'command' }>;
 /** Those who wait for one kind of thing under one key, in the order in which they came. */
 interface Line {
   readonly type: CollectionType;
-  readonly takes: 'elements' | 'news of a group' | 'nothing';
+  /** Of the group, where a stream's news are shared out in one; `nothing`: all of them get the same. */
+  readonly takes: 'elements' | 'news' | 'nothing';
+  readonly group: string;
   readonly waiters: Set<Waiter>;
   /** How many of them were called for this key and are on their way. */
   called: number;
@@ -228,10 +232,10 @@ export class Blocked {
   #callFor(key: string, changes: number): void {
     const value = this.#store.peek(key);
     for (const line of this.#lines.get(key)?.values() ?? []) {
-      if (value !== undefined && typeOf(value) === line.type) call(line, key, quota(line, value, changes));
-      else if (line.takes === 'news of a group') {
-        for (const waiter of line.waiters) waiter.end({ kind: 'error', text: STREAM_GONE });
-      }
+      const text = line.takes === 'news' ? whyGone(value, line.group) : null;
+      if (text !== null) for (const waiter of line.waiters) waiter.end({ kind: 'error', text });
+      else if (value !== undefined && typeOf(value) === line.type)
+        call(line, key, quota(line, value, changes));
     }
   }
 
@@ -406,8 +410,15 @@ function holdsAnother(value: Value | undefined, command: DataCommand): boolean {
 function emptyLine({ command, retry }: Waiter): Line {
   const type = AWAITED[command.group];
   if (type === undefined) throw new Error(`${command.name} is no command to wait with`);
-  const takes = groupOf(retry) !== null ? 'news of a group' : command.write ? 'elements' : 'nothing';
-  return { type, takes, waiters: new Set(), called: 0 };
+  const group = groupOf(retry);
+  const takes = group !== null ? 'news' : command.write ? 'elements' : 'nothing';
+  return { type, takes, group: group ?? '', waiters: new Set(), called: 0 };
+}
+
+/** Why nothing can be expected for the group of a stream any more; `null` where that is not so. */
+function whyGone(value: Value | undefined, group: string): string | null {
+  if (!(value instanceof Stream)) return STREAM_GONE;
+  return value.group(group) === undefined ? GROUP_GONE : null;
 }
 
 /** How many of the line the value may have something for. */
@@ -415,7 +426,7 @@ function quota({ takes, called }: Line, value: Value, changes: number): number {
   switch (takes) {
     case 'elements':
       return (value instanceof List || value instanceof SortedSet ? value.size : 1) - called;
-    case 'news of a group':
+    case 'news':
       return changes;
     case 'nothing':
       return Infinity;
