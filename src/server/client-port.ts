@@ -21,6 +21,8 @@ import { commandTable } from './table.ts';
 const BACKLOG = 511;
 /** How often WAIT looks at the progress of the other nodes. */
 const POLL_MS = 5;
+/** The longest time that a timer can be set to. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** How long `close` waits for replies that are still open. */
 const CLOSE_MS = 5_000;
 
@@ -60,6 +62,8 @@ export class ClientPort implements ConnectionOwner {
   #touched: Connection[] = [];
   #polled = new Set<Connection>();
   #poller: NodeJS.Timeout | null = null;
+  #pause: { readonly what: 'all' | 'writes'; readonly until: number } | null = null;
+  #pauseTimer: NodeJS.Timeout | null = null;
   #closing = false;
   #onEmpty: (() => void) | null = null;
 
@@ -125,6 +129,7 @@ export class ClientPort implements ConnectionOwner {
     }
     for (const connection of this.#connections.values()) connection.destroy();
     if (this.#poller !== null) clearInterval(this.#poller);
+    if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
   }
 
   get sessions(): ReadonlyMap<number, Connection> {
@@ -133,6 +138,32 @@ export class ClientPort implements ConnectionOwner {
 
   get settings(): PortSettings {
     return this.#settings;
+  }
+
+  get paused(): 'all' | 'writes' | null {
+    return this.#pause?.what ?? null;
+  }
+
+  pause(what: 'all' | 'writes', ms: number): void {
+    const until = Math.max(this.monotonic() + ms, this.#pause?.until ?? 0);
+    this.#pause = { what: this.#pause?.what === 'all' ? 'all' : what, until };
+    this.#setPauseTimer(until);
+  }
+
+  unpause(): void {
+    this.#pause = null;
+    if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = null;
+    for (const connection of this.#connections.values()) this.touch(connection);
+  }
+
+  #setPauseTimer(until: number): void {
+    if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
+    const ms = Math.min(until - this.monotonic(), TIMER_MS_MAX);
+    this.#pauseTimer = setTimeout(() => {
+      if (this.monotonic() < until) this.#setPauseTimer(until);
+      else this.unpause();
+    }, ms).unref();
   }
 
   monotonic(): number {

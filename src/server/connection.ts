@@ -23,7 +23,7 @@ import { type Call, type DataCommand, keysOf, type Watch } from '../store/comman
 import { mayWait } from '../store/commands/one-key.ts';
 import type { Wait } from '../store/context.ts';
 import type { Once } from '../store/once.ts';
-import type { ReplyWriter } from '../store/reply.ts';
+import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { type Ending, GONE, LEADER_LOST, TIMED_OUT, type Waiter } from './blocked.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
 import type { Client, Lane, Request, Waits } from './engine.ts';
@@ -31,7 +31,14 @@ import { busy, clusterDown, ERRORS, errorText, redirection } from './errors.ts';
 import { keysRead } from './requests.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
-import type { LocalCommand, PortContext, PureCommand, Session, TransactionCommand } from './session.ts';
+import type {
+  Command,
+  LocalCommand,
+  PortContext,
+  PureCommand,
+  Session,
+  TransactionCommand,
+} from './session.ts';
 import { keySlot } from './slot.ts';
 import type { Push, Space } from './subscriptions.ts';
 import { resolve, takesNumber, writeNamed } from './table.ts';
@@ -61,6 +68,8 @@ export interface ConnectionOwner extends PortContext {
   touch(connection: Connection): void;
   /** Calls `poll` of the connection every few milliseconds until it returns false. */
   poll(connection: Connection): void;
+  /** Which requests are held. */
+  readonly paused: 'all' | 'writes' | null;
   passwordMatches(user: string, password: string): boolean;
   /** A client did what no client should; worth a line in the log. */
   warn(connection: Connection, what: string): void;
@@ -85,6 +94,8 @@ export class Connection implements Client, Session {
   libraryName = '';
   libraryVersion = '';
   lastCommand = 'NULL';
+  noEvict = false;
+  noTouch = false;
   readsHere: boolean;
   readonly subscribed: Readonly<Record<Space, Set<string>>> = {
     channels: new Set(),
@@ -119,6 +130,10 @@ export class Connection implements Client, Session {
   #draining = false;
   /** …until enough replicas have this connection's writes. */
   #replicaWait: ReplicaWait | null = null;
+  /** …until the pause of the port is over: the request that has to wait for it. */
+  #postponed: readonly string[] | null = null;
+  /** Which replies are not sent; `this`: that to the request under way, which is the only one. */
+  #muted: 'none' | 'all' | 'next' | 'this' = 'none';
   /** The one request that is open waits for a key. */
   #waiter: Waiter | null = null;
   /** Nothing is parsed ever again. */
@@ -158,7 +173,7 @@ export class Connection implements Client, Session {
   /* ---- what the engine sees ------------------------------------------------------------------------------------ */
 
   get reply(): ReplyWriter {
-    return this.#writer;
+    return this.#muted === 'all' || this.#muted === 'this' ? noReply : this.#writer;
   }
 
   settled(count: number): void {
@@ -182,7 +197,7 @@ export class Connection implements Client, Session {
     const key = keysRead(request)[0];
     // A client that this node forwards for could do nothing with a redirect.
     const forwards = this.port.proxy || this.#lane === 'forward';
-    this.#writer.error(forwards ? clusterDown() : this.#redirection(key === undefined ? 0 : keySlot(key)));
+    this.reply.error(forwards ? clusterDown() : this.#redirection(key === undefined ? 0 : keySlot(key)));
   }
 
   /* ---- what commands see --------------------------------------------------------------------------------------- */
@@ -212,7 +227,15 @@ export class Connection implements Client, Session {
   }
 
   get blocked(): boolean {
-    return this.#waiter !== null || this.#replicaWait !== null;
+    return this.#waiter !== null || this.#replicaWait !== null || this.#postponed !== null;
+  }
+
+  get closing(): boolean {
+    return this.#leaving;
+  }
+
+  get queuedBytes(): number {
+    return this.#transaction.bytes;
   }
 
   authenticate(user: string, password: string): boolean {
@@ -227,8 +250,15 @@ export class Connection implements Client, Session {
     this.#writer.protocol = 2;
     this.#session = null;
     this.readsHere = this.port.settings.followerReads;
+    if (this.#muted === 'all') this.#muted = 'none';
+    this.noTouch = false;
     this.name = '';
     this.#setAuthenticated(!this.port.settings.passwordSet);
+  }
+
+  muteReplies(which: 'none' | 'all' | 'next'): void {
+    // Who gets no replies at all does not get the next one either.
+    if (which !== 'next' || this.#muted !== 'all') this.#muted = which;
   }
 
   resume(session: number, sequence: number): void {
@@ -240,8 +270,9 @@ export class Connection implements Client, Session {
     this.port.touch(this);
   }
 
-  openPush(length: number): void {
+  openPush(length: number): ReplyWriter {
     this.#writer.push(length);
+    return this.#writer;
   }
 
   quit(): void {
@@ -289,8 +320,8 @@ export class Connection implements Client, Session {
   #endReplicaWait(ending: Ending): void {
     const have = this.port.engine.replicasAt(this.#replicaWait?.index ?? 0);
     this.#replicaWait = null;
-    if (ending.kind === 'error') this.#writer.error(ending.text);
-    else this.#writer.integer(have);
+    if (ending.kind === 'error') this.reply.error(ending.text);
+    else this.reply.integer(have);
     this.port.touch(this);
   }
 
@@ -298,6 +329,7 @@ export class Connection implements Client, Session {
   turn(): void {
     if (this.#open === 0) this.#submit();
     if (this.#idle) this.#waiting = false;
+    this.#endMute();
     this.#advance();
     this.#writePushes();
     this.#flush();
@@ -313,7 +345,13 @@ export class Connection implements Client, Session {
 
   /** Whether parsing has to wait. */
   get #stalled(): boolean {
-    return this.#waiting || this.#draining || this.#held !== null || this.#replicaWait !== null;
+    return (
+      this.#waiting ||
+      this.#draining ||
+      this.#held !== null ||
+      this.#replicaWait !== null ||
+      this.#postponed !== null
+    );
   }
 
   #onData(chunk: Buffer): void {
@@ -333,7 +371,7 @@ export class Connection implements Client, Session {
   #onEnd(): void {
     this.#inputEnded = true;
     // A client that has gone does not wait any more.
-    if (this.blocked) this.#socket.destroy();
+    if (this.#waiter !== null || this.#replicaWait !== null) this.#socket.destroy();
     else this.port.touch(this);
   }
 
@@ -351,11 +389,20 @@ export class Connection implements Client, Session {
       const run = this.#held;
       this.#held = null;
       run();
+      this.#endMute();
     }
-    while (!this.#stalled && !this.#leaving) {
-      const args = this.#parser.next();
+    while (this.#mayDispatch) {
+      const args = this.#postponed ?? this.#parser.next();
       if (args === null) break;
+      if (this.#postponed === null) this.port.statistics.commands += 1;
+      this.#postponed = null;
+      if (this.#muted === 'next') {
+        this.#muted = 'this';
+        this.#waiting = true;
+      }
       this.#dispatch(args);
+      if (this.#muted === 'this' && this.#idle) this.#waiting = false;
+      this.#endMute();
       if (this.#open + this.#gathered.length >= OPEN_REQUESTS_MAX || this.#openBytes > OPEN_BYTES_MAX)
         this.#waiting = this.#open + this.#gathered.length > 0;
     }
@@ -367,6 +414,33 @@ export class Connection implements Client, Session {
     if (this.#socket.isPaused() && !this.#stalled) this.#socket.resume();
   }
 
+  /** Whether the next request may be looked at; one that was postponed is the next. */
+  get #mayDispatch(): boolean {
+    if (this.#leaving) return false;
+    const postponed = this.#postponed;
+    if (postponed === null) return !this.#stalled;
+    const command = resolve(postponed);
+    return typeof command === 'string' || !this.#isPaused(command);
+  }
+
+  /** Whether the command has to wait for the end of a pause. */
+  #isPaused(command: Command): boolean {
+    const { paused, engine } = this.port;
+    if (paused === null) return false;
+    if (command.kind === 'transaction')
+      return paused === 'all' || (command.name === 'exec' && this.#transaction.writes);
+    // Who has to go elsewhere is told so at once.
+    if (command.kind === 'data' && !engine.leading && !this.#passesOn(command.write)) return false;
+    return paused === 'all' || command.flags.includes('write') || command.flags.includes('may_replicate');
+  }
+
+  /** A request whose reply was not to be sent has been answered. */
+  #endMute(): void {
+    const answered =
+      this.#idle && this.#held === null && this.#replicaWait === null && this.#postponed === null;
+    if (this.#muted === 'this' && answered) this.#muted = 'none';
+  }
+
   /** Nothing is open: a reply written now stands in its place. */
   get #idle(): boolean {
     return this.#open === 0 && this.#gathered.length === 0;
@@ -375,7 +449,6 @@ export class Connection implements Client, Session {
   /* ---- requests ------------------------------------------------------------------------------------------------ */
 
   #dispatch(args: readonly string[]): void {
-    this.port.statistics.commands += 1;
     const command = resolve(args);
     if (typeof command === 'string') {
       if (isHttp(args)) {
@@ -405,6 +478,10 @@ export class Connection implements Client, Session {
       return;
     }
     this.lastCommand = command.name;
+    if (this.#isPaused(command)) {
+      this.#postponed = args;
+      return;
+    }
     switch (command.kind) {
       case 'data':
         this.#data(command, args);
@@ -460,7 +537,7 @@ export class Connection implements Client, Session {
     const { engine, forwarder } = this.port;
     if (this.#inputEnded) this.#socket.destroy();
     if (this.#closed || this.#leaving || this.#inputEnded) {
-      this.#writer.error(LEADER_LOST.text);
+      this.reply.error(LEADER_LOST.text);
       this.settled(1);
       return;
     }
@@ -472,7 +549,7 @@ export class Connection implements Client, Session {
             lane === 'log' ? engine.submit(lane, request) : forwarder.submit(request);
     this.#waiter = engine.blocked.add({ client: this, command, wait, submit, seen });
     if (this.#waiter !== null) return;
-    this.#writer.error(busy(engine.blocked.bytes));
+    this.reply.error(busy(engine.blocked.bytes));
     this.settled(1);
   }
 
@@ -495,7 +572,7 @@ export class Connection implements Client, Session {
   #local(command: LocalCommand, args: readonly string[]): void {
     if (this.#transaction.open && command.name !== 'quit' && command.name !== 'reset') {
       this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
-    } else this.#whenIdle(() => command.run(this, args, this.#writer));
+    } else this.#whenIdle(() => command.run(this, args, this.reply));
   }
 
   /** Runs something when everything before it is answered. */
@@ -630,7 +707,7 @@ export class Connection implements Client, Session {
 
   /** A reply that is known: written at once, or in its place behind those that are open. */
   #answer(write: (reply: ReplyWriter) => void): void {
-    if (this.#idle) write(this.#writer);
+    if (this.#idle) write(this.reply);
     else this.#gathered.push({ kind: 'text', client: this, write });
   }
 

@@ -159,6 +159,11 @@ export function unknownCommand(args: readonly string[]): string {
   return `ERR unknown command '${name}', with args beginning with: ${quoted}`;
 }
 
+/** As Redis says of arguments that a subcommand can make nothing of. */
+export function wrongSubcommand(container: string, name: string): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${name.slice(0, QUOTED_BYTES_MAX)}'. Try ${container.toUpperCase()} HELP.`;
+}
+
 export function unknownSubcommand(container: string, name: string): string {
   const quoted = name.slice(0, QUOTED_BYTES_MAX);
   return `ERR unknown subcommand '${quoted}'. Try ${container.toUpperCase()} HELP.`;

@@ -17,6 +17,8 @@ export interface Session extends Subscriber {
   readonly id: number;
   readonly port: PortContext;
   protocol: 2 | 3;
+  /** Where the reply to the request under way goes. */
+  readonly reply: ReplyWriter;
   /** Set by CLIENT SETNAME and SETINFO; empty until then. */
   name: string;
   libraryName: string;
@@ -37,9 +39,16 @@ export interface Session extends Subscriber {
   /** Bytes received and not yet parsed, and bytes of replies not yet taken by the network. */
   readonly inputBytes: number;
   readonly outputBytes: number;
-  /** It waits: for a key, or for replicas. */
+  /** Bytes of the commands queued since MULTI. */
+  readonly queuedBytes: number;
+  /** Set by CLIENT NO-EVICT and NO-TOUCH: not to be closed for its memory, nor to count as a use of the keys that it reads. */
+  noEvict: boolean;
+  noTouch: boolean;
+  /** No more requests are taken from it. */
+  readonly closing: boolean;
+  /** It waits: for a key, for replicas, or for the end of a pause. */
   readonly blocked: boolean;
-  /** Ends that; false when it does not wait. */
+  /** Ends the wait for a key or for replicas; false when there is none. */
   unblock(ending: Ending): boolean;
   /** Whether user and password are right; remembers it if so. */
   authenticate(user: string, password: string): boolean;
@@ -50,8 +59,18 @@ export interface Session extends Subscriber {
    * next. See `once.ts` in the store.
    */
   resume(session: number, sequence: number): void;
-  /** Opens one of the answers to SUBSCRIBE and its kin, a push in RESP3; `length` replies follow. */
-  openPush(length: number): void;
+  /**
+   * Opens one of the answers to SUBSCRIBE and its kin, a push in RESP3; `length` replies follow, into the result: pushes are
+   * sent, be replies mute or not.
+   */
+  openPush(length: number): ReplyWriter;
+  /**
+   * What becomes of replies: they are sent, or not, or that to the next request is not. Takes effect with the reply to the
+   * request that asks for it.
+   */
+  muteReplies(which: 'none' | 'all' | 'next'): void;
+  /** Closes the connection at once, whatever is open. */
+  destroy(): void;
   /** No more requests; closes once the replies so far are out. */
   quit(): void;
   /**
@@ -74,6 +93,12 @@ export interface PortContext {
   readonly sessions: ReadonlyMap<number, Session>;
   readonly statistics: PortStatistics;
   readonly settings: PortSettings;
+  /**
+   * Holds the requests of all connections, or those that write, from the next one on for `ms`. What is held already stays so
+   * for the longer of both times, and all if one of both says all.
+   */
+  pause(what: 'all' | 'writes', ms: number): void;
+  unpause(): void;
   /** Milliseconds that never run backwards. */
   monotonic(): number;
 }

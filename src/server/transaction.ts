@@ -33,6 +33,16 @@ export class Transaction {
     return this.#calls?.length ?? -1;
   }
 
+  /** Bytes of the queued calls. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether a write came, queued or refused. */
+  get writes(): boolean {
+    return this.#writes;
+  }
+
   begin(): void {
     this.#calls = [];
   }

@@ -229,7 +229,7 @@ describe('CLIENT', () => {
       'CLIENT SETNAME a\nb',
       'CLIENT SETINFO LIB-FOO x',
       'CLIENT SETINFO LIB-VER a\tb',
-      'CLIENT LIST ID 0',
+      'CLIENT LIST ID x',
       'CLIENT LIST TYPE x',
       'CLIENT LIST x',
     );

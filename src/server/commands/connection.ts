@@ -60,9 +60,10 @@ export const connectionCommands: readonly LocalCommand[] = localCommands('connec
     summary: 'Makes the connection as it was when it was fresh',
     since: '6.2.0',
     complexity: 'O(1)',
-    run(session, _args, reply) {
+    run(session) {
       session.reset();
-      reply.simple('RESET');
+      // Not into the writer from before, which may have been mute.
+      session.reply.simple('RESET');
     },
   },
 ]);

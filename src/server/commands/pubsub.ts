@@ -11,36 +11,30 @@ function countOf({ subscribed }: Session, space: Space): number {
   return subscribed.channels.size + subscribed.patterns.size;
 }
 
-function confirm(
-  session: Session,
-  kind: string,
-  space: Space,
-  name: string | null,
-  reply: ReplyWriter,
-): void {
-  session.openPush(3);
+function confirm(session: Session, kind: string, space: Space, name: string | null): void {
+  const reply = session.openPush(3);
   reply.bulk(kind);
   reply.bulk(name);
   reply.integer(countOf(session, space));
 }
 
 function subscribe(kind: string, space: Space): LocalSpec['run'] {
-  return (session, args, reply) => {
+  return (session, args) => {
     for (const name of args.slice(1)) {
       session.port.subscriptions.subscribe(session, space, name);
-      confirm(session, kind, space, name, reply);
+      confirm(session, kind, space, name);
     }
   };
 }
 
 function unsubscribe(kind: string, space: Space): LocalSpec['run'] {
-  return (session, args, reply) => {
+  return (session, args) => {
     const names = args.length > 1 ? args.slice(1) : [...session.subscribed[space]];
     for (const name of names) {
       session.port.subscriptions.unsubscribe(session, space, name);
-      confirm(session, kind, space, name, reply);
+      confirm(session, kind, space, name);
     }
-    if (names.length === 0) confirm(session, kind, space, null, reply);
+    if (names.length === 0) confirm(session, kind, space, null);
   };
 }
 
