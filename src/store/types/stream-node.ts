@@ -65,7 +65,14 @@ export class StreamNode {
   static begin(owner: Owner, id: StreamId, fields: readonly string[]): StreamNode {
     let listpackBytes = LISTPACK_BYTES + 3 * integerBytes(0) + integerBytes(fields.length);
     for (const field of fields) listpackBytes += stringBytes(field);
-    return new StreamNode(owner, { first: id, last: id, fields, entries: [], deleted: 0, listpackBytes });
+    return new StreamNode(owner, {
+      first: id,
+      last: id,
+      fields: fields.slice(),
+      entries: [],
+      deleted: 0,
+      listpackBytes,
+    });
   }
 
   /** The node, or a copy of it, that the owner may change. */
@@ -93,7 +100,12 @@ export class StreamNode {
     }
     for (const value of values) bytes += stringBytes(value);
     this.listpackBytes += bytes;
-    const entry: StreamEntry = { id, fields: shared ? this.fields : fields, values };
+    // Copies, as arrays that grew are larger than what they hold: to 17 places from the first push on.
+    const entry: StreamEntry = {
+      id,
+      fields: shared ? this.fields : fields.slice(),
+      values: values.slice(),
+    };
     this.entries.push(entry);
     this.last = id;
     return entry;
