@@ -164,6 +164,13 @@ export class ByteReader {
     return value;
   }
 
+  /** All that is left; a view of what is read from. */
+  rest(): Uint8Array {
+    const rest = this.#bytes.subarray(this.#at);
+    this.#at = this.#bytes.length;
+    return rest;
+  }
+
   /** Their number and the bytes; a view of what is read from. */
   bytes(what: string): Uint8Array {
     const length = this.count(`the length of ${what}`, 1);

@@ -2,6 +2,7 @@
 import type { DataCommand } from './command.ts';
 import { bitFieldCommands } from './commands/bitfields.ts';
 import { bitmapCommands } from './commands/bitmaps.ts';
+import { bloomCommands } from './commands/bloom.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { hyperLogLogCommands } from './commands/hyperloglogs.ts';
@@ -40,6 +41,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...sortedSetAlgebraCommands,
     ...bitmapCommands,
     ...bitFieldCommands,
+    ...bloomCommands,
     ...setCommands,
     ...setAlgebraCommands,
     ...streamCommands,

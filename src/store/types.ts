@@ -2,6 +2,7 @@
 import type { Collection, CollectionClass, CollectionType } from './collection.ts';
 import { Hash } from './types/hash.ts';
 import { Bytes } from './types/bytes.ts';
+import { BloomFilter } from './types/bloom.ts';
 import { List } from './types/list.ts';
 import { SortedSet } from './types/sorted-set.ts';
 import { MemberSet } from './types/set.ts';
@@ -9,6 +10,7 @@ import { Stream } from './types/stream.ts';
 
 const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
   string: Bytes,
+  'MBbloom--': BloomFilter,
   list: List,
   hash: Hash,
   zset: SortedSet,

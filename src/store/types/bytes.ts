@@ -170,14 +170,15 @@ export class Bytes implements Collection {
     return at < this.#chunks.length ? at : null;
   }
 
-  decode(reader: ByteReader): void {
+  /** `lengthMax`: what it can't be longer than. */
+  decode(reader: ByteReader, lengthMax: number = MAX_STRING_BYTES): void {
     while (reader.remaining > 0) {
       const zeros = reader.varint('a number of zeros');
       const bytes = reader.bytes('bytes');
       const start = this.#length + zeros * CHUNK_BYTES;
       if (this.#length % CHUNK_BYTES !== 0 || bytes.length > CHUNK_BYTES)
         reader.fail('a chunk of another size before');
-      if (start + bytes.length > MAX_STRING_BYTES) reader.fail(`a string of more than ${start} bytes before`);
+      if (start + bytes.length > lengthMax) reader.fail(`more than ${lengthMax} bytes before`);
       this.grow(start + bytes.length);
       if (bytes.length > 0) this.writable(start / CHUNK_BYTES).set(bytes);
     }
