@@ -115,7 +115,7 @@ export class Connection implements Client, Session {
   #gathered: Request[] = [];
   #gatheredWrites = false;
   /** Something has gathered that goes to the leader whoever that is. */
-  #gatheredMessages = false;
+  #gatheredAnywhere = false;
   /** Messages to be sent when the replies of this turn are written. */
   #pushes: Push[] = [];
   /** A request that waits for its turn: everything before it must be answered first. */
@@ -507,7 +507,7 @@ export class Connection implements Client, Session {
       }
       if (write) this.#transaction.noteWrite();
     }
-    if (!this.port.engine.leading && !this.#passesOn(write) && !travels(command)) {
+    if (!this.port.engine.leading && !this.#passesOn(write) && command.anywhere !== true) {
       const [key] = keysOf(command, args);
       if (write) this.#numberRefused(command);
       this.#refuse(this.#redirection(key === undefined ? 0 : keySlot(key)));
@@ -517,7 +517,7 @@ export class Connection implements Client, Session {
       const once = this.#session !== null && takesNumber(command) ? this.#nextOnce() : null;
       this.#gathered.push({ kind: 'command', client: this, command, args, once });
       if (write) this.#gatheredWrites = true;
-      if (travels(command)) this.#gatheredMessages = true;
+      if (command.anywhere === true) this.#gatheredAnywhere = true;
     }
   }
 
@@ -720,7 +720,7 @@ export class Connection implements Client, Session {
     const requests = this.#gathered;
     this.#gathered = [];
     this.#gatheredWrites = false;
-    this.#gatheredMessages = false;
+    this.#gatheredAnywhere = false;
     this.#open += requests.length;
     const lane = this.#lane;
     for (const request of requests) {
@@ -731,7 +731,7 @@ export class Connection implements Client, Session {
 
   #wantedLane(): Lane | 'forward' {
     const { engine, proxy } = this.port;
-    if (!engine.leading && this.#gatheredMessages) return 'forward';
+    if (!engine.leading && this.#gatheredAnywhere) return 'forward';
     if (!engine.leading && proxy && (this.#gatheredWrites || !this.readsHere)) return 'forward';
     return this.#gatheredWrites ? 'log' : 'read';
   }
@@ -796,11 +796,6 @@ const LISTENERS_COMMANDS: ReadonlySet<string> = new Set(
     .flatMap((prefix) => [`${prefix}subscribe`, `${prefix}unsubscribe`])
     .concat('ping', 'quit', 'reset'),
 );
-
-/** Whether any node takes it and sends it on to the leader: a message has no key that could be redirected. */
-function travels({ flags, keys }: DataCommand): boolean {
-  return flags.includes('pubsub') && keys.first === 0;
-}
 
 /** The slot of the first key in a transaction; 0 when it has none. */
 function slotOf(calls: readonly Call[]): number {

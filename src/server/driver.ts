@@ -290,6 +290,10 @@ export class Driver implements Engine {
     return this.#options.id;
   }
 
+  get dataBytes(): number {
+    return this.#options.store.bytes;
+  }
+
   setting(name: string): string | undefined {
     return this.#options.store.meta.get('settings', name);
   }

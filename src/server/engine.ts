@@ -128,6 +128,8 @@ export interface Engine {
   /** Bytes of requests taken and not yet answered, for back-pressure. */
   readonly pendingBytes: number;
   status(): NodeStatus;
+  /** What keys and values take in memory, about, in bytes. */
+  readonly dataBytes: number;
   /** A replicated setting; undefined where it was never set. */
   setting(name: string): string | undefined;
   /** Index of the newest entry proposed here, for WAIT. */

@@ -2,9 +2,8 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ClientPort } from './client-port.ts';
 import { Password } from './password.ts';
-import { normalizeNotifyFlags } from './subscriptions.ts';
 import { FakeEngine } from './testing/engine.ts';
-import { RawClient } from './testing/socket.ts';
+import { encode, RawClient } from './testing/socket.ts';
 
 let engine: FakeEngine;
 let port: ClientPort;
@@ -111,11 +110,6 @@ test('in RESP3 messages are pushes, never inside a reply, and everything else go
 });
 
 describe('keyspace notifications', () => {
-  const settle = (flags: string): void => {
-    engine.store.meta.set('settings', 'notify-keyspace-events', flags);
-    engine.events.metaChanged('settings', 'notify-keyspace-events');
-  };
-
   test('come as the setting says', async () => {
     await using one = await client();
     await using other = await client();
@@ -123,24 +117,18 @@ describe('keyspace notifications', () => {
     await one.expect('*3', '$10', 'psubscribe', '$11', '__key*__:*'.padEnd(10), ':1').catch(() => {});
     other.request('RPUSH list a');
     await other.expect(':1');
-    settle('KEl');
+    other.request('CONFIG SET notify-keyspace-events lKE', 'CONFIG GET notify*');
+    await other.expect('+OK', '*2', '$22', 'notify-keyspace-events', '$3', 'lKE');
     other.request('RPUSH list b', 'SET s 1');
     await other.expect(':2', '+OK');
     const head = ['*4', '$8', 'pmessage', '$10', '__key*__:*'];
     await one.expect(...head, '$19', '__keyspace@0__:list', '$5', 'rpush');
     await one.expect(...head, '$20', '__keyevent@0__:rpush', '$4', 'list');
-    settle('');
+    other.send(encode(['CONFIG', 'SET', 'notify-keyspace-events', '']));
+    await other.expect('+OK');
     other.request('RPUSH list c', 'PUBLISH __keyspace@0__:end x');
     await other.expect(':3', ':1');
     await one.expect(...head, '$18', '__keyspace@0__:end', '$1', 'x');
-  });
-
-  test('flags are shown as Redis shows them', () => {
-    expect(normalizeNotifyFlags('KEA')).toBe('AKE');
-    expect(normalizeNotifyFlags('xKg')).toBe('gxK');
-    expect(normalizeNotifyFlags('Kg$lshztxed')).toBe('AK');
-    expect(normalizeNotifyFlags('')).toBe('');
-    expect(normalizeNotifyFlags('q')).toBeUndefined();
   });
 });
 

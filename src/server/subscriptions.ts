@@ -11,6 +11,7 @@
  */
 import { matchesGlob } from '../store/glob.ts';
 import type { EventClass } from '../store/listener.ts';
+import { ALL_EVENTS } from '../store/settings.ts';
 
 /** Channels, patterns and shard channels are three spaces of names. */
 export type Space = 'channels' | 'patterns' | 'shards';
@@ -31,21 +32,6 @@ export interface Subscriber {
 
 /** The setting that says which events become messages. */
 export const NOTIFY_SETTING = 'notify-keyspace-events';
-/** What `A` stands for. */
-const ALL_EVENTS = 'g$lshztxed';
-const EVENTS = `${ALL_EVENTS}KEAnm`;
-
-/** The flags as CONFIG GET shows them, `A` in place of what it stands for; undefined where one of them is unknown. */
-export function normalizeNotifyFlags(flags: string): string | undefined {
-  const wanted = new Set(flags.replaceAll('A', ALL_EVENTS));
-  for (const flag of wanted) if (!EVENTS.includes(flag)) return undefined;
-  const all = ALL_EVENTS.split('').every((flag) => wanted.has(flag));
-  const shown = ALL_EVENTS.split('')
-    .filter((flag) => !all && wanted.has(flag))
-    .join('');
-  return `${all ? 'A' : shown}${['K', 'E', 'm', 'n'].filter((flag) => wanted.has(flag)).join('')}`;
-}
-
 export class Subscriptions {
   readonly #spaces: Readonly<Record<Space, Map<string, Set<Subscriber>>>> = {
     channels: new Map(),
@@ -114,7 +100,7 @@ export class Subscriptions {
 
   /** Which keyspace events become messages: flags of `notify-keyspace-events`. */
   set notify(flags: string) {
-    const wanted = new Set(flags.replaceAll('A', ALL_EVENTS));
+    const wanted = new Set(flags.split('').flatMap((flag) => (flag === 'A' ? ALL_EVENTS : [flag])));
     this.#notify = wanted.has('K') || wanted.has('E') ? wanted : new Set();
   }
 

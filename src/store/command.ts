@@ -59,6 +59,8 @@ export interface DataCommand extends CommandSpec {
   /** True: goes through the log. False: runs on one node, after a read round, and changes nothing. */
   readonly write: boolean;
   readonly run: (context: Context, args: readonly string[], reply: ReplyWriter) => void;
+  /** A write without keys that any node takes and passes on to the leader: there is no key that could be redirected. */
+  readonly anywhere?: true;
   /** The reply of the write differs from node to node (the number of subscribers), so it is never kept. */
   readonly replyVaries?: true;
 }

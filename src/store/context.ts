@@ -2,7 +2,7 @@ import { type Collection, type CollectionClass } from './collection.ts';
 import { WRONG_TYPE } from './errors.ts';
 import type { Entry, Keyspace } from './keyspace.ts';
 import type { EventClass } from './listener.ts';
-import type { Meta } from './meta.ts';
+import type { Meta, MetaTable } from './meta.ts';
 import type { OnceTable } from './once.ts';
 
 /** What a command waits for when it has nothing to give yet. */
@@ -20,7 +20,7 @@ export interface Context {
   readonly keyspace: Keyspace;
   /** What was run once and must not run again: the sessions of clients. */
   readonly once: OnceTable;
-  /** Replicated settings, scripts, libraries and users. */
+  /** Replicated settings, scripts, libraries and users: to be changed by `setMeta` only. */
   readonly meta: Meta;
   /**
    * Milliseconds since 1970: of a write, the time the leader put into the entry; of a read, the node's clock, but
@@ -29,6 +29,8 @@ export interface Context {
   readonly now: number;
   /** The next number in [0, 1) of a generator seeded by the entry's index and the command's place in it. */
   random(): number;
+  /** Sets an entry of a replicated table, or removes it with `null`, and tells so. */
+  setMeta(table: MetaTable, key: string, value: string | null): void;
   /** Tells of a keyspace event, as Redis names it: `notify('l', 'lpush', key)`. */
   notify(type: EventClass, event: string, key: string): void;
   /** Publishes a message. The result is for the reply alone: it differs from node to node. */

@@ -27,7 +27,7 @@ import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { invariant } from './invariant.ts';
 import { Keyspace } from './keyspace.ts';
 import type { EventClass, StoreListener } from './listener.ts';
-import { Meta } from './meta.ts';
+import { Meta, type MetaTable } from './meta.ts';
 import { KEPT_REPLY_BYTES_MAX, keepsReply, type Once, OnceTable } from './once.ts';
 import { Random } from './random.ts';
 import { noReply, type ReplyWriter } from './reply.ts';
@@ -62,6 +62,12 @@ class StoreContext implements Context {
     this.keyspace = keyspace;
     this.once = once;
     this.meta = meta;
+  }
+
+  setMeta(table: MetaTable, key: string, value: string | null): void {
+    if (value === null) this.meta.delete(table, key);
+    else this.meta.set(table, key, value);
+    this.keyspace.listener?.metaChanged(table, key);
   }
 
   notify(type: EventClass, event: string, key: string): void {

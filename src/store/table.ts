@@ -16,6 +16,7 @@ import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
 import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
 import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
+import { settingCommands } from './commands/settings.ts';
 import { setAlgebraCommands } from './commands/set-algebra.ts';
 import { setCommands } from './commands/sets.ts';
 import { streamGroupCommands, streamGroupSubcommands } from './commands/stream-groups.ts';
@@ -57,6 +58,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
 export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
   [
     ...sessionCommands, //
+    ...settingCommands,
     ...streamGroupSubcommands,
     ...streamInfoSubcommands,
   ].map((command) => [command.name, command]),

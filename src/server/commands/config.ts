@@ -1,7 +1,12 @@
-/** CONFIG GET: the parameters of Redis that have a truthful value here, because client libraries ask for them. */
+/**
+ * CONFIG: the parameters of Redis that have a truthful value here, because client libraries ask for them. Those that can be
+ * set hold on all nodes and are in the log, see `settings.ts` of the store; the others say how this node was started.
+ */
 import { matchesGlob } from '../../store/glob.ts';
 import { BULK_BYTES_MAX } from '../resp/parser.ts';
 import type { LocalCommand, PortContext } from '../session.ts';
+import { settingCommands } from '../../store/commands/settings.ts';
+import { settings as replicated } from '../../store/settings.ts';
 import { container } from './container.ts';
 
 /** Seconds before an idle connection is probed. */
@@ -10,22 +15,24 @@ export const KEEPALIVE_SECONDS = 300;
 const FSYNC = { always: 'always', interval: 'everysec', never: 'no' } as const;
 
 function parameters({ engine, settings }: PortContext): [string, string][] {
-  return [
+  const found: [string, string][] = [
     ['appendfsync', FSYNC[engine.status().fsync]],
     ['appendonly', 'yes'],
     ['bind', settings.host],
     ['cluster-enabled', 'yes'],
     ['databases', '1'],
     ['maxclients', String(settings.maxClients)],
-    ['maxmemory', '0'],
-    ['maxmemory-policy', 'noeviction'],
-    ['notify-keyspace-events', ''],
     ['port', String(settings.port)],
     ['proto-max-bulk-len', String(Math.min(BULK_BYTES_MAX, settings.maxRequestBytes))],
     ['save', ''],
     ['tcp-keepalive', String(KEEPALIVE_SECONDS)],
     ['timeout', '0'],
+    ...Array.from(replicated.values(), ({ name, initial }): [string, string] => [
+      name,
+      engine.setting(name) ?? initial,
+    ]),
   ];
+  return found.sort(([one], [other]) => (one < other ? -1 : 1));
 }
 
 export const configCommands: readonly LocalCommand[] = [
@@ -62,6 +69,34 @@ export const configCommands: readonly LocalCommand[] = [
           }
         },
       },
+      {
+        name: 'resetstat',
+        arity: 2,
+        flags: ['admin', 'noscript', 'loading', 'stale'],
+        categories: ['admin', 'slow', 'dangerous'],
+        summary: 'Sets the counters of this node that INFO shows to zero.',
+        since: '2.0.0',
+        complexity: 'O(1)',
+        run({ port: { statistics } }, _args, reply) {
+          statistics.connections = 0;
+          statistics.rejectedConnections = 0;
+          statistics.commands = 0;
+          statistics.inputBytes = 0;
+          statistics.outputBytes = 0;
+          reply.ok();
+        },
+      },
+      {
+        name: 'rewrite',
+        arity: 2,
+        flags: ['admin', 'noscript', 'loading', 'stale'],
+        categories: ['admin', 'slow', 'dangerous'],
+        summary: 'Answers OK: what is set is in the log, on the disks of a majority.',
+        since: '2.8.0',
+        complexity: 'O(1)',
+        run: (_session, _args, reply) => reply.ok(),
+      },
     ],
+    settingCommands,
   ),
 ];

@@ -79,8 +79,9 @@ function memory(port: PortContext): Fields {
   return [
     ['used_memory', heapUsed + external],
     ['used_memory_rss', rss],
-    ['maxmemory', 0],
-    ['maxmemory_policy', 'noeviction'],
+    ['used_memory_dataset', port.engine.dataBytes],
+    ['maxmemory', port.engine.setting('maxmemory') ?? 0],
+    ['maxmemory_policy', port.engine.setting('maxmemory-policy') ?? 'noeviction'],
     ['pending_request_bytes', port.engine.pendingBytes],
   ];
 }

@@ -13,6 +13,10 @@ export const OTHER: NodeAddress = { id: asNodeId('n2'), host: '127.0.0.1', port:
 
 export class FakeEngine implements Engine {
   readonly store: Store = new Store();
+  get dataBytes(): number {
+    return this.store.bytes;
+  }
+
   setting(name: string): string | undefined {
     return this.store.meta.get('settings', name);
   }

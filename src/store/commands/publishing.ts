@@ -10,6 +10,7 @@ function publish(name: string, since: string, sharded: boolean): DataCommand {
     arity: 3,
     write: true,
     replyVaries: true,
+    ...(sharded ? {} : { anywhere: true }),
     flags: ['pubsub', 'loading', 'stale', 'fast', 'may_replicate'],
     keys: sharded ? ONE_KEY : NO_KEYS,
     categories: ['pubsub', 'fast'],
