@@ -61,7 +61,7 @@ export interface DataCommand extends CommandSpec {
   readonly run: (context: Context, args: readonly string[], reply: ReplyWriter) => void;
   /** A write without keys that any node takes and passes on to the leader: there is no key that could be redirected. */
   readonly anywhere?: true;
-  /** The reply of the write differs from node to node (the number of subscribers), so it is never kept. */
+  /** The reply differs from node to node (the number of subscribers, the last use of a key), so it is never kept. */
   readonly replyVaries?: true;
 }
 

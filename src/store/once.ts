@@ -73,8 +73,8 @@ const RUN: Verdict = { kind: 'run' };
 
 /** Whether the reply of a transaction is the same on every node, so that it can be kept: it names all keys it reads. */
 export function keepsReply(calls: readonly Call[]): boolean {
-  return calls.every(({ command }) =>
-    command.write ? command.replyVaries !== true : command.keys.first > 0,
+  return calls.every(
+    ({ command }) => command.replyVaries !== true && (command.write || command.keys.first > 0),
   );
 }
 

@@ -3,6 +3,7 @@ import type { DataCommand } from './command.ts';
 import { bitFieldCommands } from './commands/bitfields.ts';
 import { bitmapCommands } from './commands/bitmaps.ts';
 import { bloomCommands } from './commands/bloom.ts';
+import { commonSubsequenceCommands } from './commands/common-subsequence.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { hyperLogLogCommands } from './commands/hyperloglogs.ts';
@@ -11,6 +12,7 @@ import { listMoveCommands } from './commands/list-moves.ts';
 import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
 import { publishingCommands } from './commands/publishing.ts';
+import { memorySubcommands, objectSubcommands } from './commands/objects.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
 import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
@@ -30,6 +32,7 @@ import { stringCommands } from './commands/strings.ts';
 export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
   [
     ...stringCommands, //
+    ...commonSubsequenceCommands,
     ...keyCommands,
     ...expiryCommands,
     ...listCommands,
@@ -59,6 +62,8 @@ export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
   [
     ...sessionCommands, //
     ...settingCommands,
+    ...objectSubcommands,
+    ...memorySubcommands,
     ...streamGroupSubcommands,
     ...streamInfoSubcommands,
   ].map((command) => [command.name, command]),

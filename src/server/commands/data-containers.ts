@@ -19,6 +19,8 @@ function dataContainer(group: string, name: string, since: string, summary: stri
 }
 
 export const dataContainers: readonly LocalCommand[] = [
+  dataContainer('generic', 'object', '2.2.3', 'A container for commands that tell about keys'),
+  dataContainer('server', 'memory', '4.0.0', 'A container for commands that tell about memory'),
   dataContainer('stream', 'xgroup', '5.0.0', 'A container for commands over groups of consumers'),
   dataContainer('stream', 'xinfo', '5.0.0', 'A container for commands that tell about streams'),
 ];
