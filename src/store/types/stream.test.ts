@@ -5,6 +5,7 @@ import { ByteReader, ByteWriter, FormatError } from '../bytes.ts';
 import { radixNodes } from './radix-tree.ts';
 import { formatId, idOf, MAX_ID, type StreamId, ZERO_ID } from './stream-id.ts';
 import { UNKNOWN_READS } from './stream-group.ts';
+import type { StreamEntry } from './stream-node.ts';
 import { Stream, type Trim } from './stream.ts';
 
 function partsOf(stream: Stream, partBytes: number): Buffer[] {
@@ -191,6 +192,9 @@ function expectToBe(stream: Stream, { numbers, groups }: Model): void {
   expect(pictureOf(copy)).toBe(pictureOf(stream));
   expect(copy.bytes).toBe(stream.bytes);
   expect(copy.size).toBe(stream.size);
+  const entries: StreamEntry[] = [];
+  stream.visit(ZERO_ID, MAX_ID, (entry) => void entries.push(entry));
+  copy.visit(ZERO_ID, MAX_ID, (entry) => expect(entry).toEqual(entries.shift()) as undefined);
 }
 
 test('a stream is its entries and groups, and its forks keep what it was', () => {
@@ -276,10 +280,86 @@ describe('nodes', () => {
     expect(stream.size).toBe(50);
   });
 
-  test('hold four kilobytes', () => {
+  test('count entries that were deleted while they were the last', () => {
     const stream = new Stream();
-    for (let at = 1; at <= 9; at++) stream.add(idOf(at, 0), ['f'], ['v'.repeat(1000)]);
-    expect(stream.nodes.size).toBe(3);
+    for (let at = 1; at <= 100; at++) {
+      stream.add(idOf(at, 0), ['f'], ['v']);
+      if (at > 1) stream.delete(idOf(at, 0));
+    }
+    expect([stream.size, stream.nodes.size]).toEqual([1, 1]);
+    stream.add(idOf(101, 0), ['f'], ['v']);
+    expect([stream.size, stream.nodes.size]).toEqual([2, 2]);
+  });
+
+  /** How many entries the first node holds before there is a second one. */
+  function capacity(fields: readonly string[], idAt: (at: number) => StreamId): number {
+    const stream = new Stream();
+    const names = fields.map(() => 'f');
+    for (let at = 1; ; at++) {
+      stream.add(idAt(at), names, fields);
+      if (stream.nodes.size > 1) return at - 1;
+    }
+  }
+  const each = (at: number): StreamId => idOf(at, 0);
+
+  // What redis-server 7.0.15 does, as its XINFO STREAM shows.
+  test.each([
+    [30, 100],
+    [31, 99],
+    [62, 56],
+    [63, 55],
+    [64, 54],
+    [125, 30],
+    [126, 29],
+    [200, 19],
+    [1000, 4],
+    [4094, 1],
+  ])('hold four kilobytes: of values of %i bytes %i', (length, entries) => {
+    expect(capacity(['v'.repeat(length)], each)).toBe(entries);
+  });
+
+  test.each([
+    ['127', 57],
+    ['128', 40],
+    ['-1', 40],
+    ['4095', 40],
+    ['4096', 31],
+    ['-4096', 39],
+    ['-4097', 30],
+    ['32767', 30],
+    ['32768', 25],
+    ['8388607', 24],
+    ['8388608', 20],
+    ['2147483647', 20],
+    ['2147483648', 12],
+    ['-9223372036854775808', 11],
+    ['9223372036854775808', 6],
+    ['007', 25],
+    ['-0', 31],
+  ])('hold four kilobytes: of entries with %s thirty times %i', (value, entries) => {
+    expect(
+      capacity(
+        Array.from({ length: 30 }, () => value),
+        each,
+      ),
+    ).toBe(entries);
+  });
+
+  test.each<[string, (at: number) => StreamId, number]>([
+    ['small', each, 97],
+    ['larger', (at) => idOf(at * 5000, 0), 91],
+    ['large', (at) => idOf(at * 1_000_000, 0), 89],
+    ['huge', (at) => idOf(at * 1_000_000_000, 0), 82],
+    ['backwards in their sequence', (at) => idOf(at, 10_000 - at), 95],
+    ['at the end of their sequence', (at) => idOf(at, 2n ** 64n - BigInt(at)), 95],
+  ])('hold four kilobytes: of entries whose distances are %s', (_what, idAt, entries) => {
+    expect(capacity(['v'.repeat(32)], idAt)).toBe(entries);
+  });
+
+  test('hold four kilobytes: of entries with fields other than those of the first fewer', () => {
+    const stream = new Stream();
+    for (let at = 1; stream.nodes.size < 2; at++) stream.add(each(at), [`f${at % 2}`], ['v'.repeat(30)]);
+    expect(stream.size - 1).toBe(95);
   });
 
   test('a node whose last entry was deleted is not older than that one was', () => {
@@ -310,6 +390,8 @@ describe('nodes', () => {
     for (let at = 2; at <= 120; at++) stream.add(idOf(at, 0), ['f'], ['v']);
     expect(idsOf(stream)).toHaveLength(119);
     for (let at = 2; at <= 120; at++) expect(stream.get(idOf(at, 0))?.id).toBe(idOf(at, 0));
+    expect(idsOf(stream, ZERO_ID, idOf(3, 0))).toEqual(['2-0', '3-0']);
+    expect(pictureOf(decoded(partsOf(stream, 100)))).toBe(pictureOf(stream));
   });
 });
 
