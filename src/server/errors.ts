@@ -22,6 +22,7 @@ export type ErrorName =
   | 'clusterDown'
   | 'busy'
   | 'diskFull'
+  | 'outOfMemory'
   | 'outcomeUnknown'
   | 'replyTooLong'
   | 'unblocked'
@@ -56,6 +57,12 @@ export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
     message: 'the disk of the leader is nearly full; writes are taken again when there is space',
     retryable: true,
     hint: 'make space on the disk of the leader; the node notices by itself',
+  },
+  outOfMemory: {
+    code: 'OOM',
+    message: "command not allowed when used memory > 'maxmemory'.",
+    retryable: true,
+    hint: 'delete keys, raise maxmemory, or choose a maxmemory-policy by which keys may go',
   },
   outcomeUnknown: {
     code: 'UNKNOWN',
@@ -141,6 +148,10 @@ export function replyTooLong(bytes: number): string {
 
 export function diskFull(): string {
   return errorText(ERRORS.diskFull);
+}
+
+export function outOfMemory(): string {
+  return errorText(ERRORS.outOfMemory);
 }
 
 export function outcomeUnknown(): string {

@@ -3,7 +3,7 @@ import { asIndex, asTerm, type Entry, EntryType, type Rejection } from '../raft/
 import { decodeBatch } from '../store/batch.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
-import { dataCommands } from '../store/table.ts';
+import { dataCommands, dataSubcommands } from '../store/table.ts';
 import { Blocked } from './blocked.ts';
 import { systemClock } from './clock.ts';
 import type { Client, Request, Waits } from './engine.ts';
@@ -57,6 +57,8 @@ let alarms: (() => void)[];
 let soon: (() => void)[];
 let client: Listener;
 let index: number;
+/** All that was committed. */
+let log: Uint8Array[];
 
 beforeEach(() => {
   store = new Store();
@@ -69,6 +71,7 @@ beforeEach(() => {
   proposals = [];
   reads = [];
   index = 0;
+  log = [];
   client = new Listener();
   const proposer = {
     isLeading: () => leading,
@@ -114,6 +117,7 @@ function command(line: string, from: Client = client): Request {
 function commit(): void {
   for (const { payload } of proposals.splice(0)) {
     index += 1;
+    log.push(payload);
     requests.apply({
       index: asIndex(index),
       term: asTerm(1),
@@ -573,5 +577,74 @@ describe('clients that wait', () => {
     }
     expect(all.map(({ replies }) => replies.at(-1))).toEqual(['a', 'b', 'b']);
     expect(follower.digest()).toBe(store.digest());
+  });
+});
+
+describe('beyond maxmemory', () => {
+  const config = (name: string, value: string): Request => {
+    const args = ['CONFIG', 'SET', name, value];
+    return { kind: 'command', client, command: dataSubcommands.get('config|set')!, args, once: null };
+  };
+  const run = (...lines: string[]): void => {
+    for (const line of lines) requests.submit('log', command(line));
+    // Each flush takes a step of the clock: the batch waits for company no longer.
+    for (let turn = 0; turn < 3; turn++) requests.flush();
+    commit();
+  };
+  /** 100 keys of about a kilobyte, and room for 50. */
+  const fill = (policy: string, deadline: (at: number) => string): void => {
+    for (let at = 0; at < 100; at++) {
+      wall += 1000;
+      run(`SET key:${at} ${'x'.repeat(1000)} ${deadline(at)}`.trim());
+    }
+    for (const each of [config('maxmemory-policy', policy), config('maxmemory', String(store.bytes / 2))])
+      requests.submit('log', each);
+    requests.flush();
+    commit();
+    client.replies.length = 0;
+  };
+  const alive = (from: number, to: number): number => {
+    let count = 0;
+    for (let at = from; at < to; at++) if (store.version(`key:${at}`) % 2 === 0) count++;
+    return count;
+  };
+
+  test('with noeviction what needs memory is refused, and the rest is not', () => {
+    fill('noeviction', () => '');
+    run('SET a 1', 'GET key:1', 'DEL key:1', 'APPEND key:2 x');
+    expect(client.replies.slice(0, 1)).toEqual(['-OOM']);
+    expect(client.replies.slice(2)).toEqual([':1', '-OOM']);
+    expect(store.size).toBe(99);
+  });
+
+  test.each([
+    ['allkeys-lru', () => ''],
+    ['volatile-ttl', (at: number) => `EX ${10_000 + 100 * at}`],
+    ['allkeys-random', () => ''],
+    ['volatile-lru', (at: number) => (at % 2 === 0 ? 'EX 100000' : '')],
+  ] as const)('with %s keys go until there is room, the same on every node', (policy, deadline) => {
+    fill(policy, deadline);
+    const follower = new Store();
+    for (let turn = 0; turn < 5; turn++) {
+      requests.expire();
+      requests.flush();
+      commit();
+    }
+    expect(store.bytes).toBeLessThanOrEqual(Number(store.meta.get('settings', 'maxmemory')));
+    expect(store.size).toBeGreaterThan(40);
+    if (policy === 'allkeys-lru' || policy === 'volatile-ttl')
+      expect(alive(0, 50)).toBeLessThan(alive(50, 100));
+    if (policy === 'volatile-lru')
+      for (let at = 1; at < 100; at += 2) expect(store.version(`key:${at}`) % 2).toBe(0);
+    run('SET new value');
+    expect(client.replies).toEqual(['OK']);
+    log.forEach((payload, at) => follower.applyBatch(at + 1, payload));
+    expect(follower.digest()).toBe(store.digest());
+  });
+
+  test('where the policy finds nothing that may go, what needs memory is refused', () => {
+    fill('volatile-lru', () => '');
+    run('SET a 1');
+    expect(client.replies).toEqual(['-OOM']);
   });
 });

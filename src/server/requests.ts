@@ -33,7 +33,8 @@ import type { Store } from '../store/store.ts';
 import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
 import type { Clock } from './clock.ts';
 import type { Client, Lane, Request } from './engine.ts';
-import { busy, diskFull, outcomeUnknown } from './errors.ts';
+import { busy, diskFull, outcomeUnknown, outOfMemory } from './errors.ts';
+import { Eviction } from './eviction.ts';
 
 /** Bytes of requests taken and not answered; beyond it new ones are turned away with -BUSY. */
 export const PENDING_BYTES_MAX: number = 64 * 1024 * 1024;
@@ -66,6 +67,8 @@ interface Batch {
   time: number;
   /** Keys that the entry removes before the first request runs. */
   expired: readonly string[];
+  /** Keys that go with it to make room. */
+  evicted: readonly string[];
   /** Set when the core turned it away: it will be answered so when its turn comes. */
   refused: Rejection | null;
   /** Reads: the core has confirmed them. */
@@ -111,12 +114,14 @@ export class Requests {
   #alarmSet = false;
   /** No entry can bring a new time: the disk is full. */
   #timeStands = false;
+  readonly #eviction: Eviction;
 
   constructor(options: { store: Store; clock: Clock; proposer: Proposer; blocked: Blocked }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#proposer = options.proposer;
     this.#blocked = options.blocked;
+    this.#eviction = new Eviction(options.store);
   }
 
   get pendingBytes(): number {
@@ -143,10 +148,12 @@ export class Requests {
     const full =
       this.#pendingBytes > 0 && this.#pendingBytes + size > PENDING_BYTES_MAX && request.kind !== 'text';
     const held = this.#pendingBytes;
-    const taken: Request = full
-      ? { kind: 'text', client: request.client, write: (reply) => reply.error(busy(held)) }
-      : request;
-    const bytes = full ? REQUEST_OVERHEAD_BYTES : size;
+    const refusal = full ? busy(held) : this.#eviction.full && needsMemory(request) ? outOfMemory() : null;
+    const taken: Request =
+      refusal === null
+        ? request
+        : { kind: 'text', client: request.client, write: (reply) => reply.error(refusal) };
+    const bytes = refusal === null ? size : REQUEST_OVERHEAD_BYTES;
     const batch = lane === 'log' ? this.#batchForWrite(bytes) : (this.#gatheringReads ??= emptyBatch());
     batch.requests.push(taken);
     batch.bytes += bytes;
@@ -161,9 +168,10 @@ export class Requests {
     this.#proposeNext();
   }
 
-  /** Proposes the removal of keys whose time has come, if there are any and nothing else carries it soon. */
+  /** Proposes the removal of keys whose time has come or that make room, if there are any and nothing else carries it soon. */
   expire(): void {
-    if (this.#proposer.isLeading() && this.#store.hasDue(this.now())) this.#moveTimeOn();
+    if (!this.#proposer.isLeading()) return;
+    if (this.#store.hasDue(this.now()) || this.#eviction.due) this.#moveTimeOn();
   }
 
   proposed(id: number, index: number, term: number): void {
@@ -384,6 +392,11 @@ export class Requests {
       batch.expired = withinBytes(this.#store.dueKeys(time, EXPIRED_KEYS_PER_ENTRY), EXPIRED_BYTES_PER_ENTRY);
       this.#encoder.addExpire(batch.expired);
     }
+    // One at a time: what is on its way still counts as memory.
+    if (batch.bytes <= BATCH_BYTES_MAX && this.#eviction.due && !this.#evicts()) {
+      batch.evicted = withinBytes(this.#eviction.choose(), EXPIRED_BYTES_PER_ENTRY);
+      if (batch.evicted.length > 0) this.#encoder.addEvict(batch.evicted);
+    }
     for (const request of batch.requests) {
       if (!isWrite(request)) continue;
       if (request.kind === 'command') this.#encoder.addCommand(request.args, request.once);
@@ -393,10 +406,17 @@ export class Requests {
     return this.#encoder.finish(time);
   }
 
+  /** Whether keys that make room are on their way. */
+  #evicts(): boolean {
+    const evicts = ({ evicted }: Batch): boolean => evicted.length > 0;
+    return this.#proposed.some(evicts) || [...this.#proposing.values()].some(evicts);
+  }
+
   #execute(batch: Batch, entry: Entry): void {
     const store = this.#store;
     store.beginEntry(entry.index, batch.time);
     if (batch.expired.length > 0) store.expire(batch.expired);
+    if (batch.evicted.length > 0) store.evict(batch.evicted);
     this.#answer(batch, (request) => {
       const { reply } = request.client;
       if (request.kind === 'command' && request.waits !== undefined)
@@ -521,6 +541,7 @@ function emptyBatch(): Batch {
     term: 0,
     time: 0,
     expired: [],
+    evicted: [],
     refused: null,
     confirmed: false,
   };
@@ -534,6 +555,14 @@ export function isTry(request: Request): request is CommandRequest {
 function refuse(request: Request): void {
   if (request.kind === 'text') request.write(request.client.reply);
   else request.client.refused(request);
+}
+
+/** Whether the request holds a command that may make values larger. */
+function needsMemory(request: Request): boolean {
+  if (request.kind === 'command') return request.command.flags.includes('denyoom');
+  return (
+    request.kind === 'transaction' && request.calls.some(({ command }) => command.flags.includes('denyoom'))
+  );
 }
 
 /** Whether the request is part of the entry. */

@@ -26,11 +26,13 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     })
     .map((one) => ({ ...one, keepsReply: one.once !== null })),
   fc.record({ kind: fc.constant('expire' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
+  fc.record({ kind: fc.constant('evict' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
 );
 
 function add(encoder: BatchEncoder, one: Operation): void {
   if (one.kind === 'command') encoder.addCommand(one.args, one.once);
   else if (one.kind === 'expire') encoder.addExpire(one.keys);
+  else if (one.kind === 'evict') encoder.addEvict(one.keys);
   else {
     const { command } = call('SET', 'k', 'v');
     encoder.addTransaction(

@@ -9,22 +9,23 @@
  * command     (kind 1) := arguments
  * transaction (kind 2) := count  { key  version }*   count  arguments*     the watches, then the writes;
  *                                                    with flag 4 all calls: their replies are kept
- * expire      (kind 3) := count  key*
+ * expire      (kind 3) := count  key*                 keys whose deadline has passed
+ * evict       (kind 4) := count  key*                 keys that make room for others
  * arguments := count  string*             the first is the command's name
  * ```
  *
  * Counts, lengths, versions and numbers are varints, strings a length and bytes. Part of the disk and wire formats: a
- * change needs a new version byte. Version 1 had no names.
+ * change needs a new version byte. Version 1 had no names, version 2 no kind 4.
  */
 import { ByteReader, ByteWriter, FormatError } from './bytes.ts';
 import type { Call, Watch } from './command.ts';
 import { invariant } from './invariant.ts';
 import { keepsReply, type Once } from './once.ts';
 
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const FORMAT_VERSION_WITHOUT_NAMES = 1;
 const HEADER_BYTES = 1 + 8 + 4;
-const KIND = { command: 1, transaction: 2, expire: 3 } as const;
+const KIND = { command: 1, transaction: 2, expire: 3, evict: 4 } as const;
 const FLAG = { session: 0x10, key: 0x20, allCalls: 0x40 } as const;
 const KIND_BITS = 0x0f;
 /** The bits of a head that say what name follows. */
@@ -44,7 +45,8 @@ export type Operation =
       readonly watches: readonly Watch[];
       readonly calls: readonly (readonly string[])[];
     }
-  | { readonly kind: 'expire'; readonly keys: readonly string[] };
+  | { readonly kind: 'expire'; readonly keys: readonly string[] }
+  | { readonly kind: 'evict'; readonly keys: readonly string[] };
 
 export interface Batch {
   /** The leader's time in ms since 1970. */
@@ -92,8 +94,17 @@ export class BatchEncoder {
 
   /** Keys whose deadline the leader has seen pass; each node removes those that its own entry says so of. */
   addExpire(keys: readonly string[]): void {
+    this.#addKeys(KIND.expire, keys);
+  }
+
+  /** Keys that the leader has chosen to go. */
+  addEvict(keys: readonly string[]): void {
+    this.#addKeys(KIND.evict, keys);
+  }
+
+  #addKeys(kind: number, keys: readonly string[]): void {
     this.#operations++;
-    this.#writer.byte(KIND.expire);
+    this.#writer.byte(kind);
     this.#writer.varint(keys.length);
     for (const key of keys) this.#writer.string(key);
   }
@@ -124,14 +135,14 @@ export class BatchEncoder {
 export function decodeBatch(payload: Uint8Array): Batch {
   const reader = new ByteReader(payload);
   const version = reader.byte('the format version');
-  if (version !== FORMAT_VERSION && version !== FORMAT_VERSION_WITHOUT_NAMES)
-    throw new FormatError(`batch format ${version} is none of those that this release reads (1, 2),`, 0);
+  if (version < FORMAT_VERSION_WITHOUT_NAMES || version > FORMAT_VERSION)
+    throw new FormatError(`batch format ${version} is none of those that this release reads (1 to 3),`, 0);
   const time = reader.double('the time');
   if (!Number.isSafeInteger(time) || time < 0) throw new FormatError(`the time ${time} is not valid`, 1);
   let count = 0;
   for (let shift = 0; shift < 32; shift += 8) count += reader.byte('the number of operations') * 2 ** shift;
   const operations: Operation[] = [];
-  const flags = version === FORMAT_VERSION ? 0xff : KIND_BITS;
+  const flags = version === FORMAT_VERSION_WITHOUT_NAMES ? KIND_BITS : 0xff;
   while (operations.length < count) operations.push(readOperation(reader, flags));
   if (reader.remaining > 0) reader.fail(`${reader.remaining} bytes too many`);
   return { time, operations };
@@ -155,12 +166,13 @@ function readOperation(reader: ByteReader, known: number): Operation {
         calls.push(readArguments(reader));
       return { kind: 'transaction', once, keepsReply: all, watches, calls };
     }
-    case KIND.expire: {
+    case KIND.expire:
+    case KIND.evict: {
       if (once !== null || all) break;
       const keys: string[] = [];
       for (let left = reader.count('the number of keys', 1); left > 0; left--)
-        keys.push(reader.string('an expired key'));
-      return { kind: 'expire', keys };
+        keys.push(reader.string('a key'));
+      return { kind: head === KIND.expire ? 'expire' : 'evict', keys };
     }
   }
   return reader.fail(`operation ${head} is unknown, before or`);

@@ -81,6 +81,12 @@ export class Deadlines {
     return found.map((timer) => timer.key);
   }
 
+  /** A key with a deadline, at a place in [0, 1); undefined where a stale timer stands there. */
+  at(place: number): string | undefined {
+    const timer = this.#heap[Math.floor(place * this.#heap.length)];
+    return timer !== undefined && timer.entry.timer === timer ? timer.key : undefined;
+  }
+
   #dropStaleWhenMany(): void {
     if (this.#heap.length <= 2 * this.#live + STALE_TIMERS_MIN) return;
     this.#heap = this.#heap.filter((timer) => timer.entry.timer === timer);

@@ -255,6 +255,39 @@ export class Keyspace {
     this.listener?.cleared();
   }
 
+  /**
+   * A few keys by chance, for whoever chooses among them; a key may come twice, and fewer come where keys are few. `random`
+   * gives numbers in [0, 1). What comes depends on the order inside the node: nothing replicated may depend on it.
+   */
+  sample(from: 'all' | 'expiring', count: number, random: () => number): string[] {
+    const keys: string[] = [];
+    for (let tries = 4 * count; tries > 0 && keys.length < count && this.#size > 0; tries--) {
+      if (from === 'expiring') {
+        const key = this.#deadlines.at(random());
+        if (key !== undefined) keys.push(key);
+        continue;
+      }
+      const start = Math.floor(random() * SHARD_COUNT);
+      const shard = this.#occupied(start);
+      let left = Math.floor(random() * shard.size);
+      for (const key of shard.keys()) {
+        if (left-- > 0) continue;
+        keys.push(key);
+        break;
+      }
+    }
+    return keys;
+  }
+
+  /** The shard at that place, or the next one that has keys. */
+  #occupied(start: number): ReadonlyMap<string, Entry> {
+    for (let at = start; at < start + SHARD_COUNT; at++) {
+      const shard = this.#shard(at % SHARD_COUNT);
+      if (shard.size > 0) return shard;
+    }
+    return this.#shard(start);
+  }
+
   /** Puts an entry back as it was, when a snapshot is restored; false if the key is there already. */
   restore(key: string, value: Value, expiresAt: number, version: number): boolean {
     const shard = this.#shard(shardOf(key));

@@ -34,7 +34,7 @@ import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
 import { dataCommandOf } from './table.ts';
-import type { Value } from './value.ts';
+import { bytesOf, type Value } from './value.ts';
 
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {
@@ -45,6 +45,17 @@ export class UnknownWriteError extends Error {
     );
     this.name = 'UnknownWriteError';
   }
+}
+
+/** How a key was used on this node. */
+export interface KeyUse {
+  readonly key: string;
+  readonly bytes: number;
+  readonly idleSeconds: number;
+  /** As OBJECT FREQ tells it. */
+  readonly frequency: number;
+  /** In ms since 1970; 0 without a deadline. */
+  readonly expiresAt: number;
 }
 
 /** The context of all writes of a store, or of all its reads. */
@@ -223,6 +234,15 @@ export class Store {
     for (const key of keys) this.#keyspace.getForWrite(key, this.#time);
   }
 
+  /** Removes the keys, so that there is room: what the leader has chosen. */
+  evict(keys: readonly string[]): void {
+    invariant(this.#entry !== 0, 'eviction outside an entry');
+    for (const key of keys) {
+      this.#keyspace.writeNumber++;
+      if (this.#keyspace.delete(key)) this.#keyspace.listener?.event('e', 'evicted', key);
+    }
+  }
+
   /**
    * Applies an entry's payload as a follower does: for nobody's eyes. Throws a `FormatError` (malformed) or an
    * {@link UnknownWriteError} before it changes anything.
@@ -233,6 +253,7 @@ export class Store {
     this.beginEntry(index, time);
     for (const run of runs) {
       if (run.kind === 'expire') this.expire(run.keys);
+      else if (run.kind === 'evict') this.evict(run.keys);
       else if (run.once === null) this.#run(run, noReply);
       else this.executeOnce(run.once, run.keepsReply, noReply, (reply) => this.#run(run, reply));
     }
@@ -312,6 +333,24 @@ export class Store {
     return this.#keyspace.deadlines.due(now, max);
   }
 
+  /** A few keys by chance, with what one needs to choose among them. See `Keyspace.sample`. */
+  sampleKeys(from: 'all' | 'expiring', count: number, random: () => number): KeyUse[] {
+    const { usage } = this.#keyspace;
+    const found: KeyUse[] = [];
+    for (const key of this.#keyspace.sample(from, count, random)) {
+      const entry = this.#keyspace.peek(key);
+      if (entry === undefined) continue;
+      found.push({
+        key,
+        bytes: bytesOf(key, entry.value),
+        idleSeconds: usage.idleSeconds(entry.usage),
+        frequency: usage.frequency(entry.usage),
+        expiresAt: entry.expiresAt,
+      });
+    }
+    return found;
+  }
+
   // --- Snapshots -------------------------------------------------------------------------------------------------
 
   /** Starts a snapshot of the state as it is now; see {@link SnapshotEncoder}. One at a time, between entries. */
@@ -378,7 +417,10 @@ type ClientRun = { readonly once: Once | null; readonly keepsReply: boolean } & 
   | { readonly kind: 'command'; readonly call: Call }
   | { readonly kind: 'transaction'; readonly calls: readonly Call[]; readonly watches: readonly Watch[] }
 );
-type Run = ClientRun | { readonly kind: 'expire'; readonly keys: readonly string[] };
+type Run =
+  | ClientRun
+  | { readonly kind: 'expire'; readonly keys: readonly string[] }
+  | { readonly kind: 'evict'; readonly keys: readonly string[] };
 
 function resolve(operation: Operation): Run {
   switch (operation.kind) {
@@ -397,6 +439,7 @@ function resolve(operation: Operation): Run {
       };
     }
     case 'expire':
+    case 'evict':
       return operation;
   }
 }
