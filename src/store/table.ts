@@ -16,6 +16,7 @@ import { memorySubcommands, objectSubcommands } from './commands/objects.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
 import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
+import { sortCommands } from './commands/sort.ts';
 import { sortedSetRangeCommands } from './commands/sorted-set-ranges.ts';
 import { sortedSetCommands } from './commands/sorted-sets.ts';
 import { settingCommands } from './commands/settings.ts';
@@ -38,6 +39,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...listCommands,
     ...listPopCommands,
     ...listMoveCommands,
+    ...sortCommands,
     ...hashCommands,
     ...sortedSetCommands,
     ...sortedSetRangeCommands,

@@ -3,11 +3,6 @@ import { keepsReply } from '../once.ts';
 import { call, Harness } from '../testing/harness.ts';
 import { bytesOf } from '../value.ts';
 
-/** Sets a replicated setting, as a command will. */
-function setting(harness: Harness, name: string, value: string): void {
-  harness.store.meta.set('settings', name, value);
-}
-
 describe('OBJECT ENCODING', () => {
   test.each([
     ['12345', 'int'],
@@ -76,9 +71,9 @@ describe('uses', () => {
     const error = (...args: string[]): string => (harness.run(...args) as Error).message;
     expect(error('OBJECT', 'FREQ', 'key')).toContain('ERR An LFU maxmemory policy is not selected');
     expect(harness.run('OBJECT', 'FREQ', 'missing')).toBe(null);
-    setting(harness, 'maxmemory-policy', 'allkeys-lru');
+    harness.run('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
     expect(error('OBJECT', 'FREQ', 'key')).toContain('ERR An LFU maxmemory policy is not selected');
-    setting(harness, 'maxmemory-policy', 'volatile-lfu');
+    harness.run('CONFIG', 'SET', 'maxmemory-policy', 'volatile-lfu');
     expect(harness.run('OBJECT', 'FREQ', 'key')).toBe(5);
     for (let uses = 0; uses < 1000; uses++) harness.run('GET', 'key');
     expect(harness.run('OBJECT', 'FREQ', 'key')).toBeGreaterThan(8);
