@@ -350,6 +350,14 @@ describe('the codec', () => {
     }),
     fc.record({ kind: fc.constantFrom('refused' as const, 'tooLong' as const) }),
     fc.record({ kind: fc.constant('watches' as const), watches }),
+    fc.constant({ kind: 'waits' as const, wait: null, seen: [] }),
+    fc
+      .record({ seen: watches, timeoutMs: fc.nat(), retry: fc.array(text, { minLength: 1, maxLength: 3 }) })
+      .map(({ seen, timeoutMs, retry }) => ({
+        kind: 'waits' as const,
+        wait: { keys: seen.map(({ key }) => key), timeoutMs, retry },
+        seen,
+      })),
   );
 
   test('outcomes come out as they went in', () => {
@@ -369,11 +377,19 @@ describe('the codec', () => {
       watches: [{ key: 'k', version: 300 }],
       once: { kind: 'session', session: 5, sequence: 6 } as const,
     };
-    const requests = [command('SET a 1'), exec, { kind: 'watch', client, keys: ['a', 'b'] }] as const;
+    const waits = (again: boolean): Request =>
+      ({
+        ...command('BLPOP a 0'),
+        waits: { again, starts: () => true, nothingYet: () => undefined },
+      }) as Request;
+    const watch = { kind: 'watch', client, keys: ['a', 'b'] };
+    const requests = [command('SET a 1'), exec, watch, waits(false), waits(true)] as const;
     expect(decodeRequests(encodeRequests(requests as never))).toEqual([
       { kind: 'command', once: null, args: ['SET', 'a', '1'], waits: 'no' },
       { kind: 'transaction', once: exec.once, watches: exec.watches, calls: [['GET', 'k']] },
       { kind: 'watch', keys: ['a', 'b'] },
+      { kind: 'command', once: null, args: ['BLPOP', 'a', '0'], waits: 'may' },
+      { kind: 'command', once: null, args: ['BLPOP', 'a', '0'], waits: 'again' },
     ]);
   });
 
