@@ -126,10 +126,17 @@ describe('lines', () => {
   });
 
   test('an element that comes while others are on their way calls the next in line', () => {
-    const [first, second] = waiting('BLPOP k 0', 'BLPOP k 0');
+    const [first, second] = waiting('BLPOP k 0', 'BLPOP k 0', 'BLPOP k 0');
     apply('RPUSH k a');
-    apply('RPUSH k b');
+    // An entry that was on its way before the first one's try.
+    const args = ['RPUSH', 'k', 'b'];
+    engine.store.beginEntry(++engine.lastProposedIndex, 1000);
+    engine.store.execute(dataCommandOf(args)!, args, noReply);
+    engine.store.endEntry();
+    engine.blocked.applied();
     settle();
+    // Two elements, two tries: the third client was not bothered.
+    expect(tries()).toHaveLength(2);
     expect([first?.replies, second?.replies]).toEqual([
       ['k', 'a'],
       ['k', 'b'],
