@@ -414,6 +414,53 @@ describe('expiry', () => {
     expect(proposals).toEqual([]);
   });
 
+  test('a field of a hash is no different: seen as gone when the log says so, and removed by the leader', () => {
+    requests.submit('log', command('HSET hash a 1 b 2', new Listener()));
+    requests.submit('log', command('HPEXPIRE hash 10 FIELDS 1 a', new Listener()));
+    requests.submit('log', command('HPEXPIRE hash 20 FIELDS 1 b', new Listener()));
+    requests.flush();
+    commit();
+    wall += 11;
+    requests.submit('read', command('HLEN hash'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual([]);
+    requests.flush();
+    commit();
+    expect(client.replies).toEqual([':1']);
+    expect(store.hasDue(wall)).toBe(false);
+    // Elsewhere it is there for as long as the log has it.
+    wall += 11;
+    leading = false;
+    requests.submit('read', command('HPTTL hash FIELDS 1 b'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies.slice(1)).toEqual(['*1', ':1']);
+  });
+
+  test('a read waits for the deadlines that it has met and for none that passes while it waits', () => {
+    const fields = Array.from({ length: 100 }, (_, at) => `f${at}`);
+    requests.submit(
+      'log',
+      command(`HSET hash ${fields.map((field) => `${field} x`).join(' ')}`, new Listener()),
+    );
+    for (const [at, field] of fields.entries())
+      requests.submit('log', command(`HPEXPIRE hash ${10 + at} FIELDS 1 ${field}`, new Listener()));
+    requests.flush();
+    commit();
+    // From now on one field expires every ms, and an entry takes two.
+    wall += 10;
+    requests.submit('read', command('HLEN hash'));
+    requests.flush();
+    confirmReads();
+    expect(client.replies).toEqual([]);
+    wall += 2;
+    requests.flush();
+    wall += 2;
+    commit();
+    expect(client.replies, 'as the log has it').toEqual([':97']);
+  });
+
   test('losing leadership answers reads that wait for a deadline', () => {
     requests.submit('read', command('GET a'));
     requests.flush();

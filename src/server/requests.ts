@@ -27,7 +27,7 @@
  */
 import type { Entry, Rejection } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
-import { keysOf } from '../store/command.ts';
+import { type CommandSpec, keysOf } from '../store/command.ts';
 import { keepsReply, type Once } from '../store/once.ts';
 import type { Store } from '../store/store.ts';
 import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
@@ -73,6 +73,8 @@ interface Batch {
   refused: Rejection | null;
   /** Reads: the core has confirmed them. */
   confirmed: boolean;
+  /** Reads: the log's time must have come to here, 0 until it is known. */
+  until: number;
 }
 
 /** What this module needs from the driver that owns the consensus core. */
@@ -446,7 +448,8 @@ export class Requests {
 
   /**
    * Answers reads in order, up to the first that is not confirmed yet or, on the leader, has met a deadline that has not
-   * passed in the log: the leader sees to it that it passes.
+   * passed in the log: the leader sees to it that it passes. Deadlines that come while it waits are left to later reads: with
+   * a hash of which a field expires every ms it would wait for ever.
    */
   #answerReads(): void {
     for (let batch = this.#reads[0]; batch !== undefined; batch = this.#reads[0]) {
@@ -454,7 +457,12 @@ export class Requests {
       const due = this.#store.hasDue(now);
       if (batch.refused === null) {
         if (!batch.confirmed) return;
-        if (due && !this.#timeStands && this.#proposer.isLeading() && this.#touchesDue(batch, now)) {
+        if (
+          due &&
+          !this.#timeStands &&
+          this.#proposer.isLeading() &&
+          this.#touchesDue(batch, (batch.until ||= now))
+        ) {
           this.#moveTimeOn();
           return;
         }
@@ -474,9 +482,9 @@ export class Requests {
     this.#schedule();
   }
 
-  #touchesDue(batch: Batch, now: number): boolean {
+  #touchesDue(batch: Batch, until: number): boolean {
     return batch.requests.some((request) =>
-      keysRead(request).some((key) => this.#store.deadlineOf(key) <= now),
+      keysRead(request).some((key) => this.#store.deadlineOf(key) <= until),
     );
   }
 
@@ -544,6 +552,7 @@ function emptyBatch(): Batch {
     evicted: [],
     refused: null,
     confirmed: false,
+    until: 0,
   };
 }
 
@@ -590,8 +599,12 @@ export function keysRead(request: Request): readonly string[] {
 
 /** Whether it may depend on keys that it does not name. */
 function looksAtAllKeys(request: Request): boolean {
-  if (request.kind === 'command') return request.command.keys.first === 0;
-  return request.kind === 'transaction' && request.calls.some(({ command }) => command.keys.first === 0);
+  if (request.kind === 'command') return namesNoKeys(request.command);
+  return request.kind === 'transaction' && request.calls.some(({ command }) => namesNoKeys(command));
+}
+
+function namesNoKeys({ keys, keysIn }: CommandSpec): boolean {
+  return keys.first === 0 && keysIn === undefined;
 }
 
 /** The first keys that together have at most `bytes`, but at least one. */

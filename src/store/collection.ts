@@ -18,6 +18,8 @@ export interface Collection {
   readonly vanishes: boolean;
   /** What it takes in memory, about, in bytes. The same on every node. O(1). */
   readonly bytes: number;
+  /** Where parts of it have deadlines, which are fields of hashes: what is known of these. */
+  readonly expiring: Expiring | null;
   /** O(1): the two share what neither changes. */
   fork(): Collection;
   /**
@@ -30,6 +32,21 @@ export interface Collection {
    * For a new collection only.
    */
   decode(reader: ByteReader): void;
+}
+
+/**
+ * The deadlines of a collection's parts, in ms since 1970. A part whose deadline has passed is missing for whoever looks at the
+ * collection, and takes memory until it is removed, which is in the log.
+ */
+export interface Expiring {
+  /** The first deadline of all parts that take memory; Infinity where none has one. */
+  readonly first: number;
+  /** The last one: then nothing is left of the collection. Infinity where a part has none. */
+  readonly last: number;
+  /** The first one after `now`; Infinity where there is none. */
+  next(now: number): number;
+  /** Removes up to `max` parts that have expired; how many. */
+  remove(now: number, max: number): number;
 }
 
 /** The class of a type of collection. */

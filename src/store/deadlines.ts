@@ -1,5 +1,5 @@
 /**
- * Which keys expire next: a binary min-heap of timers, kept lazily so that the common cases cost little.
+ * Which keys expire next, or parts of what keys hold: a binary min-heap of timers, kept lazily so that the common cases cost little.
  *
  * - Moving a deadline *later* (a session refreshed by every request) touches only the entry; its timer is found too
  *   early at the top and then sinks to the true deadline.
@@ -9,13 +9,19 @@
  * Stale timers leave at the top, or all at once when they outnumber the living. The heap is a local convenience of
  * the node that proposes expiry; the replicated state is `entry.expiresAt` alone.
  */
-import type { Entry } from './keyspace.ts';
+/** What has a deadline: a key's entry, or what a key holds. */
+export interface Timed {
+  /** In ms since 1970, 0 for none. */
+  expiresAt: number;
+  /** For {@link Deadlines} only. */
+  timer: Timer | null;
+}
 
 export interface Timer {
   /** When the heap looks at it, in ms since 1970: never after the entry's deadline. */
   at: number;
   readonly key: string;
-  readonly entry: Entry;
+  readonly entry: Timed;
 }
 
 /** Below this many stale timers a rebuild is not worth its walk. */
@@ -36,7 +42,7 @@ export class Deadlines {
   }
 
   /** Gives the entry a deadline, in ms since 1970, in place of the one it may have. */
-  set(key: string, entry: Entry, expiresAt: number): void {
+  set(key: string, entry: Timed, expiresAt: number): void {
     entry.expiresAt = expiresAt;
     if (entry.timer === null) this.#live++;
     else if (entry.timer.at <= expiresAt) return;
@@ -47,7 +53,7 @@ export class Deadlines {
   }
 
   /** Takes the entry's deadline away. */
-  clear(entry: Entry): void {
+  clear(entry: Timed): void {
     if (entry.timer === null) return;
     entry.timer = null;
     entry.expiresAt = 0;

@@ -8,7 +8,8 @@
  * A key whose deadline has passed is missing, for every command. Reads leave it where it is; a write that meets it,
  * or an expiry operation in the log, removes it.
  */
-import { Deadlines, type Timer } from './deadlines.ts';
+import type { Expiring } from './collection.ts';
+import { Deadlines, type Timed, type Timer } from './deadlines.ts';
 import type { StoreListener } from './listener.ts';
 import { UsageClock } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
@@ -18,6 +19,9 @@ import { bytesOf, type Value } from './value.ts';
  * them make SCAN's steps finer in a huge keyspace and KEYS and SCAN slower in a tiny one. At 5M keys a shard holds 1200.
  */
 export const SHARD_COUNT = 4096;
+
+/** The version of a key that no version equals, this one neither: what it holds has changed and will be changed. */
+export const UNSETTLED: number = Number.MAX_SAFE_INTEGER;
 
 /** What is known about a key. Changed in place when the key is overwritten: no allocation, no new `Map` slot. */
 export class Entry<V extends Value = Value> {
@@ -68,6 +72,9 @@ export class Keyspace {
    */
   readonly #removals: Float64Array = new Float64Array(SHARD_COUNT);
   #deadlines = new Deadlines();
+  /** Of keys that hold something whose parts have deadlines: when the first part expires. */
+  #partDeadlines = new Deadlines();
+  readonly #partTimers = new Map<string, Timed>();
   #size = 0;
   #bytes = 0;
   /** Hardly ever one, never many: whoever looks at all keys while they change. */
@@ -94,8 +101,15 @@ export class Keyspace {
     return this.#deadlines.count;
   }
 
-  get deadlines(): Deadlines {
-    return this.#deadlines;
+  /** When the next key expires, or a part of what one holds, in ms since 1970; Infinity for never. Amortised O(1). */
+  get earliestDeadline(): number {
+    return Math.min(this.#deadlines.earliest(), this.#partDeadlines.earliest());
+  }
+
+  /** Up to `max` keys that have expired at `now` or that hold something of which a part has; the first ones of either kind. */
+  due(now: number, max: number): string[] {
+    const keys = this.#deadlines.due(now, max);
+    return [...keys, ...this.#partDeadlines.due(now, max - keys.length)];
   }
 
   get shards(): readonly ReadonlyMap<string, Entry>[] {
@@ -127,11 +141,15 @@ export class Keyspace {
 
   /**
    * A number that is another one after every change of the key. Even while the key is there, odd while it is missing; one
-   * that has expired is told of as if it were removed, so that nothing changes when it is.
+   * that has expired is told of as if it were removed, so that nothing changes when it is. {@link UNSETTLED} while something
+   * that has expired is in what the key holds.
    */
   version(key: string, now: number): number {
     const entry = this.peek(key);
-    if (entry !== undefined && !isExpired(entry, now)) return 2 * entry.version;
+    if (entry !== undefined && !isExpired(entry, now)) {
+      const parts = expiringOf(entry);
+      return parts !== null && parts.first <= now ? UNSETTLED : 2 * entry.version;
+    }
     return 2 * Math.max(this.#removals[shardOf(key)] ?? 0, entry?.version ?? 0) + 1;
   }
 
@@ -143,9 +161,29 @@ export class Keyspace {
       entry.usage = this.usage.next(entry.usage);
       return entry;
     }
-    this.delete(key);
-    this.listener?.event('x', 'expired', key);
+    this.#expire(key, entry, now);
     return undefined;
+  }
+
+  /**
+   * Removes the key if it has expired, or else up to `maxParts` parts of what it holds that have; how many of those. No use
+   * of the key, but a write that is a change of it, with a number of its own.
+   */
+  expire(key: string, now: number, maxParts: number): number {
+    const entry = this.peek(key);
+    if (entry === undefined) return 0;
+    if (isExpired(entry, now)) {
+      this.#expire(key, entry, now);
+      return 0;
+    }
+    const parts = expiringOf(entry);
+    if (parts === null || parts.first > now || maxParts === 0) return 0;
+    this.writeNumber++;
+    this.change(key, entry);
+    const removed = parts.remove(now, maxParts);
+    this.listener?.event('h', 'hexpired', key);
+    this.settle();
+    return removed;
   }
 
   /**
@@ -164,7 +202,7 @@ export class Keyspace {
       this.listener?.event('n', 'new', key);
     } else {
       if (isExpired(entry, this.usage.now)) {
-        this.listener?.event('x', 'expired', key);
+        this.#tellExpired(key, entry.expiresAt, this.usage.now);
         this.listener?.event('n', 'new', key);
       }
       this.#leave(key, entry);
@@ -210,6 +248,7 @@ export class Keyspace {
     for (const { key, entry } of changed) {
       const { value } = entry;
       this.#bytes += bytesOf(key, value);
+      this.#followParts(key, entry);
       if (typeof value === 'string' || !value.vanishes) continue;
       this.delete(key);
       this.listener?.event('g', 'del', key);
@@ -236,6 +275,7 @@ export class Keyspace {
     this.#leave(key, entry);
     this.#removals[at] = Math.max(this.#removals[at] ?? 0, entry.version);
     this.#deadlines.clear(entry);
+    this.#leaveParts(key);
     this.#size--;
     this.listener?.changed(key);
     return true;
@@ -249,6 +289,8 @@ export class Keyspace {
       if (shard.size > 0) this.#removals[at] = this.writeNumber;
     this.#shards = emptyShards();
     this.#deadlines = new Deadlines();
+    this.#partDeadlines = new Deadlines();
+    this.#partTimers.clear();
     this.#size = 0;
     this.#bytes = 0;
     this.#changing = [];
@@ -297,6 +339,7 @@ export class Keyspace {
     this.#size++;
     this.#bytes += bytesOf(key, value);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
+    this.#followParts(key, entry);
     return true;
   }
 
@@ -327,7 +370,48 @@ export class Keyspace {
   /** The key holds something else now. */
   #enter(key: string, entry: Entry): void {
     this.#bytes += bytesOf(key, entry.value);
+    this.#followParts(key, entry);
     this.listener?.changed(key);
+  }
+
+  /** Notes when the first part of what the key holds expires. */
+  #followParts(key: string, entry: Entry): void {
+    const first = expiringOf(entry)?.first ?? Infinity;
+    if (first === Infinity) {
+      this.#leaveParts(key);
+      return;
+    }
+    let timed = this.#partTimers.get(key);
+    if (timed === undefined) {
+      timed = { expiresAt: 0, timer: null };
+      this.#partTimers.set(key, timed);
+    }
+    this.#partDeadlines.set(key, timed, first);
+  }
+
+  #leaveParts(key: string): void {
+    // Most stores have nothing of the kind, and this runs with every write.
+    if (this.#partTimers.size === 0) return;
+    const timed = this.#partTimers.get(key);
+    if (timed === undefined) return;
+    this.#partDeadlines.clear(timed);
+    this.#partTimers.delete(key);
+  }
+
+  /** Removes a key that has expired. */
+  #expire(key: string, entry: Entry, now: number): void {
+    const { expiresAt } = entry;
+    this.delete(key);
+    this.#tellExpired(key, expiresAt, now);
+  }
+
+  /** A hash of which all fields have expired is told of as one that was emptied. */
+  #tellExpired(key: string, expiresAt: number, now: number): void {
+    if (expiresAt !== 0 && expiresAt <= now) this.listener?.event('x', 'expired', key);
+    else {
+      this.listener?.event('h', 'hexpired', key);
+      this.listener?.event('g', 'del', key);
+    }
   }
 
   #beforeChange(key: string, entry: Entry): void {
@@ -344,9 +428,15 @@ export class Keyspace {
   }
 }
 
-/** Whether the deadline has passed at `now`. */
+/** Whether its deadline has passed at `now`, or those of all parts of what it holds. */
 export function isExpired(entry: Entry, now: number): boolean {
-  return entry.expiresAt !== 0 && entry.expiresAt <= now;
+  if (entry.expiresAt !== 0 && entry.expiresAt <= now) return true;
+  const { value } = entry;
+  return typeof value !== 'string' && value.expiring !== null && value.expiring.last <= now;
+}
+
+function expiringOf({ value }: Entry): Expiring | null {
+  return typeof value === 'string' ? null : value.expiring;
 }
 
 function emptyShards(): Map<string, Entry>[] {

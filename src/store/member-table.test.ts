@@ -14,7 +14,7 @@ test('small or large it is a map, and a fork is left alone', () => {
     fc.integer({ min: 0, max: 300 }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 600 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 600, size: 'max' }), (steps) => {
       const table = new MemberTable<Item>();
       const map = new Map<string, number>();
       const forks: { table: MemberTable<Item>; map: Map<string, number> }[] = [];

@@ -25,7 +25,7 @@ import type { Context, Wait } from './context.ts';
 import { Digest, digestOf } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { invariant } from './invariant.ts';
-import { Keyspace } from './keyspace.ts';
+import { Keyspace, UNSETTLED } from './keyspace.ts';
 import type { EventClass, StoreListener } from './listener.ts';
 import { Meta, type MetaTable } from './meta.ts';
 import { KEPT_REPLY_BYTES_MAX, keepsReply, type Once, OnceTable } from './once.ts';
@@ -35,6 +35,12 @@ import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
 import { dataCommandOf } from './table.ts';
 import { bytesOf, type Value } from './value.ts';
+
+/**
+ * Parts of collections that one operation removes because their time has come, at most: some ms of work. The others wait for
+ * the next one, invisible. It belongs to what a log means: nodes with different numbers would differ.
+ */
+const PARTS_EXPIRED_MAX = 2000;
 
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {
@@ -228,10 +234,11 @@ export class Store {
     }
   }
 
-  /** Removes those of the keys whose deadline is not after the entry's time. */
+  /** Removes those of the keys whose deadline is not after the entry's time, or of what they hold, those parts. */
   expire(keys: readonly string[]): void {
     invariant(this.#entry !== 0, 'expiry outside an entry');
-    for (const key of keys) this.#keyspace.getForWrite(key, this.#time);
+    let parts = PARTS_EXPIRED_MAX;
+    for (const key of keys) parts -= this.#keyspace.expire(key, this.#time, parts);
   }
 
   /** Removes the keys, so that there is room: what the leader has chosen. */
@@ -317,20 +324,29 @@ export class Store {
 
   // --- Expiry ----------------------------------------------------------------------------------------------------
 
-  /** When the key will expire, in ms since 1970; Infinity if never, or if it is not there in the log's time. */
+  /**
+   * When the key will expire, or the next part of what it holds, in ms since 1970; Infinity if never, or if it is not there
+   * in the log's time.
+   */
   deadlineOf(key: string): number {
-    const expiresAt = this.#keyspace.find(key, this.#time)?.expiresAt ?? 0;
-    return expiresAt === 0 ? Infinity : expiresAt;
+    const entry = this.#keyspace.find(key, this.#time);
+    if (entry === undefined) return Infinity;
+    const { value, expiresAt } = entry;
+    const next = typeof value === 'string' ? Infinity : (value.expiring?.next(this.#time) ?? Infinity);
+    return Math.min(next, expiresAt === 0 ? Infinity : expiresAt);
   }
 
   /** Whether `dueKeys` has something. Amortised O(1). */
   hasDue(now: number): boolean {
-    return this.#keyspace.deadlines.earliest() <= now;
+    return this.#keyspace.earliestDeadline <= now;
   }
 
-  /** Up to `max` keys whose deadline is not after `now`, earliest first; they stay until an entry removes them. */
+  /**
+   * Up to `max` keys whose deadline is not after `now`, earliest first, then those that hold parts of which that is true; they
+   * stay until an entry removes them.
+   */
   dueKeys(now: number, max: number): string[] {
-    return this.#keyspace.deadlines.due(now, max);
+    return this.#keyspace.due(now, max);
   }
 
   /** A few keys by chance, with what one needs to choose among them. See `Keyspace.sample`. */
@@ -408,7 +424,8 @@ export class Store {
   }
 
   #unchanged(watches: readonly Watch[], now: number): boolean {
-    for (const { key, version } of watches) if (this.version(key, now) !== version) return false;
+    for (const { key, version } of watches)
+      if (version === UNSETTLED || this.version(key, now) !== version) return false;
     return true;
   }
 }

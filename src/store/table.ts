@@ -5,6 +5,7 @@ import { bitmapCommands } from './commands/bitmaps.ts';
 import { bloomCommands } from './commands/bloom.ts';
 import { commonSubsequenceCommands } from './commands/common-subsequence.ts';
 import { expiryCommands } from './commands/expiry.ts';
+import { hashExpiryCommands } from './commands/hash-expiry.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { hyperLogLogCommands } from './commands/hyperloglogs.ts';
 import { keyCommands } from './commands/keys.ts';
@@ -41,6 +42,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...listMoveCommands,
     ...sortCommands,
     ...hashCommands,
+    ...hashExpiryCommands,
     ...sortedSetCommands,
     ...sortedSetRangeCommands,
     ...sortedSetPopCommands,

@@ -12,7 +12,7 @@ const steps = fc.array(
     /** How much of the rest a range takes: mostly little, so that something is left. */
     part: fc.oneof(fc.double({ min: 0, max: 0.1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
   }),
-  { maxLength: 400 },
+  { maxLength: 400, size: 'max' },
 );
 
 test('by position it is an array, and a fork is left alone', () => {
@@ -68,7 +68,7 @@ test('by position it is an array, and a fork is left alone', () => {
 test('by order it is a sorted set', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2000 })), { maxLength: 4000 }),
+      fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2000 })), { maxLength: 4000, size: 'max' }),
       (history) => {
         const tree = numbers();
         const set = new Set<number>();

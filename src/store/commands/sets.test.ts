@@ -27,7 +27,7 @@ test('a set is a set, of integers, small or large, on the leader, on a follower 
     fc.nat(120),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
       const harness = new Harness();
       let model = new Set<Reply>();
       let copy = new Set<Reply>();

@@ -117,6 +117,7 @@ function test({ bits, hashes, array }: Filter, set: boolean): boolean {
 export class BloomFilter implements Collection {
   readonly type = 'MBbloom--';
   readonly encoding = 'raw';
+  readonly expiring = null;
   #filters: Filter[] = [];
   #expansion: number | null = null;
 

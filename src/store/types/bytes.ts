@@ -28,6 +28,7 @@ const ZEROS = Buffer.alloc(CHUNK_BYTES);
 export class Bytes implements Collection {
   readonly type = 'string';
   readonly encoding = 'raw';
+  readonly expiring = null;
   /** Strings stay, whatever is in them. */
   readonly vanishes = false;
   #length = 0;

@@ -3,10 +3,15 @@
  * one first.
  *
  * A field whose deadline has passed is missing, for whoever asks: every look-up says for which moment it asks. It takes
- * memory until {@link Hash.expire} or a write removes it, and that is in the log.
+ * memory until {@link Hash.remove} or a write removes it, and that is in the log.
  */
 import type { ByteReader, ByteWriter } from '../bytes.ts';
-import { type Collection, COLLECTION_OVERHEAD_BYTES, ELEMENT_OVERHEAD_BYTES } from '../collection.ts';
+import {
+  type Collection,
+  COLLECTION_OVERHEAD_BYTES,
+  ELEMENT_OVERHEAD_BYTES,
+  type Expiring,
+} from '../collection.ts';
 import { hashOf, MemberTable, type Named } from '../member-table.ts';
 import { type Choices, choicesOf } from '../random-choice.ts';
 import { Tree } from '../tree.ts';
@@ -37,7 +42,7 @@ function byDeadline(a: Field, b: Field): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-export class Hash implements Collection {
+export class Hash implements Collection, Expiring {
   readonly type = 'hash';
   #table = new MemberTable<Field>();
   /** Those with a deadline; `null` until there is one. */
@@ -134,16 +139,33 @@ export class Hash implements Collection {
 
   // --- Deadlines -------------------------------------------------------------------------------------------------
 
-  /** When the next field expires, in ms since 1970, among those that are there at `now`; Infinity for never. */
-  nextDeadline(now: number): number {
-    const next = this.#deadlines?.at(this.#dueCount(now));
-    return next?.expiresAt ?? Infinity;
+  get expiring(): Expiring | null {
+    return this.#deadlines === null || this.#deadlines.size === 0 ? null : this;
   }
 
-  /** Removes up to `max` fields that have expired; how many. */
-  expire(now: number, max: number): number {
+  get first(): number {
+    return this.#deadlines?.at(0)?.expiresAt ?? Infinity;
+  }
+
+  get last(): number {
+    const deadlines = this.#deadlines;
+    if (deadlines === null || deadlines.size < this.#table.size) return Infinity;
+    return deadlines.at(deadlines.size - 1)?.expiresAt ?? Infinity;
+  }
+
+  next(now: number): number {
+    return this.#deadlines?.at(this.#dueCount(now))?.expiresAt ?? Infinity;
+  }
+
+  remove(now: number, max: number): number {
+    const deadlines = this.#deadlines;
+    if (deadlines === null) return 0;
     const due = Math.min(this.#dueCount(now), max);
-    for (const { name } of this.#deadlines?.slice(0, due) ?? []) this.delete(name);
+    deadlines.visit(0, due, ({ name, value }) => {
+      this.#table.delete(name);
+      this.#characters -= name.length + value.length;
+    });
+    deadlines.deleteRange(0, due);
     return due;
   }
 

@@ -11,6 +11,7 @@ const REBUILT_FROM = 1 / 16;
 export class List implements Collection {
   readonly type = 'list';
   readonly encoding = 'quicklist';
+  readonly expiring = null;
   #tree = new Tree<string>();
   /** Of all elements. */
   #characters = 0;

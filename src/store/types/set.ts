@@ -21,6 +21,7 @@ const KEPT = { integers: 0, small: 1, large: 2 } as const;
 
 export class MemberSet implements Collection {
   readonly type = 'set';
+  readonly expiring = null;
   /** While it is a set of few integers; the table is empty then. */
   #integers: IntegerSet | null = new IntegerSet();
   #table = new MemberTable<Named>();

@@ -70,6 +70,7 @@ export function inOrder(a: Member, b: Member): number {
 
 export class SortedSet implements Collection {
   readonly type = 'zset';
+  readonly expiring = null;
   #order = new Tree<Scored>(inOrder);
   /** `null` while the set is small. */
   #dictionary: MemberTable<Scored> | null = null;

@@ -36,6 +36,7 @@ type Visit = (entry: StreamEntry) => boolean | void;
 export class Stream implements Collection {
   readonly type = 'stream';
   readonly encoding = 'stream';
+  readonly expiring = null;
   /** A stream without entries stays: it has its groups, and its last id. */
   readonly vanishes = false;
   /** The highest id that was ever given to an entry, or set by XSETID. */
