@@ -82,6 +82,4 @@ export const group: Group = {
     (source) => ['BLMOVE', source.key(), source.key(), end(source), end(source), timeout(source)],
     (source) => ['BRPOPLPUSH', source.key(), source.key(), timeout(source)],
   ],
-  // Redis has two kinds of null for them: for a time that is over, and in a transaction.
-  compare: { blmove: 'unordered', brpoplpush: 'unordered' },
 };
