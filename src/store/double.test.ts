@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { doubleText, parseBoundDouble, parseDouble } from './double.ts';
+import { doubleText, fixedText, parseBoundDouble, parseDouble } from './double.ts';
 
 test('what is printed is read again', () => {
   fc.assert(
@@ -99,4 +99,21 @@ test('hexadecimal digits read as the number that BigInt makes of them', () => {
       },
     ),
   );
+});
+
+describe('so many decimals', () => {
+  test.each([
+    [1.5, 4, '1.5000'],
+    [166274.1516, 4, '166274.1516'],
+    [13.361389338970184, 17, '13.36138933897018433'],
+    // In the middle between two: to the even one, as C does.
+    [0.03125, 4, '0.0312'],
+    [0.09375, 4, '0.0938'],
+    [-0.03125, 4, '-0.0312'],
+    [181.0078125, 6, '181.007812'],
+    [-0, 6, '-0.000000'],
+    [-1e-9, 6, '-0.000000'],
+    [1e22, 2, '10000000000000000000000.00'],
+    [Infinity, 6, 'inf'],
+  ])('%d with %d', (value, decimals, text) => expect(fixedText(value, decimals)).toBe(text));
 });

@@ -45,6 +45,23 @@ export function doubleText(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
+/**
+ * As C prints `%.<decimals>f`: so many decimals, at least one, rounded to the nearest, of two equally near ones to the even one. JavaScript's
+ * `toFixed` rounds those up and gives up at 10^21.
+ */
+export function fixedText(value: number, decimals: number): string {
+  if (!Number.isFinite(value)) return doubleText(value);
+  if (Math.abs(value) >= 1e21) return `${BigInt(value)}.${'0'.repeat(decimals)}`;
+  if (Object.is(value, -0)) return `-${(0).toFixed(decimals)}`;
+  // In the middle between two is only what has one binary place more than decimals, and all its decimals are few.
+  const half = value * 2 ** (decimals + 1);
+  if (Number.isInteger(half) && half % 2 !== 0) {
+    const exact = value.toFixed(decimals + 1);
+    if (Number(exact.at(-2)) % 2 === 0) return exact.slice(0, -1);
+  }
+  return value.toFixed(decimals);
+}
+
 function read(text: string): number | undefined {
   if (DECIMAL.test(text)) return Number(text);
   const infinity = INFINITY.exec(text);

@@ -48,6 +48,11 @@ const leaf: fc.Arbitrary<Write> = fc.oneof(
       (reply) =>
         reply.double(value),
   ),
+  fc.double({ min: -1e6, max: 1e6, noNaN: true }).map(
+    (value): Write =>
+      (reply) =>
+        reply.double(Number(value.toFixed(5)), value.toFixed(5)),
+  ),
   fc.boolean().map(
     (value): Write =>
       (reply) =>

@@ -30,6 +30,7 @@ const TAG = {
   pair: 15,
   names: 16,
   named: 17,
+  digits: 18,
 } as const;
 
 const BUFFER_BYTES = 64;
@@ -87,7 +88,12 @@ export class ReplyEncoder implements ReplyWriter {
     else this.#text(TAG.bulk, value);
   }
 
-  double(value: number): void {
+  double(value: number, text?: string): void {
+    if (text !== undefined) {
+      this.#target.double(value, text);
+      this.#text(TAG.digits, text);
+      return;
+    }
     this.#target.double(value);
     if (this.#tag(TAG.double, 8)) this.#writer.double(value);
   }
@@ -193,6 +199,13 @@ function writeElement(reader: ByteReader, reply: ReplyWriter): number {
     case TAG.double:
       reply.double(reader.double('a double'));
       return 0;
+    case TAG.digits: {
+      const text = reader.string('a double');
+      const value = Number(text);
+      if (text === '' || Number.isNaN(value)) reader.fail('a double that is none before');
+      reply.double(value, text);
+      return 0;
+    }
     case TAG.true:
     case TAG.false:
       reply.boolean(tag === TAG.true);

@@ -15,8 +15,11 @@ export interface ReplyWriter {
   integer(value: number | bigint): void;
   /** A bulk string, or the null bulk. */
   bulk(value: string | null): void;
-  /** A floating point number: `,` in RESP3, a bulk string in RESP2; shortest form, `inf`, `-inf`, `nan`. */
-  double(value: number): void;
+  /**
+   * A floating point number: `,` in RESP3, a bulk string in RESP2; shortest form, `inf`, `-inf`, `nan`. `text`: its digits,
+   * where they are others.
+   */
+  double(value: number, text?: string): void;
   /** `#t`/`#f` in RESP3, `:1`/`:0` in RESP2. */
   boolean(value: boolean): void;
   /** The null array: `*-1` in RESP2, `_` in RESP3. */

@@ -6,6 +6,8 @@ import { bloomCommands } from './commands/bloom.ts';
 import { commonSubsequenceCommands } from './commands/common-subsequence.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashExpiryCommands } from './commands/hash-expiry.ts';
+import { geoSearchCommands } from './commands/geo-searches.ts';
+import { geoCommands } from './commands/geo.ts';
 import { hashCommands } from './commands/hashes.ts';
 import { hyperLogLogCommands } from './commands/hyperloglogs.ts';
 import { keyCommands } from './commands/keys.ts';
@@ -47,6 +49,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...sortedSetRangeCommands,
     ...sortedSetPopCommands,
     ...sortedSetAlgebraCommands,
+    ...geoCommands,
+    ...geoSearchCommands,
     ...bitmapCommands,
     ...bitFieldCommands,
     ...bloomCommands,

@@ -26,6 +26,7 @@ describe('replies on the wire', () => {
     ['true', (reply) => reply.boolean(true), ':1\r\n', '#t\r\n'],
     ['false', (reply) => reply.boolean(false), ':0\r\n', '#f\r\n'],
     ['double', (reply) => reply.double(0.1), '$3\r\n0.1\r\n', ',0.1\r\n'],
+    ['double with digits', (reply) => reply.double(0.1, '0.10'), '$4\r\n0.10\r\n', ',0.10\r\n'],
     ['whole double', (reply) => reply.double(3), '$1\r\n3\r\n', ',3\r\n'],
     ['inf', (reply) => reply.double(Infinity), '$3\r\ninf\r\n', ',inf\r\n'],
     ['-inf', (reply) => reply.double(-Infinity), '$4\r\n-inf\r\n', ',-inf\r\n'],

@@ -106,8 +106,7 @@ export class RespWriter implements ReplyWriter {
     this.#crlf();
   }
 
-  double(value: number): void {
-    const text = doubleText(value);
+  double(value: number, text: string = doubleText(value)): void {
     if (this.protocol === 3) this.#line(0x2c, text);
     else this.bulk(text);
   }

@@ -31,7 +31,8 @@ export interface AddOptions {
   increments: boolean;
 }
 
-const PLAIN: AddOptions = {
+/** None of them. */
+export const PLAIN: AddOptions = {
   onlyNew: false,
   onlyThere: false,
   onlyGreater: false,

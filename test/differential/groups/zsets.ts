@@ -22,7 +22,7 @@ const SCORES = [
 ];
 
 /**
- * The key of a set with long members, that Redis keeps in a skip list. Ranges of members stay away from it: where the scores
+ * The key of a set with long or many members, that Redis keeps in a skip list. Ranges of members stay away from it: where the scores
  * differ, a skip list answers by the dice that built it.
  */
 const LARGE = 'large';
@@ -57,6 +57,12 @@ function scored(source: Source, max = 4): string[] {
 /** What is right mostly, and odd now and then. */
 function mostly(source: Source, right: () => string, odd: readonly string[]): string {
   return source.chance(0.93) ? right() : source.pick(odd);
+}
+
+/** Enough members to make a set large in two or three times. */
+function numbered(source: Source): string[] {
+  const from = source.below(4) * 50;
+  return Array.from({ length: 50 }, (_, at) => [String((from + at) % 7), `n${from + at}`]).flat();
 }
 
 /** The end of a range of scores. */
@@ -245,6 +251,7 @@ export const group: Group = {
     (source) => ['ZRANGE', key(source), '0', '-1', 'WITHSCORES'],
     (source) => ['ZADD', LARGE, ...source.options(ADD_OPTIONS), score(source), source.value()],
     (source) => ['ZADD', LARGE, ...source.some(() => [score(source), source.value()], 6)],
+    (source) => ['ZADD', LARGE, ...numbered(source)],
     (source) => ['ZREM', LARGE, source.value()],
     (source) => ['ZRANGE', LARGE, ...ranks(source), ...source.options([WITH_SCORES])],
     (source) => ['ZREMRANGEBYRANK', LARGE, rank(source), rank(source)],
