@@ -1,6 +1,8 @@
 /** Clients that wait for keys, as their connections see it. */
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { noReply } from '../store/reply.ts';
+import { dataCommandOf } from '../store/table.ts';
 import { ClientPort, type ClientPortOptions } from './client-port.ts';
 import { Password } from './password.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
@@ -192,6 +194,39 @@ describe('a connection that waits', () => {
     await using other = await client();
     other.request('RPUSH k v');
     await redis.expect('$1\r\nv', ':0');
+  });
+});
+
+describe('a reader of a stream', () => {
+  const NEWS = '*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv';
+
+  test('waits behind what it has written, and only where it says BLOCK', async () => {
+    await using redis = await client();
+    await using other = await client();
+    redis.request('XREAD STREAMS s 0', 'SET a 1', 'XREAD BLOCK 0 STREAMS s $', 'GET a');
+    await redis.expect('*-1', '+OK');
+    await waiting(1);
+    other.request('XADD s 1-1 f v');
+    await redis.expect(NEWS, '$1\r\n1');
+  });
+
+  test('waits on a follower, which answers when it has applied the news', async () => {
+    engine.depose(OTHER);
+    await using redis = await client();
+    redis.request('XREAD BLOCK 0 STREAMS s $', 'READONLY', 'XREAD BLOCK 0 STREAMS s $');
+    await redis.expect('-MOVED 3828 127.0.0.1:7002', '+OK');
+    await waiting(1);
+    const args = ['XADD', 's', '1-1', 'f', 'v'];
+    engine.store.beginEntry(++engine.lastProposedIndex, 1000);
+    engine.store.execute(dataCommandOf(args)!, args, noReply);
+    engine.store.endEntry();
+    engine.blocked.applied();
+    await redis.expect(NEWS);
+    // Nothing that its node can't know is waited for.
+    redis.request('XREAD BLOCK 0 STREAMS s $');
+    await waiting(1);
+    engine.depose(null);
+    await redis.expect(UNBLOCKED);
   });
 });
 

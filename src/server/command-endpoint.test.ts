@@ -57,6 +57,19 @@ describe('a command', () => {
     });
   });
 
+  test('that would wait for a key answers at once', async () => {
+    expect((await post(['BLPOP', 'k', '0'])).body).toEqual({ result: null });
+    expect((await post(['XREAD', 'BLOCK', '0', 'STREAMS', 's', '$'])).body).toEqual({ result: null });
+    await post(['RPUSH', 'k', 'v']);
+    expect((await post(['BLPOP', 'k', '0'], { 'idempotency-key': 'x' })).body).toEqual({
+      result: ['k', 'v'],
+    });
+    expect((await post(['BLPOP', 'k', '0'], { 'idempotency-key': 'x' })).body).toEqual({
+      result: ['k', 'v'],
+    });
+    expect(engine.blocked.size).toBe(0);
+  });
+
   test('that fails says how, in the status too', async () => {
     await post(['SET', 'a', 'x']);
     expect(await post(['INCR', 'a'])).toMatchObject({
