@@ -20,6 +20,7 @@ export type CommandFlag =
   | 'skip_slowlog'
   | 'fast'
   | 'no_auth'
+  /** Goes through the log and is paused as a write, though it changes no key by itself; COMMAND INFO keeps it to itself. */
   | 'may_replicate'
   | 'no_multi'
   | 'movablekeys'

@@ -112,7 +112,7 @@ function writeInfos(specs: readonly (CommandSpec | undefined)[], reply: ReplyWri
 
 function writeInfo(spec: CommandSpec, reply: ReplyWriter): void {
   const subcommands = subcommandsOf(spec);
-  const { flags } = spec;
+  const flags = spec.flags.filter((flag) => flag !== 'may_replicate');
   reply.array(10);
   reply.bulk(spec.name);
   reply.integer(spec.arity);
