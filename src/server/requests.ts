@@ -27,7 +27,8 @@
  */
 import type { Entry, Rejection } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
-import { type CommandSpec, keysOf } from '../store/command.ts';
+import { keysOf } from '../store/command.ts';
+import { hasKeys } from '../store/key-specs.ts';
 import { keepsReply, type Once } from '../store/once.ts';
 import type { Store } from '../store/store.ts';
 import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
@@ -599,12 +600,8 @@ export function keysRead(request: Request): readonly string[] {
 
 /** Whether it may depend on keys that it does not name. */
 function looksAtAllKeys(request: Request): boolean {
-  if (request.kind === 'command') return namesNoKeys(request.command);
-  return request.kind === 'transaction' && request.calls.some(({ command }) => namesNoKeys(command));
-}
-
-function namesNoKeys({ keys, keysIn }: CommandSpec): boolean {
-  return keys.first === 0 && keysIn === undefined;
+  if (request.kind === 'command') return !hasKeys(request.command);
+  return request.kind === 'transaction' && request.calls.some(({ command }) => !hasKeys(command));
 }
 
 /** The first keys that together have at most `bytes`, but at least one. */

@@ -3,6 +3,7 @@
  * subcommands, and the list of commands in the documentation.
  */
 import type { Context } from './context.ts';
+import { keyReferences } from './key-specs.ts';
 import type { ReplyWriter } from './reply.ts';
 
 /** Redis's own flag names, as COMMAND INFO reports them, for those that have a meaning here. */
@@ -33,10 +34,11 @@ export interface CommandSpec {
   /** The number of arguments with the name itself; negative: at least that many. */
   readonly arity: number;
   readonly flags: readonly CommandFlag[];
-  /** Position of the first key (the name is 0), 0 for none; of the last (negative: from the end); distance. */
+  /**
+   * Position of the first key (the name is 0), 0 for none; of the last (negative: from the end); distance. What is done with
+   * them, and where those are that positions can't tell, is in `key-specs.ts`.
+   */
   readonly keys: { readonly first: number; readonly last: number; readonly step: number };
-  /** For keys that their positions can't tell (`movablekeys`): all of them, from arguments that may be malformed. */
-  readonly keysIn?: (args: readonly string[]) => string[];
   /** ACL categories without `@`. */
   readonly categories: readonly string[];
   readonly summary: string;
@@ -78,13 +80,7 @@ export interface Watch {
   readonly version: number;
 }
 
-/** The keys among `args`, by the command's key positions. */
+/** The keys among `args`, which may be malformed. */
 export function keysOf(command: CommandSpec, args: readonly string[]): string[] {
-  if (command.keysIn !== undefined) return command.keysIn(args);
-  const { first, last, step } = command.keys;
-  const keys: string[] = [];
-  if (first === 0) return keys;
-  const end = last < 0 ? args.length + last : last;
-  for (let at = first; at <= end && at < args.length; at += step) keys.push(args[at] ?? '');
-  return keys;
+  return keyReferences(command, args).map(({ position }) => args[position] ?? '');
 }

@@ -8,6 +8,8 @@ export interface Group {
   readonly commands: readonly ((source: Source) => string[])[];
   /** By the command's name in lower case (`xinfo|stream` for a subcommand), where not byte by byte. */
   readonly compare?: Readonly<Record<string, Comparison>>;
+  /** Nodes answer its commands by themselves, and so refuse them in a transaction. */
+  readonly local?: true;
   /** What must come as it was made, with no argument added or left out. */
   readonly asMade?: (args: readonly string[]) => boolean;
 }

@@ -42,7 +42,7 @@ function sequence(groups: readonly Group[], basics: Group | undefined, seed: num
   if (chosen.length === 0) chosen.push(source.pick(groups));
   while (commands.length < SEQUENCE) {
     const group = basics !== undefined && source.chance(0.15) ? basics : source.pick(chosen);
-    if (source.chance(0.02)) {
+    if (source.chance(0.02) && group.local !== true) {
       const calls = Array.from({ length: source.below(5) }, () => commandOf(group, source));
       commands.push(['MULTI'], ...calls, ['EXEC']);
     } else commands.push(commandOf(group, source));

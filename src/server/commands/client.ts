@@ -188,6 +188,8 @@ export const clientCommands: readonly LocalCommand[] = [
         },
       },
     ],
+    [],
+    ['connection'],
   ),
 ];
 

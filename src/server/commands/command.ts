@@ -1,5 +1,13 @@
 /** COMMAND: the command table, told to clients. */
-import { type CommandSpec, keysOf } from '../../store/command.ts';
+import type { CommandSpec } from '../../store/command.ts';
+import {
+  hasKeys,
+  type KeyFlag,
+  type KeyReference,
+  keyReferences,
+  type KeySpec,
+  keySpecsOf,
+} from '../../store/key-specs.ts';
 import { SYNTAX_ERROR } from '../../store/errors.ts';
 import { matchesGlob } from '../../store/glob.ts';
 import type { ReplyWriter } from '../../store/reply.ts';
@@ -72,14 +80,26 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'getkeys',
-        usage: '<command> [<argument> ...]',
-        arity: -3,
+        usage: '<command> <argument> [<argument> ...]',
+        arity: -4,
         summary: 'The keys among the arguments of a command.',
         since: '2.8.13',
         complexity: 'O(n) in the arguments',
-        run: getKeys,
+        run: getKeys(false),
+      },
+      {
+        ...shared,
+        name: 'getkeysandflags',
+        usage: '<command> <argument> [<argument> ...]',
+        arity: -4,
+        summary: 'The keys among the arguments of a command, and what it does with each.',
+        since: '7.0.0',
+        complexity: 'O(n) in the arguments',
+        run: getKeys(true),
       },
     ],
+    [],
+    ['connection'],
   ),
 ];
 
@@ -94,10 +114,22 @@ function subcommandsOf(command: CommandSpec): readonly CommandSpec[] {
 
 /** A command by its name in any case, a subcommand as `container|name`. */
 function find(commands: CommandTable, name: string): CommandSpec | undefined {
-  const [first = '', second] = name.toLowerCase().split('|', 2);
+  const wanted = name.toLowerCase();
+  const [first = ''] = wanted.split('|', 1);
   const command = commands.get(first);
-  if (command === undefined || second === undefined) return command;
-  return subcommandsOf(command).find((sub) => sub.name === `${first}|${second}`);
+  if (command === undefined || wanted === first) return command;
+  return subcommandsOf(command).find((sub) => sub.name === wanted);
+}
+
+/** The command or subcommand that a request names. */
+function commandNamed(
+  commands: CommandTable,
+  [name = '', second]: readonly string[],
+): CommandSpec | undefined {
+  if (name.includes('|')) return undefined;
+  const command = find(commands, name);
+  if (command === undefined || second === undefined || subcommandsOf(command).length === 0) return command;
+  return find(commands, `${name}|${second}`);
 }
 
 /* ---- INFO ---------------------------------------------------------------------------------------------------- */
@@ -125,37 +157,62 @@ function writeInfo(spec: CommandSpec, reply: ReplyWriter): void {
   for (const category of spec.categories) reply.simple(`@${category}`);
   // Hints on how to spread a command over shards and merge the answers: there is one shard.
   reply.set(0);
-  writeKeySpecs(spec, reply);
+  const keySpecs = keySpecsOf(spec);
+  reply.set(keySpecs.length);
+  for (const keySpec of keySpecs) writeKeySpec(keySpec, reply);
   reply.set(subcommands.length);
   for (const subcommand of subcommands) writeInfo(subcommand, reply);
 }
 
-/** Where the keys are, in the words of Redis 7: at an index, then a range. */
-function writeKeySpecs({ keys, flags }: CommandSpec, reply: ReplyWriter): void {
-  if (keys.first === 0) {
-    reply.set(0);
-    return;
-  }
-  reply.set(1);
-  reply.map(3);
+/** Where the keys are and what is done with them, in the words of Redis 7. */
+function writeKeySpec({ flags, begin, find, notes }: KeySpec, reply: ReplyWriter): void {
+  reply.map(notes === undefined ? 3 : 4);
+  if (notes !== undefined) writeField(reply, 'notes', notes);
   reply.bulk('flags');
-  reply.set(1);
-  reply.simple(flags.includes('write') ? 'RW' : 'RO');
+  writeFlags(flags, reply);
   reply.bulk('begin_search');
-  reply.map(2);
-  writeField(reply, 'type', 'index');
-  reply.bulk('spec');
-  reply.map(1);
-  writeNumber(reply, 'index', keys.first);
+  if (begin === null) writeTyped(reply, 'unknown', []);
+  else if ('index' in begin) writeTyped(reply, 'index', [['index', begin.index]]);
+  else
+    writeTyped(reply, 'keyword', [
+      ['keyword', begin.keyword],
+      ['startfrom', begin.from],
+    ]);
   reply.bulk('find_keys');
+  if (find === null) writeTyped(reply, 'unknown', []);
+  else if ('first' in find)
+    writeTyped(reply, 'keynum', [
+      ['keynumidx', 0],
+      ['firstkey', find.first],
+      ['keystep', 1],
+    ]);
+  else
+    writeTyped(reply, 'range', [
+      ['lastkey', find.last],
+      ['keystep', find.step],
+      ['limit', find.share],
+    ]);
+}
+
+function writeFlags(flags: readonly KeyFlag[], reply: ReplyWriter): void {
+  reply.set(flags.length);
+  for (const flag of flags) reply.simple(flag);
+}
+
+function writeTyped(
+  reply: ReplyWriter,
+  type: string,
+  fields: readonly (readonly [name: string, value: string | number])[],
+): void {
   reply.map(2);
-  writeField(reply, 'type', 'range');
+  writeField(reply, 'type', type);
   reply.bulk('spec');
-  reply.map(3);
-  // Counted from the first key, unless from the end of the arguments.
-  writeNumber(reply, 'lastkey', keys.last < 0 ? keys.last : keys.last - keys.first);
-  writeNumber(reply, 'keystep', keys.step);
-  writeNumber(reply, 'limit', 0);
+  reply.map(fields.length);
+  for (const [name, value] of fields) {
+    reply.bulk(name);
+    if (typeof value === 'number') reply.integer(value);
+    else reply.bulk(value);
+  }
 }
 
 /* ---- DOCS ---------------------------------------------------------------------------------------------------- */
@@ -190,7 +247,10 @@ function writeDocs(specs: readonly CommandSpec[], reply: ReplyWriter): void {
 /* ---- LIST and GETKEYS ---------------------------------------------------------------------------------------- */
 
 function list(session: Session, args: readonly string[], reply: ReplyWriter): void {
-  const all = allOf(session.port.commands);
+  const all = allOf(session.port.commands).flatMap((command): CommandSpec[] => [
+    command,
+    ...subcommandsOf(command),
+  ]);
   const names = args.length === 2 ? all.map(({ name }) => name) : filtered(all, args);
   if (names === null) {
     reply.error(SYNTAX_ERROR);
@@ -201,10 +261,9 @@ function list(session: Session, args: readonly string[], reply: ReplyWriter): vo
 }
 
 /** The names that pass `FILTERBY <filter> <value>`; null where that is not what `args` say. */
-function filtered(commands: readonly Command[], args: readonly string[]): string[] | null {
+function filtered(specs: readonly CommandSpec[], args: readonly string[]): string[] | null {
   const [, , by = '', filter = '', value = ''] = args;
   if (args.length !== 5 || by.toLowerCase() !== 'filterby') return null;
-  const specs = commands.flatMap((command): CommandSpec[] => [command, ...subcommandsOf(command)]);
   const wanted = value.toLowerCase();
   switch (filter.toLowerCase()) {
     case 'module':
@@ -218,38 +277,37 @@ function filtered(commands: readonly Command[], args: readonly string[]): string
   }
 }
 
-function getKeys(session: Session, args: readonly string[], reply: ReplyWriter): void {
-  const request = args.slice(2);
-  const [name = '', subcommand = ''] = request;
-  const { commands } = session.port;
-  const command = find(commands, `${name}|${subcommand}`) ?? find(commands, name);
-  if (command === undefined) {
-    reply.error('ERR Invalid command specified');
-    return;
-  }
-  if (command.keys.first === 0 && command.keysIn === undefined) {
-    reply.error('ERR The command has no key arguments');
-    return;
-  }
-  if (!hasArity(command, request)) {
-    reply.error('ERR Invalid number of arguments specified for command');
-    return;
-  }
-  const keys = keysOf(command, request);
+function getKeys(withFlags: boolean): LocalCommand['run'] {
+  return ({ port: { commands } }, args, reply) => {
+    const request = args.slice(2);
+    const command = commandNamed(commands, request);
+    if (command === undefined) reply.error('ERR Invalid command specified');
+    else if (!hasKeys(command)) reply.error('ERR The command has no key arguments');
+    else if (!hasArity(command, request))
+      reply.error('ERR Invalid number of arguments specified for command');
+    else writeKeys(keyReferences(command, request), request, withFlags, reply);
+  };
+}
+
+function writeKeys(
+  keys: readonly KeyReference[],
+  request: readonly string[],
+  withFlags: boolean,
+  reply: ReplyWriter,
+): void {
   if (keys.length === 0) {
     reply.error('ERR Invalid arguments specified for command');
     return;
   }
   reply.array(keys.length);
-  for (const key of keys) reply.bulk(key);
+  for (const { position, flags } of keys) {
+    if (withFlags) reply.array(2);
+    reply.bulk(request[position] ?? '');
+    if (withFlags) writeFlags(flags, reply);
+  }
 }
 
 function writeField(reply: ReplyWriter, name: string, value: string): void {
   reply.bulk(name);
   reply.bulk(value);
-}
-
-function writeNumber(reply: ReplyWriter, name: string, value: number): void {
-  reply.bulk(name);
-  reply.integer(value);
 }

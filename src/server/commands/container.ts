@@ -6,9 +6,9 @@ import type { LocalCommand } from '../session.ts';
 export const NO_KEYS: CommandSpec['keys'] = { first: 0, last: 0, step: 0 };
 
 /** A local command's declaration without what is the same for a whole file. */
-export type LocalSpec = Omit<LocalCommand, 'kind' | 'keys' | 'group'>;
+export type LocalSpec = Omit<LocalCommand, 'kind' | 'keys' | 'group'> & Partial<Pick<LocalCommand, 'keys'>>;
 
-/** Completes declarations: none of these commands takes keys. */
+/** Completes declarations: few of these commands take keys. */
 export function localCommands(group: string, specs: readonly LocalSpec[]): readonly LocalCommand[] {
   return specs.map((spec) => ({ kind: 'local', keys: NO_KEYS, group, ...spec }));
 }
@@ -18,19 +18,21 @@ export type SubcommandSpec = LocalSpec;
 
 /**
  * A container and its subcommands; HELP is made from their summaries. `run` answers the bare container where that
- * means something. `data`: subcommands that go through the log or read from it, with their full names.
+ * means something. `data`: subcommands that go through the log or read from it, with their full names. `helpCategories`: of
+ * HELP, besides `slow`.
  */
 export function container(
   group: string,
   spec: Omit<LocalSpec, 'run' | 'subcommands'> & { readonly run?: LocalSpec['run'] },
   subcommands: readonly SubcommandSpec[],
   data: readonly DataCommand[] = [],
+  helpCategories: readonly string[] = [],
 ): LocalCommand {
   const help: SubcommandSpec = {
     name: 'help',
     arity: 2,
     flags: ['loading', 'stale'],
-    categories: ['slow'],
+    categories: ['slow', ...helpCategories],
     summary: 'Lists these subcommands.',
     since: '5.0.0',
     complexity: 'O(1)',

@@ -4,7 +4,13 @@ import type { LocalCommand } from '../session.ts';
 import { container, type LocalSpec } from './container.ts';
 
 /** A container as COMMAND reports it, with all subcommands of its name. */
-function dataContainer(group: string, name: string, since: string, summary: string): LocalCommand {
+function dataContainer(
+  group: string,
+  name: string,
+  since: string,
+  summary: string,
+  helpCategories: readonly string[],
+): LocalCommand {
   const spec: Omit<LocalSpec, 'run'> = {
     name,
     arity: -2,
@@ -15,12 +21,12 @@ function dataContainer(group: string, name: string, since: string, summary: stri
     complexity: 'that of the subcommand',
   };
   const subcommands = [...dataSubcommands.values()].filter((command) => command.name.startsWith(`${name}|`));
-  return container(group, spec, [], subcommands);
+  return container(group, spec, [], subcommands, helpCategories);
 }
 
 export const dataContainers: readonly LocalCommand[] = [
-  dataContainer('generic', 'object', '2.2.3', 'A container for commands that tell about keys'),
-  dataContainer('server', 'memory', '4.0.0', 'A container for commands that tell about memory'),
-  dataContainer('stream', 'xgroup', '5.0.0', 'A container for commands over groups of consumers'),
-  dataContainer('stream', 'xinfo', '5.0.0', 'A container for commands that tell about streams'),
+  dataContainer('generic', 'object', '2.2.3', 'A container for commands that tell about keys', ['keyspace']),
+  dataContainer('server', 'memory', '4.0.0', 'A container for commands that tell about memory', []),
+  dataContainer('stream', 'xgroup', '5.0.0', 'A container for commands over groups of consumers', ['stream']),
+  dataContainer('stream', 'xinfo', '5.0.0', 'A container for commands that tell about streams', ['stream']),
 ];

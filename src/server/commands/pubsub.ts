@@ -1,6 +1,7 @@
 /** Subscribing, which is the node's own business, and PUBSUB, which tells about the subscribers of this node. */
 import { matchesGlob } from '../../store/glob.ts';
 import type { ReplyWriter } from '../../store/reply.ts';
+import { ALL_KEYS } from '../../store/commands/positions.ts';
 import type { LocalCommand, Session } from '../session.ts';
 import type { Space } from '../subscriptions.ts';
 import { container, localCommands, type LocalSpec } from './container.ts';
@@ -52,6 +53,7 @@ function pair(prefix: string, space: Space, what: string, since: string): [Local
       arity: -2,
       summary: `Listens to ${what}`,
       since,
+      ...(space === 'shards' ? { keys: ALL_KEYS } : {}),
       run: subscribe(`${prefix}subscribe`, space),
     },
     {
@@ -60,6 +62,7 @@ function pair(prefix: string, space: Space, what: string, since: string): [Local
       arity: -1,
       summary: `Stops listening to ${what}, or to all of them`,
       since,
+      ...(space === 'shards' ? { keys: ALL_KEYS } : {}),
       run: unsubscribe(`${prefix}unsubscribe`, space),
     },
   ];

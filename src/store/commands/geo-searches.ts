@@ -319,16 +319,6 @@ function wholeOf(score: number): bigint {
 
 type GeoCommand = Omit<DataCommand, 'kind' | 'group'>;
 
-/** The key, and those behind STORE and STOREDIST, the first of each from `at` on. */
-function keysWithTargets(args: readonly string[], at: number): string[] {
-  const options = args.map((word) => word.toLowerCase());
-  const targets = ['store', 'storedist'].flatMap((option) => {
-    const found = options.indexOf(option, at);
-    return found === -1 ? [] : args.slice(found + 1, found + 2);
-  });
-  return [...args.slice(1, 2), ...targets];
-}
-
 const SEARCH =
   'O(N + log M) where N is the number of members in the cells around the shape and M all there are';
 
@@ -338,7 +328,6 @@ const georadius: GeoCommand = {
   write: true,
   flags: ['write', 'denyoom', 'movablekeys'],
   keys: ONE_KEY,
-  keysIn: (args) => keysWithTargets(args, 6),
   categories: ['write', 'geo', 'slow'],
   summary: 'Members in a circle around a place; GEOSEARCH has taken its place',
   since: '3.2.0',
@@ -390,7 +379,6 @@ const commands: readonly GeoCommand[] = [
     ...georadius,
     name: 'georadiusbymember',
     arity: -5,
-    keysIn: (args) => keysWithTargets(args, 5),
     summary: 'Members in a circle around a member; GEOSEARCH has taken its place',
     run: runSearch({ by: 'member', stores: 'maybe' }),
   },

@@ -7,7 +7,7 @@ import type { Entry } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { parseTimeout } from '../timeout.ts';
 import { type End, List } from '../types/list.ts';
-import { countedKeys, ONE_KEY } from './positions.ts';
+import { ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
 
@@ -196,7 +196,6 @@ const commands: readonly PopCommand[] = [
     arity: -4,
     flags: ['write', 'movablekeys'],
     keys: { first: 0, last: 0, step: 0 },
-    keysIn: (args) => countedKeys(args, 1),
     categories: ['write', 'list', 'slow'],
     summary: 'Takes elements off one end of the first list that is there',
     since: '7.0.0',
@@ -215,7 +214,6 @@ const commands: readonly PopCommand[] = [
     arity: -5,
     flags: ['write', 'blocking', 'movablekeys'],
     keys: { first: 0, last: 0, step: 0 },
-    keysIn: (args) => countedKeys(args, 2),
     categories: ['write', 'list', 'slow', 'blocking'],
     summary: 'Takes elements off one end of the first list that is there, or waits for one',
     since: '7.0.0',

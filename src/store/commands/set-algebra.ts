@@ -6,7 +6,7 @@ import { clampInteger, parseInteger } from '../integer.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { MemberSet } from '../types/set.ts';
 import { differenceOf, intersect, unionOf } from '../types/set-algebra.ts';
-import { countedKeys, ALL_KEYS, NO_KEYS } from './positions.ts';
+import { ALL_KEYS, NO_KEYS } from './positions.ts';
 
 type Run = DataCommand['run'];
 type Sets = readonly (MemberSet | undefined)[];
@@ -166,7 +166,6 @@ const commands: readonly AlgebraCommand[] = [
     arity: -3,
     flags: ['readonly', 'movablekeys'],
     keys: NO_KEYS,
-    keysIn: (args) => countedKeys(args, 1),
     since: '7.0.0',
     summary: 'How much several sets have in common',
     complexity: 'O(N × M) where N is the number of members of the smallest set, M that of sets',

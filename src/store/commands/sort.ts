@@ -124,17 +124,6 @@ function parseOptions(args: readonly string[], mayStore: boolean): Options | str
   return options;
 }
 
-/** The key, and the last one behind a STORE; told from arguments that may be malformed. */
-function keysIn(args: readonly string[]): string[] {
-  let target: string | undefined;
-  for (let at = 2; at < args.length; at++) {
-    const word = (args[at] ?? '').toLowerCase();
-    if (word === 'store' && at + 1 < args.length) target = args[at + 1];
-    at += ARGUMENTS.get(word) ?? 0;
-  }
-  return [args[1], target].filter((key) => key !== undefined);
-}
-
 // --- Order -------------------------------------------------------------------------------------------------------
 
 /** What a pattern leads to for an element; undefined where there is nothing, or something else. */
@@ -338,7 +327,6 @@ export const sortCommands: readonly DataCommand[] = [
     name: 'sort',
     write: true,
     flags: ['write', 'denyoom', 'movablekeys'],
-    keysIn,
     categories: ['write', 'set', 'sortedset', 'list', 'slow', 'dangerous'],
     summary: 'Sorts the elements of a list, set or sorted set; the result is the reply or is stored',
     since: '1.0.0',

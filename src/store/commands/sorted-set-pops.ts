@@ -7,7 +7,7 @@ import type { Entry } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { parseTimeout } from '../timeout.ts';
 import { type Scored, SortedSet } from '../types/sorted-set.ts';
-import { countedKeys, NO_KEYS, ONE_KEY } from './positions.ts';
+import { NO_KEYS, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
 
@@ -206,7 +206,6 @@ const commands: readonly SortedSetCommand[] = [
     write: true,
     flags: ['write', 'movablekeys'],
     keys: NO_KEYS,
-    keysIn: (args) => countedKeys(args, 1),
     categories: ['write', 'sortedset', 'slow'],
     summary: 'Takes the lowest or the highest members out of the first set that has some',
     since: '7.0.0',
@@ -226,7 +225,6 @@ const commands: readonly SortedSetCommand[] = [
     write: true,
     flags: ['write', 'blocking', 'movablekeys'],
     keys: NO_KEYS,
-    keysIn: (args) => countedKeys(args, 2),
     categories: ['write', 'sortedset', 'slow', 'blocking'],
     summary: 'Takes the lowest or the highest members out of the first set that has some, or waits for them',
     since: '7.0.0',

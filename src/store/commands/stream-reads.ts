@@ -108,30 +108,6 @@ function parseRead(args: readonly string[], grouped: boolean, now: number): Read
   return SYNTAX_ERROR;
 }
 
-/** The keys of XREAD and XREADGROUP, be the rest as it may. */
-function keysIn(args: readonly string[]): string[] {
-  for (let at = 1; at < args.length; at++) {
-    switch ((args[at] ?? '').toLowerCase()) {
-      case 'block':
-      case 'count':
-        at++;
-        break;
-      case 'group':
-        at += 2;
-        break;
-      case 'noack':
-        break;
-      case 'streams': {
-        const count = args.length - at - 1;
-        return count % 2 === 0 ? args.slice(at + 1, at + 1 + count / 2) : [];
-      }
-      default:
-        return [];
-    }
-  }
-  return [];
-}
-
 /** Has the client wait, or tells it that there is nothing. `ids`: what the ones it gave mean now. */
 function waitOrNothing(
   context: Context,
@@ -346,7 +322,6 @@ const shared = {
   kind: 'data',
   group: 'stream',
   keys: NO_KEYS,
-  keysIn,
   since: '5.0.0',
   complexity: 'O(log N + M) per stream, where M is the number of entries returned',
 } as const;
