@@ -107,6 +107,9 @@ test('in RESP3 messages are pushes, never inside a reply, and everything else go
   one.request('SUBSCRIBE a', 'MULTI', 'PUBLISH a inside', 'SET k v', 'EXEC', 'GET k');
   await one.expect('>3', '$9', 'subscribe', '$1', 'a', ':1', '+OK', '+QUEUED', '+QUEUED');
   await one.expect('*2', ':1', '+OK', '$1', 'v', '>3', '$7', 'message', '$1', 'a', '$6', 'inside');
+  // Counts are no map here either: client libraries want what Redis sends.
+  one.request('PUBSUB NUMSUB a');
+  await one.expect('*2', '$1', 'a', ':1');
 });
 
 describe('keyspace notifications', () => {

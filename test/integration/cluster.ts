@@ -164,8 +164,14 @@ export class Cluster {
   }
 
   async follower(): Promise<NodeProcess> {
+    const [first] = await this.followers();
+    return first!;
+  }
+
+  /** All nodes that run and do not lead. */
+  async followers(): Promise<NodeProcess[]> {
     const leader = await this.leader();
-    return this.nodes.find((node) => node !== leader && node.process !== null)!;
+    return this.nodes.filter((node) => node !== leader && node.process !== null);
   }
 
   /** Waits until every running node has applied what the leader has committed. */

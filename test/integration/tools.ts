@@ -3,12 +3,17 @@ import { execFile, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
 
-/**
- * Whether a program is there. Where everything must be (`KVORUM_REQUIRE_REDIS=1`) its absence is a failure; elsewhere
- * it is said loudly which tests are left out.
- */
+/** Whether a program is there: see {@link present}. */
 export function hasTool(name: string): boolean {
-  if (spawnSync('sh', ['-c', `command -v ${name}`]).status === 0) return true;
+  return present(name, spawnSync('sh', ['-c', `command -v ${name}`]).status === 0);
+}
+
+/**
+ * `found`, said loudly. Where everything must be there (`KVORUM_REQUIRE_REDIS=1`) its absence is a failure; elsewhere
+ * the tests that need it are left out.
+ */
+export function present(name: string, found: boolean): boolean {
+  if (found) return true;
   if (process.env['KVORUM_REQUIRE_REDIS'] === '1')
     throw new Error(`${name} is required here and is not installed`);
   console.warn(`\n*** SKIPPED: ${name} is not installed, so the tests that use it do not run ***\n`);

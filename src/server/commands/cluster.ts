@@ -126,8 +126,10 @@ function addressOf(
   return { host: host.replace(/^::ffff:/, ''), port: client.port };
 }
 
+/** Without the nodes that are down, as in Redis: there are clients that wait until each of those named here answers. */
 function slots(session: Session, _args: readonly string[], reply: ReplyWriter): void {
-  const nodes = reachable(session, session.port.engine.status());
+  const known = reachable(session, session.port.engine.status());
+  const nodes = known.filter(({ head, member }) => head || member.connected);
   reply.array(1);
   reply.array(2 + nodes.length);
   reply.integer(0);

@@ -335,6 +335,16 @@ describe('CLUSTER and ROLE', () => {
     expect(await ask('ROLE')).toEqual(['slave', '', 0, 'connect', 8]);
   });
 
+  test('SLOTS names no node that is down: clients would wait for it', async () => {
+    engine.otherUp = false;
+    expect(await ask('CLUSTER', 'SLOTS')).toEqual([[0, 16383, ['127.0.0.1', 7001, N1, []]]]);
+    expect(await ask('CLUSTER', 'NODES')).toContain(`${N2} 127.0.0.1:7002@8002 slave,fail?`);
+    engine.depose(OTHER);
+    expect(await ask('CLUSTER', 'SLOTS')).toMatchObject([
+      [0, 16383, ['127.0.0.1', 7002, N2, []], ['127.0.0.1', 7001, N1, []]],
+    ]);
+  });
+
   test('a node that listens on every address names the one that the client came by', async () => {
     for (const host of ['0.0.0.0', '::']) {
       engine.host = host;

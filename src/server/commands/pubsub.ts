@@ -79,7 +79,8 @@ function replyNames(names: readonly string[], reply: ReplyWriter): void {
 }
 
 function replyCounts(session: Session, space: Space, names: readonly string[], reply: ReplyWriter): void {
-  reply.map(names.length);
+  // Not a map, in RESP3 either: as Redis does.
+  reply.array(2 * names.length);
   for (const name of names) {
     reply.bulk(name);
     reply.integer(session.port.subscriptions.count(space, name));

@@ -25,6 +25,8 @@ export class FakeEngine implements Engine {
   readonly blocked: Blocked;
   /** What this node says is its own address. */
   host: string = SELF.host;
+  /** Whether the other node is up, as far as this one sees. */
+  otherUp = true;
   leading = true;
   leader: NodeAddress | null = SELF;
   /** While true, requests are taken and nothing is answered until `settle`. */
@@ -144,7 +146,7 @@ export class FakeEngine implements Engine {
         client: { host, port },
         role: id === this.leader?.id ? 'leader' : follower,
         self: id === SELF.id,
-        connected: true,
+        connected: id === SELF.id || this.otherUp,
         match: this.leading ? 8 : null,
       })),
       keys: this.store.size,
