@@ -8,6 +8,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { NodeId } from '../raft/types.ts';
+import { settings } from '../store/settings.ts';
 import { KEEPALIVE_SECONDS } from './commands/config.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
@@ -16,6 +17,7 @@ import type { Password } from './password.ts';
 import type { CommandTable, PortContext, PortSettings, PortStatistics } from './session.ts';
 import { NOTIFY_SETTING, Subscriptions } from './subscriptions.ts';
 import { commandTable } from './table.ts';
+import { TABLE_SETTING, Tracking } from './tracking.ts';
 
 /** Connections that may wait to be accepted. */
 const BACKLOG = 511;
@@ -51,6 +53,7 @@ export class ClientPort implements ConnectionOwner {
   readonly proxy: PortContext['proxy'];
   readonly forwarder: PortContext['forwarder'];
   readonly subscriptions: Subscriptions = new Subscriptions();
+  readonly tracking: Tracking;
   readonly commands: CommandTable = commandTable;
   readonly statistics: PortStatistics;
 
@@ -73,6 +76,7 @@ export class ClientPort implements ConnectionOwner {
     this.engine = engine;
     this.proxy = options.proxy;
     this.forwarder = options.forwarder;
+    this.tracking = new Tracking(engine.events, this.#connections);
     this.#listenToStore();
     this.nodeId = engine.status().id;
     const passwordSet = password.required;
@@ -192,18 +196,19 @@ export class ClientPort implements ConnectionOwner {
   }
 
   #listenToStore(): void {
-    const { engine, subscriptions } = this;
-    const readFlags = (): void => {
+    const { engine, subscriptions, tracking } = this;
+    const readSettings = (): void => {
       subscriptions.notify = engine.setting(NOTIFY_SETTING) ?? '';
+      tracking.keysMax = Number(engine.setting(TABLE_SETTING) ?? settings.get(TABLE_SETTING)?.initial);
     };
-    readFlags();
+    readSettings();
     engine.events.watch({
       message: (channel, message, sharded) => subscriptions.message(channel, message, sharded),
       event: (type, event, key) => subscriptions.event(type, event, key),
       metaChanged: (table) => {
-        if (table === 'settings') readFlags();
+        if (table === 'settings') readSettings();
       },
-      restored: readFlags,
+      restored: readSettings,
     });
   }
 
@@ -242,6 +247,7 @@ export class ClientPort implements ConnectionOwner {
     socket.on('close', () => {
       this.#connections.delete(connection.id);
       this.subscriptions.forget(connection);
+      if (connection.tracker !== null) this.tracking.end(connection.tracker);
       if (this.#connections.size === 0) this.#onEmpty?.();
     });
   }

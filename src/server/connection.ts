@@ -42,6 +42,7 @@ import type {
 import { keySlot } from './slot.ts';
 import type { Push, Space } from './subscriptions.ts';
 import { resolve, takesNumber, writeNamed } from './table.ts';
+import type { Tracker } from './tracking.ts';
 import { Transaction } from './transaction.ts';
 
 /** Requests of one connection that may be open before it stops parsing. */
@@ -96,6 +97,7 @@ export class Connection implements Client, Session {
   lastCommand = 'NULL';
   noEvict = false;
   noTouch = false;
+  tracker: Tracker | null = null;
   readsHere: boolean;
   readonly subscribed: Readonly<Record<Space, Set<string>>> = {
     channels: new Set(),
@@ -182,6 +184,7 @@ export class Connection implements Client, Session {
       this.#openBytes = 0;
       this.#waiter = null;
       if (this.#lane === 'log') this.#lastWriteIndex = this.port.engine.lastProposedIndex;
+      if (this.tracker !== null) this.tracker.answered();
     }
     this.port.touch(this);
   }
@@ -247,6 +250,8 @@ export class Connection implements Client, Session {
   reset(): void {
     this.#transaction.end();
     this.port.subscriptions.forget(this);
+    if (this.tracker !== null) this.port.tracking.end(this.tracker);
+    this.tracker = null;
     this.#writer.protocol = 2;
     this.#session = null;
     this.readsHere = this.port.settings.followerReads;
@@ -401,6 +406,7 @@ export class Connection implements Client, Session {
         this.#waiting = true;
       }
       this.#dispatch(args);
+      if (this.tracker !== null) this.#endCaching(args);
       if (this.#muted === 'this' && this.#idle) this.#waiting = false;
       this.#endMute();
       if (this.#open + this.#gathered.length >= OPEN_REQUESTS_MAX || this.#openBytes > OPEN_BYTES_MAX)
@@ -412,6 +418,12 @@ export class Connection implements Client, Session {
     }
     this.#submit();
     if (this.#socket.isPaused() && !this.#stalled) this.#socket.resume();
+  }
+
+  /** CLIENT CACHING is for the next command, or for the transaction that the next command begins. */
+  #endCaching(args: readonly string[]): void {
+    if (this.#transaction.open || this.#postponed !== null || args[0]?.toLowerCase() === 'client') return;
+    if (this.tracker !== null) this.tracker.caching = false;
   }
 
   /** Whether the next request may be looked at; one that was postponed is the next. */
@@ -498,7 +510,8 @@ export class Connection implements Client, Session {
     }
   }
 
-  #data(command: DataCommand, args: readonly string[]): void {
+  #data(named: DataCommand, args: readonly string[]): void {
+    const command = this.tracker === null ? named : this.tracker.following(named);
     const { write } = command;
     if (this.#transaction.open) {
       if (command.flags.includes('no_multi')) {
@@ -724,8 +737,10 @@ export class Connection implements Client, Session {
     this.#open += requests.length;
     const lane = this.#lane;
     for (const request of requests) {
-      if (lane === 'forward') this.port.forwarder.submit(request);
-      else this.port.engine.submit(lane, request);
+      if (lane === 'forward') {
+        this.tracker?.passedOn(request);
+        this.port.forwarder.submit(request);
+      } else this.port.engine.submit(lane, request);
     }
   }
 

@@ -7,6 +7,7 @@ import type { ReplyWriter } from '../store/reply.ts';
 import type { Ending } from './blocked.ts';
 import type { Engine, Request } from './engine.ts';
 import type { Subscriber, Subscriptions } from './subscriptions.ts';
+import type { Tracker, Tracking } from './tracking.ts';
 
 /** The Redis release whose behaviour the commands follow, as clients ask for it. */
 export const REDIS_VERSION = '7.0.15';
@@ -44,6 +45,8 @@ export interface Session extends Subscriber {
   /** Set by CLIENT NO-EVICT and NO-TOUCH: not to be closed for its memory, nor to count as a use of the keys that it reads. */
   noEvict: boolean;
   noTouch: boolean;
+  /** What it wants to hear of what it reads; `null` for nothing. */
+  tracker: Tracker | null;
   /** No more requests are taken from it. */
   readonly closing: boolean;
   /** It waits: for a key, for replicas, or for the end of a pause. */
@@ -90,6 +93,8 @@ export interface PortContext {
   readonly commands: CommandTable;
   /** Who listens on this node. */
   readonly subscriptions: Subscriptions;
+  /** Who is told on this node of what changes. */
+  readonly tracking: Tracking;
   readonly sessions: ReadonlyMap<number, Session>;
   readonly statistics: PortStatistics;
   readonly settings: PortSettings;

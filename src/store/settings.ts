@@ -124,6 +124,12 @@ const SETTINGS: readonly Setting[] = [
     summary: 'Commands that SLOWLOG keeps',
     parse: whole(0, INT_MAX),
   },
+  {
+    name: 'tracking-table-max-keys',
+    initial: '1000000',
+    summary: 'Keys that a node remembers for clients that track what they read; 0: as many as there are',
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+  },
 ];
 
 /** By their names. */

@@ -8,6 +8,7 @@ import type { ReplyWriter } from '../../store/reply.ts';
 import { TIMED_OUT, UNBLOCKED } from '../blocked.ts';
 import { wrongSubcommand } from '../errors.ts';
 import type { LocalCommand, Session } from '../session.ts';
+import { redirectOf, trackingSubcommands } from './client-tracking.ts';
 import { container } from './container.ts';
 
 export const PLAIN_NAME_ERROR = 'ERR Client names cannot contain spaces, newlines or special characters.';
@@ -161,6 +162,7 @@ export const clientCommands: readonly LocalCommand[] = [
         since: '5.0.0',
         run: unblock,
       },
+      ...trackingSubcommands,
       {
         ...shared,
         ...administrative,
@@ -401,6 +403,7 @@ function describe(session: Session): string {
     ['tot-mem', inputBytes + queuedBytes + outputBytes],
     ['cmd', session.lastCommand],
     ['user', USER],
+    ['redir', redirectOf(session)],
     ['resp', session.protocol],
     ['lib-name', session.libraryName],
     ['lib-ver', session.libraryVersion],
@@ -414,6 +417,9 @@ function flagsOf(session: Session): string {
   if (listens(session)) flags += 'P';
   if (session.queuedCommands >= 0) flags += 'x';
   if (session.blocked) flags += 'b';
+  if (session.tracker !== null) flags += 't';
+  if (session.tracker?.redirectBroken === true) flags += 'R';
+  if (session.tracker?.options.broadcast === true) flags += 'B';
   if (session.closing) flags += 'c';
   if (session.readsHere) flags += 'r';
   if (session.noEvict) flags += 'e';

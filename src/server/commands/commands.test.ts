@@ -228,7 +228,9 @@ describe('CLIENT', () => {
     expect(line).toMatch(
       /^id=1 addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=app age=\d+ idle=\d+ flags=N db=0 /,
     );
-    expect(line).toMatch(/ multi=-1 .* cmd=client\|list user=default resp=2 lib-name=raw lib-ver=1\.2$/);
+    expect(line).toMatch(
+      / multi=-1 .* cmd=client\|list user=default redir=-1 resp=2 lib-name=raw lib-ver=1\.2$/,
+    );
     expect((await redis.bulk()).split('\n')).toHaveLength(2);
     expect(await redis.bulk()).toContain('cmd=client|info');
     await redis.expect('$0\r\n', '+OK', '$-1');
