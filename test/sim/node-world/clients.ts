@@ -2,14 +2,14 @@
  * Clients: each has a connection to one node, asks, waits for the answer or gives up, follows redirects, and tells the
  * {@link ./oracle.ts | oracle} what it was told. A client can reach every node, also one that is cut off from its peers.
  */
-import type { Client as Connection, Lane, Request } from '../../../src/server/engine.ts';
+import type { Lane, Request } from '../../../src/server/engine.ts';
 import type { Operation, Outcome } from '../../linearizability/history.ts';
-import { redirection } from '../../../src/server/errors.ts';
 import type { Call, Watch } from '../../../src/store/command.ts';
 import type { Once } from '../../../src/store/once.ts';
-import { call, Recorder, type Reply } from '../../../src/store/testing/harness.ts';
+import { call, type Reply } from '../../../src/store/testing/harness.ts';
 import { TOKEN_LENGTH } from './oracle.ts';
 import type { Machine } from './machine.ts';
+import { Session } from './session.ts';
 import type { NodeWorld } from './world.ts';
 
 export interface ClientOptions {
@@ -56,39 +56,6 @@ const LIST_TOKENS_MAX = 40;
 const NOTICE_MS = 5;
 /** One way between a client and a node, in ms. */
 const WAY_MS = { min: 0.05, max: 1 } as const;
-
-/** A connection to one life of a machine. */
-class Session implements Connection {
-  readonly machine: Machine;
-  readonly reply: Recorder = new Recorder();
-  watches: readonly Watch[] = [];
-  readonly #settled: (replies: readonly Reply[]) => void;
-  readonly #repeated: () => void;
-
-  constructor(machine: Machine, settled: (replies: readonly Reply[]) => void, repeated: () => void) {
-    this.machine = machine;
-    this.#settled = settled;
-    this.#repeated = repeated;
-  }
-
-  settled(count: number): void {
-    this.#settled(this.reply.replies.splice(0, count));
-  }
-
-  watched(watches: readonly Watch[]): void {
-    this.watches = watches;
-  }
-
-  repeated(): void {
-    this.#repeated();
-  }
-
-  /** What a connection answers on a node that does not lead. */
-  refused(): void {
-    const { driver, id } = this.machine;
-    this.reply.error(redirection(0, driver?.leaderAddress() ?? null, id));
-  }
-}
 
 /** A counter between its WATCH and its EXEC. */
 interface Optimistic {
@@ -165,7 +132,7 @@ export class SimulatedClient {
         this.#askAgain(this.#again.question, this.#again.invoked);
         return;
       }
-      if (!this.#world.clientsAsk) {
+      if (!this.#world.clientsAsk || this.#world.options.wild) {
         this.#thenAsk();
         return;
       }
@@ -248,9 +215,8 @@ export class SimulatedClient {
 
   #connect(): Session {
     const { schedule, random } = this.#world;
-    const session = new Session(
-      this.#target,
-      (replies) => {
+    const session: Session = new Session(this.#target, {
+      settled: (replies) => {
         // Replies of one connection stay in order.
         this.#nextReplyAt = Math.max(
           this.#nextReplyAt,
@@ -261,8 +227,8 @@ export class SimulatedClient {
           for (const reply of replies) this.#answered(reply, session);
         });
       },
-      () => this.#world.coverage.count('named writes not run twice'),
-    );
+      repeated: () => this.#world.coverage.count('named writes not run twice'),
+    });
     this.#session = session;
     return session;
   }

@@ -55,7 +55,37 @@ export const NODE_SCENARIOS = [
   'transactions given up for a watched key',
   'keys expired before a client',
   'pipelines',
+  'generated commands answered',
+  'generated commands answered with an error',
+  'generated transactions done',
+  'strings changed',
+  'bitmaps changed',
+  'HyperLogLogs changed',
+  'lists changed',
+  'hashes changed',
+  'sets changed',
+  'sorted sets changed',
+  'places changed',
+  'streams changed',
+  'Bloom filters changed',
+  'keys of any type handled',
+  'settings changed',
+  'messages published',
+  'keys expired in the log',
+  'fields expired in the log',
+  'keys evicted',
+  'elements put into queues',
+  'commands that may wait',
+  'clients served by a queue',
+  'waits that timed out',
+  'waits ended by a lost leader',
+  'clients that left while they waited',
   'digests compared',
+  'digests compared after a start from a snapshot',
+  'digests compared after an installation',
+  'digests compared after a replay',
+  'portraits compared',
+  'snapshots read and written again',
   'histories found linearizable',
 ] as const;
 
@@ -79,4 +109,27 @@ export class NodeCoverage {
   missing(): NodeScenario[] {
     return NODE_SCENARIOS.filter((scenario) => this.of(scenario) === 0);
   }
+}
+
+/** By the group of commands that a command belongs to, what a write of it changes. */
+const CHANGES: Readonly<Record<string, NodeScenario>> = {
+  string: 'strings changed',
+  bitmap: 'bitmaps changed',
+  hyperloglog: 'HyperLogLogs changed',
+  list: 'lists changed',
+  hash: 'hashes changed',
+  set: 'sets changed',
+  'sorted-set': 'sorted sets changed',
+  geo: 'places changed',
+  stream: 'streams changed',
+  bf: 'Bloom filters changed',
+  generic: 'keys of any type handled',
+  server: 'settings changed',
+  pubsub: 'messages published',
+};
+
+export function scenarioOf(group: string): NodeScenario {
+  const scenario = CHANGES[group];
+  if (scenario === undefined) throw new Error(`nothing is counted for commands of the group ${group}`);
+  return scenario;
 }

@@ -26,6 +26,7 @@ import { Wal, WalError } from '../../../src/wal/wal.ts';
 import type { Subject } from '../checks.ts';
 import type { Process } from '../schedule.ts';
 import { MachineClock } from './clock.ts';
+import type { NodeScenario } from './coverage.ts';
 import { PeersOf } from './peers.ts';
 import { Shadow } from './shadow.ts';
 import { Disk } from './storage.ts';
@@ -34,6 +35,13 @@ import type { NodeWorld } from './world.ts';
 const GROUP = asGroupId('main');
 const DIRECTORY = '/data';
 const quiet: Logger = pino({ enabled: false });
+
+/** Keyspace events that are counted. */
+const EVENTS: Readonly<Record<string, NodeScenario>> = {
+  expired: 'keys expired in the log',
+  hexpired: 'fields expired in the log',
+  evicted: 'keys evicted',
+};
 
 export class Machine implements Subject, Process {
   readonly id: NodeId;
@@ -53,6 +61,8 @@ export class Machine implements Subject, Process {
   /** The last entry handed to the store, and a hash over all of them. */
   applied = 0;
   state = 0;
+  /** The last entry that the store had in any life. */
+  appliedBefore = 0;
   restoring = false;
   wasLeader = false;
   /** An operation of the disk was made to fail in this life. */
@@ -160,6 +170,7 @@ export class Machine implements Subject, Process {
       },
       peers,
     );
+    driver.events.watch({ event: (_type, event) => this.#happened(event) });
     this.wal = wal;
     this.store = store;
     this.driver = driver;
@@ -175,6 +186,12 @@ export class Machine implements Subject, Process {
     this.#world.stepped(this, node, event, effects, opened);
   }
 
+  /** A keyspace event. */
+  #happened(event: string): void {
+    const scenario = EVENTS[event];
+    if (scenario !== undefined) this.#world.coverage.count(scenario);
+  }
+
   /** The process can't go on. */
   ended(error: unknown): void {
     const { life } = this;
@@ -186,6 +203,7 @@ export class Machine implements Subject, Process {
   /** The process is gone from one moment to the next. */
   died(): void {
     this.life += 1;
+    this.appliedBefore = Math.max(this.appliedBefore, this.applied);
     this.isUp = false;
     this.driver = null;
     this.wal = null;

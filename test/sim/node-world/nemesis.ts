@@ -50,6 +50,8 @@ export function planNodes(
   const random = new Random(seed ^ 0x0dd5);
   const heartbeatMs = random.pick([20, 40, 100]);
   const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
+  const others = Random.of(seed, 'other clients');
+  const wild = others.chance(0.15);
   const options: NodeWorldOptions = {
     seed,
     // Mostly three and five; the odd sizes have their own corner cases.
@@ -72,6 +74,10 @@ export function planNodes(
       pipeline: random.pick([2, 5, 20]),
       namedRate: random.pick([0, 0.5, 1]),
     },
+    generating: others.pick([0, 1, 1, 2, 4]),
+    waiting: wild ? 0 : others.pick([0, 0, 3, 6]),
+    waitingKeys: others.pick([1, 2]),
+    wild,
     watch,
   };
   const profile: NodeProfile = {

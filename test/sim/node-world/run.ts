@@ -5,6 +5,7 @@ import { check, Failure } from '../failure.ts';
 import type { TraceRecord } from '../trace.ts';
 import type { NodeCoverage } from './coverage.ts';
 import { MESSAGE_LIFE_ELECTIONS, NodeNemesis, planNodes } from './nemesis.ts';
+import { holds, LAST_QUEUE, WaitingClient } from './waiting-client.ts';
 import { ELECTION_HEARTBEATS, NodeWorld } from './world.ts';
 
 /** Time for the cluster to converge once faults have stopped, and again to serve, in election timeouts. */
@@ -73,16 +74,42 @@ async function mustServe(world: NodeWorld): Promise<void> {
   world.clientsAsk = false;
   // A signal to take over that was under way may still cost a leader its place.
   await world.run(electionMs * MESSAGE_LIFE_ELECTIONS);
-  await world.runUntil('every client is answered', () => clients.every(({ isIdle }) => isIdle), limitMs);
+  // Or a write that has to be sent until it is taken would be turned away for ever.
+  world.operator.order('CONFIG', 'SET', 'maxmemory', '0');
+  await world.runUntil('there is memory', () => world.operator.isDone, limitMs);
+  await world.runUntil('nobody waits for what is there', () => !waitsInVain(world), limitMs);
+  world.endWaits();
+  await world.runUntil('every client is answered', () => world.isQuiet, limitMs);
   await world.runUntil('all nodes equal', () => world.hasConverged(), limitMs);
   world.compareAll();
   const acknowledged = world.coverage.of('writes acknowledged');
   await again(world, (at) => clients[at]?.writeOnce(), acknowledged + 1, 'writes acknowledged', limitMs);
   for (const client of clients) client.readEverything();
   await world.runUntil('everything is read', () => clients.every(({ isIdle }) => isIdle), limitMs);
+  await everybodyServed(world, limitMs);
   await world.runUntil('all nodes equal at the end', () => world.hasConverged(), limitMs);
   world.compareAll();
+  const { store } = world.leader() ?? {};
+  if (store !== null && store !== undefined) WaitingClient.settle(world, store, options.waitingKeys);
   judge(world);
+}
+
+/** Whether somebody waits under a key that holds something for him. */
+function waitsInVain(world: NodeWorld): boolean {
+  const { driver = null, store = null } = world.leader() ?? {};
+  if (driver === null || store === null) return true;
+  return world.waiters.some(({ waits, awaited }) => waits && awaited.some((key) => holds(store, key)));
+}
+
+/** LV: who waits gets what is put in for him. */
+async function everybodyServed(world: NodeWorld, limitMs: number): Promise<void> {
+  const { waiters, operator, queues } = world;
+  if (waiters.length === 0) return;
+  for (const waiter of waiters) waiter.waitForLast();
+  await world.runUntil('everybody waits', () => waiters.every(({ waits }) => waits), limitMs);
+  for (const _ of waiters) operator.order('RPUSH', LAST_QUEUE, queues.element(LAST_QUEUE, world.now));
+  await world.runUntil('everybody has got something', () => waiters.every(({ hasLast }) => hasLast), limitMs);
+  await world.runUntil('the operator is told', () => operator.isDone, limitMs);
 }
 
 /** LZ: there is an order of all operations that explains every answer. Where the search gives up, the oracle has spoken. */

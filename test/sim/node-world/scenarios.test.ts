@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { DATA_START } from '../../../src/wal/segment.ts';
 import { DAMAGES, type Damage } from './storage.ts';
 import type { Machine } from './machine.ts';
+import { LAST_QUEUE } from './waiting-client.ts';
 import { NodeWorld, type NodeWorldOptions } from './world.ts';
 
 const CALM: NodeWorldOptions = {
@@ -28,13 +29,20 @@ const CALM: NodeWorldOptions = {
     pipeline: 3,
     namedRate: 0,
   },
+  generating: 0,
+  waiting: 0,
+  waitingKeys: 1,
+  wild: false,
   watch: null,
 };
 
 /** A cluster that serves. */
 async function calm(changes: Partial<NodeWorldOptions> = {}): Promise<NodeWorld> {
   const world = new NodeWorld({ ...CALM, ...changes });
-  await world.runUntil('some writes', () => world.coverage.of('writes acknowledged') > 50, 10_000);
+  const { coverage } = world;
+  const written = (): number =>
+    coverage.of('writes acknowledged') + coverage.of('generated commands answered');
+  await world.runUntil('some writes', () => written() > 50, 10_000);
   return world;
 }
 
@@ -59,7 +67,7 @@ async function moreWrites(world: NodeWorld, count = 50): Promise<void> {
 
 async function converge(world: NodeWorld): Promise<void> {
   world.clientsAsk = false;
-  await world.runUntil('all nodes equal', () => world.hasConverged(), 30_000);
+  await world.runUntil('all nodes equal', () => world.isQuiet && world.hasConverged(), 30_000);
   world.compareAll();
   for (const client of world.clients) client.readEverything();
   await world.runUntil('everything is read', () => world.clients.every(({ isIdle }) => isIdle), 30_000);
@@ -133,6 +141,48 @@ test('50: a leader without space turns writes away or yields, and goes on by its
   await moreWrites(world);
   await converge(world);
   expect(world.coverage.of('starts')).toBe(3);
+});
+
+test('whoever waits for a key is served by the next leader, and gets nothing twice', async () => {
+  const world = await calm({ clients: 1, waiting: 4 });
+  for (let change = 0; change < 5; change += 1) {
+    const served = world.coverage.of('clients served by a queue');
+    await world.runUntil(
+      'service',
+      () => world.coverage.of('clients served by a queue') > served + 20,
+      20_000,
+    );
+    await world.runUntil('a waiting client', () => world.waiters.some(({ waits }) => waits), 20_000);
+    const leader = leaderOf(world);
+    if (change % 2 === 0) world.handOver(leader);
+    else {
+      world.crash(leader, true);
+      leader.start();
+    }
+  }
+  expect(world.coverage.of('waits ended by a lost leader')).toBeGreaterThan(0);
+  world.clientsAsk = false;
+  for (const waiter of world.waiters) waiter.waitForLast();
+  await world.runUntil('everybody waits', () => world.waiters.every(({ waits }) => waits), 20_000);
+  const before = leaderOf(world);
+  world.handOver(before);
+  await world.runUntil('another leader', () => world.leader() !== before && world.hasConverged(), 20_000);
+  await world.runUntil('everybody waits again', () => world.waiters.every(({ waits }) => waits), 20_000);
+  for (const _ of world.waiters)
+    world.operator.order('RPUSH', LAST_QUEUE, world.queues.element(LAST_QUEUE, world.now));
+  await world.runUntil('everybody is served', () => world.waiters.every(({ hasLast }) => hasLast), 20_000);
+});
+
+test('keys go by the log when there is no memory, and every node holds the same', async () => {
+  const world = await calm({ generating: 3, clients: 1, wild: true });
+  await world.runUntil('evictions', () => world.coverage.of('keys evicted') > 30, 120_000);
+  world.crash(followerOf(world), true);
+  await world.runUntil('more', () => world.coverage.of('keys evicted') > 60, 120_000);
+  for (const machine of world.machines) machine.start();
+  world.clientsAsk = false;
+  world.operator.order('CONFIG', 'SET', 'maxmemory', '0');
+  await world.runUntil('memory', () => world.operator.isDone && world.hasConverged(), 30_000);
+  world.compareAll();
 });
 
 test('49: whatever one damaged file holds, a node comes up right or not at all', async () => {

@@ -44,10 +44,16 @@ import { Network } from '../network.ts';
 import { Random } from '../random.ts';
 import { Schedule } from '../schedule.ts';
 import { Trace, type TraceRecord } from '../trace.ts';
+import type { Caller } from './caller.ts';
 import { type ClientOptions, SimulatedClient } from './clients.ts';
-import { NodeCoverage } from './coverage.ts';
+import { NodeCoverage, type NodeScenario } from './coverage.ts';
+import { GeneratingClient } from './generating-client.ts';
 import { isDiskError, Machine } from './machine.ts';
+import { Operator } from './operator.ts';
 import { Oracle } from './oracle.ts';
+import { checkRoundTrip, differenceOf, portraitOf } from './portrait.ts';
+import { Queues } from './queues.ts';
+import { WaitingClient } from './waiting-client.ts';
 
 export interface NodeWorldOptions {
   readonly seed: number;
@@ -62,6 +68,12 @@ export interface NodeWorldOptions {
   readonly chunkBytes: number;
   readonly clients: number;
   readonly client: ClientOptions;
+  /** Clients that ask for anything at all, and clients that wait for keys. */
+  readonly generating: number;
+  readonly waiting: number;
+  readonly waitingKeys: number;
+  /** Nobody's answers are judged before the end, so anything may become of any key: all may go at once. */
+  readonly wild: boolean;
   readonly watch: ((record: TraceRecord) => void) | null;
 }
 
@@ -69,6 +81,8 @@ export interface NodeWorldOptions {
 const INSPECTION_STEPS = 500;
 /** Stores are compared at every so many entries: a digest looks at every byte. */
 const DIGEST_ENTRIES = 8;
+/** One in so many snapshots is read back and written again beside the run. */
+const ROUND_TRIP_EVERY = 16;
 /** A process that its supervisor starts again is up after so many ms. */
 const RESTART_MS = 200;
 /** The election timeout of a node in heartbeats, at least. */
@@ -84,7 +98,12 @@ export class NodeWorld {
   readonly machines: readonly Machine[];
   readonly checks: Checks;
   readonly oracle: Oracle = new Oracle();
+  readonly queues: Queues = new Queues();
   readonly clients: readonly SimulatedClient[];
+  readonly waiters: readonly WaitingClient[];
+  readonly operator: Operator;
+  /** All but the first. */
+  readonly #callers: readonly Caller[];
   /** What clients asked and were told. */
   readonly history: Operation[] = [];
   /** Share of frames that are damaged on the way. */
@@ -104,11 +123,13 @@ export class NodeWorld {
   /** By index: a hash over everything applied up to there, and the digest of the store. */
   readonly #states: number[] = [0];
   readonly #digests = new Map<number, string>();
+  readonly #portraits = new Map<number, ReadonlyMap<string, string>>();
   readonly #deaths = new Map<Machine, Set<() => void>>();
   readonly #numbers = new WeakMap<Uint8Array, number>();
 
   #disturbed = false;
   #changed: Machine | null = null;
+  #snapshots = 0;
 
   constructor(options: NodeWorldOptions) {
     this.options = options;
@@ -136,7 +157,33 @@ export class NodeWorld {
     this.clients = Array.from({ length: options.clients }, (_, at) => {
       return new SimulatedClient(this, `c${at + 1}`, options.client);
     });
+    const { thinkMs, patienceMs, lifeMs } = options.client;
+    this.waiters = Array.from({ length: options.waiting }, (_, at) => {
+      // The first one sees to it that there is something.
+      const putRate = at === 0 ? 0.9 : 0.3;
+      return new WaitingClient(this, `t${at + 1}`, {
+        thinkMs,
+        patienceMs,
+        putRate,
+        keys: options.waitingKeys,
+      });
+    });
+    const generating = Array.from({ length: options.generating }, (_, at) => {
+      return new GeneratingClient(this, `g${at + 1}`, { thinkMs, patienceMs, lifeMs, wild: options.wild });
+    });
+    this.operator = new Operator(this);
+    this.#callers = [...this.waiters, ...generating, this.operator];
     for (const machine of this.machines) machine.start();
+  }
+
+  /** Nobody has an open question. */
+  get isQuiet(): boolean {
+    return this.clients.every(({ isIdle }) => isIdle) && this.#callers.every(({ isIdle }) => isIdle);
+  }
+
+  /** Those who wait for keys close their connections. */
+  endWaits(): void {
+    for (const caller of this.#callers) if (caller.waits) caller.leave();
   }
 
   machine(id: NodeId): Machine | undefined {
@@ -238,7 +285,7 @@ export class NodeWorld {
     else machine.storage.processDied();
     for (const tell of this.#deaths.get(machine) ?? []) tell();
     this.#deaths.delete(machine);
-    for (const client of this.clients) client.machineDied(machine);
+    for (const client of [...this.clients, ...this.#callers]) client.machineDied(machine);
     if (node !== null) this.checks.durable();
     this.#reportDown(machine);
     if (this.atPeace) this.schedule.after(RESTART_MS, null, () => machine.start());
@@ -386,6 +433,9 @@ export class NodeWorld {
     const start = store.startSnapshot.bind(store);
     store.startSnapshot = () => {
       this.#compare(machine, store);
+      this.#comparePortraits(machine, store);
+      this.#snapshots += 1;
+      if (this.#snapshots % ROUND_TRIP_EVERY === 0) this.#roundTrip(machine, store);
       return start();
     };
   }
@@ -398,21 +448,49 @@ export class NodeWorld {
       'SM',
       () => `${machine.id} restored snapshot ${snapshot.index} and stands at ${store.appliedIndex}`,
     );
-    this.#compare(machine, store);
+    this.#compare(machine, store, 'digests compared after a start from a snapshot');
+    this.#comparePortraits(machine, store);
   }
 
   /** SM: equal stores at equal indexes. */
-  #compare(machine: Machine, store: Store): void {
+  #compare(machine: Machine, store: Store, occasion: NodeScenario | null = null): void {
     const { appliedIndex } = store;
     const digest = store.digest();
     const other = this.#digests.get(appliedIndex);
     if (other === undefined) this.#digests.set(appliedIndex, digest);
-    else this.coverage.count('digests compared');
+    else {
+      this.coverage.count('digests compared');
+      if (occasion !== null) this.coverage.count(occasion);
+    }
     check(
       other === undefined || other === digest,
       'SM',
       () => `the store of ${machine.id} after ${appliedIndex} differs from another node's`,
     );
+  }
+
+  /** SM: and so is what commands show of them. */
+  #comparePortraits(machine: Machine, store: Store): void {
+    const { appliedIndex } = store;
+    const portrait = portraitOf(store);
+    const other = this.#portraits.get(appliedIndex);
+    if (other === undefined) {
+      this.#portraits.set(appliedIndex, portrait);
+      return;
+    }
+    this.coverage.count('portraits compared');
+    const difference = differenceOf(other, portrait);
+    check(
+      difference === null,
+      'SM',
+      () => `commands show another state on ${machine.id} after ${appliedIndex}: ${difference}`,
+    );
+  }
+
+  /** SM: a snapshot holds everything. */
+  #roundTrip(machine: Machine, store: Store): void {
+    this.coverage.count('snapshots read and written again');
+    checkRoundTrip(store, machine.id);
   }
 
   #compareStore(machine: Machine): void {
@@ -424,7 +502,12 @@ export class NodeWorld {
       'EO',
       () => `${machine.id} was handed entries up to ${applied}, its store stands at ${store.appliedIndex}`,
     );
-    if (applied % DIGEST_ENTRIES === 0) this.#compare(machine, store);
+    if (applied % DIGEST_ENTRIES !== 0) return;
+    this.#compare(
+      machine,
+      store,
+      applied <= machine.appliedBefore ? 'digests compared after a replay' : null,
+    );
   }
 
   /** After every step of a core, before its effects are carried out. */
@@ -469,7 +552,10 @@ export class NodeWorld {
         machine.applied = event.index;
         machine.state = this.#states[event.index] ?? 0;
         this.coverage.count('snapshots installed');
-        if (store !== null) this.#compare(machine, store);
+        if (store !== null) {
+          this.#compare(machine, store, 'digests compared after an installation');
+          this.#comparePortraits(machine, store);
+        }
         break;
       }
       default:
@@ -550,6 +636,13 @@ export class NodeWorld {
 
   /** SM: all stores at once, whatever their index. Only when they have converged. */
   compareAll(): void {
-    for (const machine of this.machines) if (machine.store !== null) this.#compare(machine, machine.store);
+    for (const machine of this.machines) {
+      const { store } = machine;
+      if (store === null) continue;
+      this.#compare(machine, store);
+      this.#comparePortraits(machine, store);
+    }
+    const leader = this.leader();
+    if (leader !== null && leader.store !== null) this.#roundTrip(leader, leader.store);
   }
 }
