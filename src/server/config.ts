@@ -207,7 +207,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
   snapshotBytes: {
     flag: 'snapshot-bytes',
     argument: '<size>',
-    description: 'Take a snapshot and compact the log after this many bytes of log entries.',
+    description:
+      'Take a snapshot and compact the log after this many bytes of log entries. While the last snapshot was larger than this, both limits are as many times larger.',
     default: '64mb',
     read: size(1024, 2 ** 40),
   },

@@ -184,6 +184,7 @@ export class Driver implements Engine {
       logger,
       entries: options.snapshotEntries,
       bytes: options.snapshotBytes,
+      snapshot: options.recovered.snapshot,
     });
   }
 

@@ -44,6 +44,7 @@ function onFailingDisk(code: WalErrorCode): {
     logger,
     entries: 1,
     bytes: 1e9,
+    snapshot: null,
   });
   snapshotter.applied(10);
   return { snapshotter, store, aborted: () => aborted };
@@ -65,4 +66,28 @@ test('any other failure of the disk is not survived', async () => {
   const { snapshotter, aborted } = onFailingDisk('WAL_IO');
   await expect(snapshotter.take(state)).rejects.toThrow('no');
   expect(aborted()).toBe(true);
+});
+
+test('what is larger than the limit gets as much log between two snapshots as it is large itself', () => {
+  const due = (snapshot: { bytes: number } | null, entries: number, each: number) => {
+    const snapshotter = new Snapshotter({
+      store: new Store(),
+      wal: {} as Wal,
+      peers: { fetchSnapshot: () => Promise.resolve() },
+      clock: systemClock,
+      logger: pino({ level: 'silent' }),
+      entries: 10,
+      bytes: 1000,
+      snapshot,
+    });
+    for (let at = 0; at < entries; at++) snapshotter.applied(each);
+    return snapshotter.due;
+  };
+  expect(due(null, 10, 1)).toBe(true);
+  expect(due({ bytes: 900 }, 10, 1)).toBe(true);
+  expect(due({ bytes: 900 }, 1, 1000)).toBe(true);
+  expect(due({ bytes: 5000 }, 49, 1)).toBe(false);
+  expect(due({ bytes: 5000 }, 50, 1)).toBe(true);
+  expect(due({ bytes: 5000 }, 1, 4999)).toBe(false);
+  expect(due({ bytes: 5000 }, 1, 5000)).toBe(true);
 });

@@ -39,6 +39,8 @@ export class Snapshotter {
   readonly #bytesMax: number;
   #entriesSince = 0;
   #bytesSince = 0;
+  /** Size of the snapshot that this node took or restored last. */
+  #lastBytes: number;
   /** The snapshot being taken; restoring another one ends it. */
   #taking: Taking | null = null;
   #fetching: AbortController | null = null;
@@ -51,6 +53,8 @@ export class Snapshotter {
     logger: Logger;
     entries: number;
     bytes: number;
+    /** Where the store stands; null for an empty one. */
+    snapshot: Pick<SnapshotMeta, 'bytes'> | null;
   }) {
     this.#store = options.store;
     this.#wal = options.wal;
@@ -59,6 +63,7 @@ export class Snapshotter {
     this.#logger = options.logger;
     this.#entriesMax = options.entries;
     this.#bytesMax = options.bytes;
+    this.#lastBytes = options.snapshot?.bytes ?? 0;
   }
 
   /** Counts an applied entry. */
@@ -70,7 +75,10 @@ export class Snapshotter {
   /** Whether it is time for a snapshot and none is under way. */
   get due(): boolean {
     if (this.#taking !== null) return false;
-    return this.#entriesSince >= this.#entriesMax || this.#bytesSince >= this.#bytesMax;
+    // A state larger than the limit has its limits grow with it: so the disk writes at most as much for snapshots as it
+    // does for the log, however much the nodes hold.
+    const growth = Math.max(1, this.#lastBytes / this.#bytesMax);
+    return this.#entriesSince >= this.#entriesMax * growth || this.#bytesSince >= this.#bytesMax * growth;
   }
 
   /**
@@ -87,6 +95,7 @@ export class Snapshotter {
     try {
       const snapshot = await this.#write(state, taking);
       if (snapshot === null) return null;
+      this.#lastBytes = snapshot.bytes;
       const ms = Math.round(this.#clock.monotonic() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
@@ -125,6 +134,7 @@ export class Snapshotter {
     await restoreStore(this.#store, this.#wal, snapshot, this.#clock);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
+    this.#lastBytes = snapshot.bytes;
     this.#logger.info(
       { index: snapshot.index, bytes: snapshot.bytes, keys: this.#store.size },
       'snapshot restored',

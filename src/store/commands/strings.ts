@@ -252,6 +252,12 @@ const runMSetNx: Run = (context, args, reply) => {
 
 // --- Parts of a string -------------------------------------------------------------------------------------------
 
+/**
+ * Up to this length what is appended is joined to the value. A longer one is put together in one piece when it is read next,
+ * in a snapshot too, and that may take so long (512 MB: 0.3 s) that it is written in place instead.
+ */
+const JOINED_BYTES_MAX = 1024 * 1024;
+
 const runAppend: Run = (context, args, reply) => {
   const [, key = '', suffix = ''] = args;
   const entry = context.keyspace.getForWrite(key, context.now);
@@ -271,7 +277,8 @@ const runAppend: Run = (context, args, reply) => {
     reply.error(STRING_TOO_LONG);
     return;
   }
-  if (typeof value === 'string') context.keyspace.replace(key, entry, append(value, suffix));
+  if (typeof value === 'string' && length <= JOINED_BYTES_MAX)
+    context.keyspace.replace(key, entry, append(value, suffix));
   else editString(context, key, entry, (bytes) => bytes.write(value.length, suffix));
   context.notify('$', 'append', key);
   reply.integer(length);
