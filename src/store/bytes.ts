@@ -164,11 +164,16 @@ export class ByteReader {
     return value;
   }
 
-  /** All that is left; a view of what is read from. */
-  rest(): Uint8Array {
-    const rest = this.#bytes.subarray(this.#at);
-    this.#at = this.#bytes.length;
-    return rest;
+  /** The next byte, left where it is; undefined at the end. */
+  peek(): number | undefined {
+    return this.#bytes[this.#at];
+  }
+
+  /** So many bytes; a view of what is read from. */
+  view(count: number, what: string): Buffer {
+    if (this.remaining < count) this.fail(`the bytes end where ${what} should be`);
+    this.#at += count;
+    return this.#bytes.subarray(this.#at - count, this.#at);
   }
 
   /** Their number and the bytes; a view of what is read from. */

@@ -4,6 +4,7 @@ import { bitFieldCommands } from './commands/bitfields.ts';
 import { bitmapCommands } from './commands/bitmaps.ts';
 import { bloomCommands } from './commands/bloom.ts';
 import { commonSubsequenceCommands } from './commands/common-subsequence.ts';
+import { dumpCommands } from './commands/dump.ts';
 import { expiryCommands } from './commands/expiry.ts';
 import { hashExpiryCommands } from './commands/hash-expiry.ts';
 import { geoSearchCommands } from './commands/geo-searches.ts';
@@ -54,6 +55,7 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...bitmapCommands,
     ...bitFieldCommands,
     ...bloomCommands,
+    ...dumpCommands,
     ...setCommands,
     ...setAlgebraCommands,
     ...streamCommands,

@@ -41,6 +41,13 @@ export class UsageClock {
     return (this.#seconds << COUNTER_BITS) | COUNTER_NEW;
   }
 
+  /** Of a key that was last used so many seconds ago, with a counter of its own or that of a new one. */
+  of(idleSeconds: number, frequency: number | null): number {
+    const passed = Math.min(idleSeconds, SECONDS_ROUND - 1);
+    const seconds = (this.#seconds - passed + SECONDS_ROUND) % SECONDS_ROUND;
+    return (seconds << COUNTER_BITS) | (frequency ?? COUNTER_NEW);
+  }
+
   /** Of a key that is used now, with what it had before. */
   next(usage: number): number {
     let counter = usage & COUNTER_MAX;

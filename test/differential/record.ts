@@ -1,6 +1,8 @@
 /** Records the fixtures anew: `node test/differential/record.ts`. Needs the redis-server of the fixtures' version. */
+import { recordDumps } from './dumps.ts';
 import { type Recording, writeRecordings } from './fixtures.ts';
 import { generate } from './generate.ts';
+import { Link } from './link.ts';
 import { REDIS_VERSION, RedisServer, redisServerFound } from './redis-server.ts';
 
 const SEQUENCES = 100;
@@ -16,4 +18,7 @@ for (let seed = 1; seed <= SEQUENCES; seed++) {
   recordings.push({ seed, steps, resp2: await server.play(steps, 2), resp3: await server.play(steps, 3) });
 }
 writeRecordings(recordings);
-console.log(`recorded ${recordings.length} sequences`);
+const link = await Link.to(server.path, 2);
+await recordDumps(link);
+link.close();
+console.log(`recorded ${recordings.length} sequences, and dumps`);

@@ -327,7 +327,7 @@ export class BloomFilter implements Collection {
 
   decode(reader: ByteReader): void {
     if (this.#filters.length === 0) {
-      const header = Buffer.from(reader.rest());
+      const header = reader.view(reader.remaining, 'the header of a Bloom filter');
       if (!this.loadHeader(header)) reader.fail('the header of a Bloom filter that can not be before');
       return;
     }
