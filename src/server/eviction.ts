@@ -6,8 +6,9 @@
  * miss least. Keys go with the entries that make room necessary, so memory can pass the limit by what one or two entries
  * hold. Where nothing may go, commands that need memory are refused.
  */
+import { evictionPolicy, excessBytes, isFull, mayEvict } from '../store/memory.ts';
 import { Random } from '../store/random.ts';
-import { EVICTION_POLICIES, type EvictionPolicy } from '../store/settings.ts';
+import type { EvictionPolicy } from '../store/settings.ts';
 import type { KeyUse, Store } from '../store/store.ts';
 
 /** Keys that go with one entry. */
@@ -26,20 +27,21 @@ export class Eviction {
 
   /** Whether keys have to go, and may. */
   get due(): boolean {
-    return this.#excess() > 0 && this.#mayEvict();
+    return excessBytes(this.#store, this.#store.meta) > 0 && mayEvict(this.#store, this.#store.meta);
   }
 
   /** Whether commands that need memory are refused. */
   get full(): boolean {
-    return this.#excess() > 0 && !this.#mayEvict();
+    return isFull(this.#store, this.#store.meta);
   }
 
   /** The keys that go next; none while there is room. */
   choose(): string[] {
-    let excess = this.#excess();
-    if (excess <= 0 || !this.#mayEvict()) return [];
-    const policy = this.#policy();
-    const samples = Number(this.#store.meta.get('settings', 'maxmemory-samples') ?? 5);
+    const { meta } = this.#store;
+    let excess = excessBytes(this.#store, meta);
+    if (excess <= 0 || !mayEvict(this.#store, meta)) return [];
+    const policy = evictionPolicy(meta);
+    const samples = Number(meta.get('settings', 'maxmemory-samples') ?? 5);
     const chosen = new Set<string>();
     for (let vain = 0; excess > 0 && chosen.size < KEYS_MAX && vain < VAIN_LOOKS_MAX; ) {
       const found = this.#store.sampleKeys(policy.startsWith('volatile') ? 'expiring' : 'all', samples, () =>
@@ -57,23 +59,6 @@ export class Eviction {
       }
     }
     return [...chosen];
-  }
-
-  /** Bytes beyond the limit. */
-  #excess(): number {
-    const limit = Number(this.#store.meta.get('settings', 'maxmemory') ?? 0);
-    return limit === 0 ? 0 : this.#store.bytes - limit;
-  }
-
-  #mayEvict(): boolean {
-    const policy = this.#policy();
-    if (policy === 'noeviction') return false;
-    return policy.startsWith('allkeys') ? this.#store.size > 0 : this.#store.expiring > 0;
-  }
-
-  #policy(): EvictionPolicy {
-    const name = this.#store.meta.get('settings', 'maxmemory-policy');
-    return EVICTION_POLICIES.find((policy) => policy === name) ?? 'noeviction';
   }
 }
 

@@ -106,6 +106,10 @@ export class JsonReply implements ReplyWriter {
     this.#add(jsonText(text));
   }
 
+  bigNumber(digits: string): void {
+    this.#add(digits);
+  }
+
   #begin(length: number, finish: Open['finish']): void {
     if (length === 0) this.#add(finish([]));
     else this.#open.push({ items: [], left: length, finish });

@@ -24,6 +24,7 @@ export type CommandFlag =
   /** Goes through the log and is paused as a write, though it changes no key by itself; COMMAND INFO keeps it to itself. */
   | 'may_replicate'
   | 'no_multi'
+  | 'no_mandatory_keys'
   | 'movablekeys'
   | 'allow_busy';
 

@@ -27,6 +27,8 @@ export interface Context {
    * never before the last entry's time.
    */
   readonly now: number;
+  /** What scripts have taken in the entry so far; see `scripts/run.ts`. */
+  scriptSteps: number;
   /** The next number in [0, 1) of a generator seeded by the entry's index and the command's place in it. */
   random(): number;
   /** Sets an entry of a replicated table, or removes it with `null`, and tells so. */

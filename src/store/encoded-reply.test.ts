@@ -64,6 +64,11 @@ const leaf: fc.Arbitrary<Write> = fc.oneof(
       (reply) =>
         reply.verbatim('txt', value),
   ),
+  text.map(
+    (value): Write =>
+      (reply) =>
+        reply.bigNumber(value),
+  ),
 );
 const { tree } = fc.letrec<{ tree: Write }>((tie) => ({
   tree: fc.oneof(

@@ -31,6 +31,7 @@ const TAG = {
   names: 16,
   named: 17,
   digits: 18,
+  bigNumber: 19,
 } as const;
 
 const BUFFER_BYTES = 64;
@@ -150,6 +151,11 @@ export class ReplyEncoder implements ReplyWriter {
     this.#writer.string(text);
   }
 
+  bigNumber(digits: string): void {
+    this.#target.bigNumber(digits);
+    this.#text(TAG.bigNumber, digits);
+  }
+
   #text(tag: number, text: string): void {
     if (this.#tag(tag, text.length + VARINT_BYTES_MAX)) this.#writer.string(text);
   }
@@ -247,6 +253,9 @@ function writeElement(reader: ByteReader, reply: ReplyWriter): number {
       reply.verbatim(format, reader.string('a text'));
       return 0;
     }
+    case TAG.bigNumber:
+      reply.bigNumber(reader.string('a big number'));
+      return 0;
     default:
       return reader.fail(`the unknown reply tag ${tag} before`);
   }

@@ -8,6 +8,9 @@ export const INDEX_OUT_OF_RANGE = 'ERR index out of range';
 export const SAME_OBJECT = 'ERR source and destination objects are the same';
 export const STRING_TOO_LONG = 'ERR string exceeds maximum allowed size (proto-max-bulk-len)';
 
+/** From scripts; the server has the same text for what it refuses. */
+export const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
+
 export function wrongArity(command: string): string {
   return `ERR wrong number of arguments for '${command}' command`;
 }

@@ -14,6 +14,10 @@ export class Meta {
   readonly #tables: Map<string, Map<string, string>> = new Map(
     META_TABLES.map((table) => [table, new Map()]),
   );
+  /** Characters of the texts of each table. */
+  readonly #bytes = new Map<string, number>();
+  /** How often each table has changed since this object was made. Each node's own. */
+  readonly #changes = new Map<string, number>();
 
   get(table: MetaTable, key: string): string | undefined {
     return this.#table(table).get(key);
@@ -25,16 +29,29 @@ export class Meta {
   }
 
   set(table: MetaTable, key: string, value: string): void {
+    this.#changed(table, value.length - (this.get(table, key)?.length ?? 0));
     this.#table(table).set(key, value);
   }
 
   /** False if it was not there. */
   delete(table: MetaTable, key: string): boolean {
+    this.#changed(table, -(this.get(table, key)?.length ?? 0));
     return this.#table(table).delete(key);
   }
 
   clear(table: MetaTable): void {
+    this.#changed(table, -this.bytes(table));
     this.#table(table).clear();
+  }
+
+  /** What the texts of a table take in memory, their names apart. */
+  bytes(table: MetaTable): number {
+    return this.#bytes.get(table) ?? 0;
+  }
+
+  /** Another number after every change of the table: for what a node derives from it. */
+  changes(table: MetaTable): number {
+    return this.#changes.get(table) ?? 0;
   }
 
   /** How many there are in all tables. */
@@ -64,7 +81,14 @@ export class Meta {
     if (table === undefined) reader.fail(`the unknown table ${JSON.stringify(name)} before`);
     const key = reader.string('a key of a table');
     if (table.has(key)) reader.fail(`the same key of table ${name} a second time before`);
-    table.set(key, reader.string('a text of a table'));
+    const text = reader.string('a text of a table');
+    table.set(key, text);
+    this.#changed(name, text.length);
+  }
+
+  #changed(table: string, bytes: number): void {
+    this.#bytes.set(table, (this.#bytes.get(table) ?? 0) + bytes);
+    this.#changes.set(table, (this.#changes.get(table) ?? 0) + 1);
   }
 
   #table(name: MetaTable): Map<string, string> {

@@ -40,6 +40,8 @@ export interface ReplyWriter {
   named(): void;
   /** Text with a three-letter format in RESP3, a bulk string in RESP2. */
   verbatim(format: string, text: string): void;
+  /** A whole number of any size in decimal digits: `(` in RESP3, a bulk string in RESP2. */
+  bigNumber(digits: string): void;
 }
 
 /** Drops everything: the writer of a node that applies an entry for nobody. */
@@ -60,4 +62,5 @@ export const noReply: ReplyWriter = {
   names() {},
   named() {},
   verbatim() {},
+  bigNumber() {},
 };

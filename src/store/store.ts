@@ -70,6 +70,7 @@ class StoreContext implements Context {
   once: OnceTable;
   meta: Meta;
   now = 0;
+  scriptSteps = 0;
   /** Whether the command that runs may have its client wait, and what it waits for. */
   mayWait = false;
   waits: Wait | null = null;
@@ -170,6 +171,7 @@ export class Store {
     this.#ordinal = 0;
     this.#time = Math.max(this.#time, time);
     this.#writes.now = this.#time;
+    this.#writes.scriptSteps = 0;
     this.#keyspace.usage.now = this.#time;
   }
 
@@ -417,6 +419,7 @@ export class Store {
 
   #runRead(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): void {
     this.#reads.now = now;
+    this.#reads.scriptSteps = 0;
     this.#keyspace.usage.now = now;
     if (this.#everywhere) this.#reads.seed(this.#entry, this.#ordinal++);
     else this.#reads.seed(this.#appliedIndex, this.#readCount++);

@@ -15,8 +15,11 @@ import { keyCommands } from './commands/keys.ts';
 import { listMoveCommands } from './commands/list-moves.ts';
 import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
+import { pureCalls } from './commands/pure.ts';
+import { functionCommands } from './commands/functions.ts';
 import { publishingCommands } from './commands/publishing.ts';
 import { memorySubcommands, objectSubcommands } from './commands/objects.ts';
+import { scriptCommands } from './commands/scripts.ts';
 import { sessionCommands } from './commands/sessions.ts';
 import { sortedSetAlgebraCommands } from './commands/sorted-set-algebra.ts';
 import { sortedSetPopCommands } from './commands/sorted-set-pops.ts';
@@ -32,6 +35,16 @@ import { streamPendingCommands } from './commands/stream-pending.ts';
 import { streamReadCommands } from './commands/stream-reads.ts';
 import { streamCommands } from './commands/streams.ts';
 import { stringCommands } from './commands/strings.ts';
+import type { CommandFinder } from './scripts/calls.ts';
+
+/** What scripts may call; asked for while one runs, so after the tables below are made. */
+const finder: CommandFinder = {
+  find: (args) => dataCommandOf(args) ?? pureCalls.get((args[0] ?? '').toLowerCase()),
+  isContainer: (name) => containers.has(name),
+};
+
+const scripting = scriptCommands(finder);
+const functions = functionCommands(finder);
 
 /** By their names in lower case. */
 export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
@@ -64,6 +77,8 @@ export const dataCommands: ReadonlyMap<string, DataCommand> = new Map(
     ...hyperLogLogCommands,
     ...streamGroupCommands,
     ...streamPendingCommands,
+    ...scripting.commands,
+    ...functions.commands,
   ].map((command) => [command.name, command]),
 );
 
@@ -76,7 +91,14 @@ export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
     ...memorySubcommands,
     ...streamGroupSubcommands,
     ...streamInfoSubcommands,
+    ...scripting.subcommands,
+    ...functions.subcommands,
   ].map((command) => [command.name, command]),
+);
+
+/** Commands that have subcommands. */
+const containers: ReadonlySet<string> = new Set(
+  [...dataSubcommands.keys()].map((name) => name.slice(0, name.indexOf('|'))),
 );
 
 /** The command or subcommand that a request names, its arity unchecked. */

@@ -29,4 +29,8 @@ export const dataContainers: readonly LocalCommand[] = [
   dataContainer('server', 'memory', '4.0.0', 'A container for commands that tell about memory', []),
   dataContainer('stream', 'xgroup', '5.0.0', 'A container for commands over groups of consumers', ['stream']),
   dataContainer('stream', 'xinfo', '5.0.0', 'A container for commands that tell about streams', ['stream']),
+  dataContainer('scripting', 'script', '2.6.0', 'A container for commands over scripts', ['scripting']),
+  dataContainer('scripting', 'function', '7.0.0', 'A container for commands over libraries of functions', [
+    'scripting',
+  ]),
 ];

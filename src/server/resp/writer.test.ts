@@ -32,6 +32,7 @@ describe('replies on the wire', () => {
     ['-inf', (reply) => reply.double(-Infinity), '$4\r\n-inf\r\n', ',-inf\r\n'],
     ['nan', (reply) => reply.double(NaN), '$3\r\nnan\r\n', ',nan\r\n'],
     ['minus zero', (reply) => reply.double(-0), '$2\r\n-0\r\n', ',-0\r\n'],
+    ['big number', (reply) => reply.bigNumber('-12'), '$3\r\n-12\r\n', '(-12\r\n'],
     ['verbatim', (reply) => reply.verbatim('txt', 'hi'), '$2\r\nhi\r\n', '=6\r\ntxt:hi\r\n'],
     [
       'a 64-bit integer',

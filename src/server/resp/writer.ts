@@ -175,6 +175,11 @@ export class RespWriter implements ReplyWriter {
     this.#crlf();
   }
 
+  bigNumber(digits: string): void {
+    if (this.protocol === 3) this.#line(0x28, digits);
+    else this.bulk(digits);
+  }
+
   #null(resp2: string): void {
     if (!this.#room(HEADER_BYTES)) return;
     this.#text(this.protocol === 3 ? '_\r\n' : resp2);

@@ -65,6 +65,9 @@ export class Recorder implements ReplyWriter {
   verbatim(_format: string, text: string): void {
     this.#add(text);
   }
+  bigNumber(digits: string): void {
+    this.#add(digits);
+  }
 
   #add(reply: Reply): void {
     const innermost = this.#open.at(-1);
