@@ -7,6 +7,10 @@
  * others; unit tests hold them. That a promise of an earlier term is not sent any more: had a quorum given such promises,
  * the later leader would have their entries, so none would be gone. And that a follower commits no further than an append
  * compared: conflict hints name the very end of what can agree, so no append ends before a tail that differs.
+ *
+ * Nor are two of the store and of those who wait, which unit tests hold as well: that the store's time never runs back, since
+ * no leader proposes an earlier one; and that a client that was away for one key is told of another, since it takes three
+ * clients and four moments for anybody to wait in vain for that.
  */
 
 export interface Mutation {
@@ -463,6 +467,108 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'store/once.ts',
     find: 'if (sequence === last + 1) return RUN;',
     replace: 'if (sequence > 0) return RUN;',
+    world: 'node',
+  },
+
+  /* ---- the store: the same on every node ---- */
+  {
+    name: 'lot-from-the-log',
+    fault: 'SPOP draws from the node’s own chance',
+    file: 'store/commands/sets.ts',
+    find: 'names = entry.value.take(wanted, () => context.random());',
+    replace: 'names = entry.value.take(wanted, () => Math.random());',
+    world: 'node',
+  },
+  {
+    name: 'lot-of-the-entry',
+    fault: 'what a write draws depends on how much was read from the node before',
+    file: 'store/store.ts',
+    find: 'this.#writes.seed(this.#entry, this.#ordinal++);',
+    replace: 'this.#writes.seed(this.#entry, this.#readCount);',
+    world: 'node',
+  },
+  {
+    name: 'lot-of-kept-replies',
+    fault: 'a read whose reply is kept draws what each node’s own reads do',
+    file: 'store/store.ts',
+    find: '    if (this.#everywhere) this.#reads.seed(this.#entry, this.#ordinal++);\n    else this.#reads',
+    replace: '    this.#reads',
+    world: 'node',
+  },
+  {
+    name: 'field-deadline-by-the-log',
+    fault: 'the deadline of a hash’s field is counted from the node’s own clock',
+    file: 'store/commands/hash-expiry.ts',
+    find: '    const deadline = parseDeadline(time, unit, context.now, command);',
+    replace: '    const deadline = parseDeadline(time, unit, Date.now(), command);',
+    world: 'node',
+  },
+  {
+    name: 'snapshot-field-deadline',
+    fault: 'snapshots forget the deadlines of fields of hashes',
+    file: 'store/types/hash.ts',
+    find: '      writer.varint(expiresAt ?? 0);',
+    replace: '      writer.varint(0);',
+    world: 'node',
+  },
+  {
+    name: 'snapshot-stream-counter',
+    fault: 'snapshots forget how many entries a group of a stream has read',
+    file: 'store/types/stream-codec.ts',
+    find: '    writer.string(String(group.entriesRead));',
+    replace: "    writer.string('0');",
+    world: 'node',
+  },
+  {
+    name: 'snapshot-removals',
+    fault: 'snapshots forget which removals there were, which tells watched keys apart',
+    file: 'store/snapshot.ts',
+    find: 'const removals = removalPieces(keyspace);',
+    replace: 'const removals: string[] = [];',
+    world: 'node',
+  },
+  {
+    name: 'snapshot-settings',
+    fault: 'snapshots forget the settings',
+    file: 'store/snapshot.ts',
+    find: "const texts = meta.records().flatMap((body) => recordOf('text', body));",
+    replace: "const texts = meta.records().flatMap((body) => recordOf('text', body)).slice(0, 0);",
+    world: 'node',
+  },
+  {
+    name: 'eviction-in-the-log',
+    fault: 'the leader evicts keys of which the log says nothing',
+    file: 'server/requests.ts',
+    find: '      if (batch.evicted.length > 0) this.#encoder.addEvict(batch.evicted);\n',
+    replace: '',
+    world: 'node',
+  },
+  {
+    name: 'eviction-order',
+    fault: 'followers evict after the commands of an entry, the leader before them',
+    file: 'store/store.ts',
+    find: '    for (const run of runs) {\n',
+    replace:
+      "    for (const run of runs.toSorted((a, b) => Number(a.kind === 'evict') - Number(b.kind === 'evict'))) {\n",
+    world: 'node',
+  },
+
+  /* ---- clients that wait ---- */
+  {
+    name: 'waiting-without-leader',
+    fault: 'clients go on waiting on a node that leads no more',
+    file: 'server/requests.ts',
+    find: '    this.#blocked.leadershipLost();\n',
+    replace: '',
+    world: 'node',
+  },
+  {
+    name: 'waiting-gone',
+    fault: 'a client that has gone while it waited gets what comes',
+    file: 'server/blocked.ts',
+    find: "    if (ending.kind === 'timeout') this.#client.reply.nullArray();",
+    replace:
+      "    if (ending.kind === 'gone') return;\n    if (ending.kind === 'timeout') this.#client.reply.nullArray();",
     world: 'node',
   },
 ];

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../../src/store/store.ts';
 import { call, Recorder, type Reply, restored, snapshotOf } from '../../../src/store/testing/harness.ts';
-import { check } from '../failure.ts';
+import { check, Failure } from '../failure.ts';
 
 /** Bytes of a snapshot's blocks: small, so that values lie across them. */
 const BLOCK_BYTES = 1000;
@@ -60,7 +60,7 @@ export function differenceOf(
 /** SM: a snapshot, read and written again, has the same bytes, and what was read is what was written. */
 export function checkRoundTrip(store: Store, name: string): void {
   const blocks = snapshotOf(store, BLOCK_BYTES);
-  const copy = restored(blocks);
+  const copy = readBack(blocks, `${name} at ${store.appliedIndex}`);
   check(
     copy.digest() === store.digest(),
     'SM',
@@ -78,6 +78,14 @@ export function checkRoundTrip(store: Store, name: string): void {
     'SM',
     () => `${name} at ${store.appliedIndex}: the snapshot of a restored snapshot differs from it`,
   );
+}
+
+function readBack(blocks: readonly Uint8Array[], where: string): Store {
+  try {
+    return restored(blocks);
+  } catch (error) {
+    throw new Failure('SM', `${where}: a snapshot can't be read back`, { cause: error });
+  }
 }
 
 /** Reads at the log's own time, like any client. */
