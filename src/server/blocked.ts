@@ -33,7 +33,7 @@ import { SortedSet } from '../store/types/sorted-set.ts';
 import { Stream } from '../store/types/stream.ts';
 import { typeOf, type Value } from '../store/value.ts';
 import type { Clock } from './clock.ts';
-import type { Client, Request, Waits } from './engine.ts';
+import { type Client, type Request, tellUnknown, type Waits } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
 import type { StoreEvents } from './store-events.ts';
 
@@ -354,6 +354,10 @@ export class Waiter implements Client, Waits {
     if (this.#state !== 'away') return;
     this.#table.counted(this, this.#calledFor, -1);
     this.#done();
+  }
+
+  unknown(): void {
+    tellUnknown(this.#client);
   }
 
   watched(): void {}

@@ -459,6 +459,22 @@ describe('a node that does not lead', () => {
       '-MOVED 12182 127.0.0.1:7002',
     );
   });
+
+  test('with --unknown-outcome disconnect it says nothing of what is unknown, nor of anything behind it', async () => {
+    await restart({ unknownOutcome: 'disconnect' });
+    await using redis = await client();
+    await using reader = await client();
+    redis.request('SET foo 1');
+    await redis.expect('+OK');
+    engine.holding = true;
+    redis.request('SET foo 2', 'PING', 'SET foo 3');
+    reader.request('GET foo');
+    await engine.whenOpen(4);
+    const rest = redis.closed();
+    engine.depose(OTHER);
+    expect(await rest).toBe('');
+    await reader.expect('-MOVED 12182 127.0.0.1:7002');
+  });
 });
 
 describe('a follower that reads', () => {

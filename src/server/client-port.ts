@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import type { NodeId } from '../raft/types.ts';
 import { settings } from '../store/settings.ts';
 import { KEEPALIVE_SECONDS } from './commands/config.ts';
+import type { UnknownOutcome } from './config.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
@@ -44,6 +45,8 @@ export interface ClientPortOptions {
   readonly forwarder: PortContext['forwarder'];
   /** See {@link PortContext.proxy}. */
   readonly proxy: PortContext['proxy'];
+  /** See {@link PortSettings.unknownOutcome}. */
+  readonly unknownOutcome?: UnknownOutcome;
   readonly logger: Logger;
 }
 
@@ -72,6 +75,7 @@ export class ClientPort implements ConnectionOwner {
 
   constructor(options: ClientPortOptions) {
     const { engine, host, port, password, maxClients, maxRequestBytes, followerReads } = options;
+    const { unknownOutcome = 'error' } = options;
     this.#options = options;
     this.engine = engine;
     this.proxy = options.proxy;
@@ -80,7 +84,7 @@ export class ClientPort implements ConnectionOwner {
     this.#listenToStore();
     this.nodeId = engine.status().id;
     const passwordSet = password.required;
-    this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads };
+    this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads, unknownOutcome };
     this.statistics = {
       startedAt: this.monotonic(),
       connections: 0,

@@ -53,6 +53,7 @@ describe('where a value comes from', () => {
       maxRequestBytes: 32 * 2 ** 20,
       followerReads: false,
       proxy: false,
+      unknownOutcome: 'error',
       logLevel: 'info',
     });
   });

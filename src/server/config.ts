@@ -52,6 +52,8 @@ export interface Config {
   readonly followerReads: boolean;
   /** Requests that come to another node than the leader are passed on to it. */
   readonly proxy: boolean;
+  /** How a client learns that nobody knows whether its write was run. */
+  readonly unknownOutcome: UnknownOutcome;
   readonly logLevel: LogLevel;
 }
 
@@ -62,6 +64,10 @@ export interface HostPort {
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** See `--unknown-outcome`. */
+export const UNKNOWN_OUTCOMES = ['error', 'disconnect'] as const;
+export type UnknownOutcome = (typeof UNKNOWN_OUTCOMES)[number];
 
 /** One row of the table. */
 export interface Setting<Value> {
@@ -275,6 +281,14 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
     default: 'false',
     read: readSwitch,
   },
+  unknownOutcome: {
+    flag: 'unknown-outcome',
+    argument: '<way>',
+    description:
+      'How a client learns that a write may or may not be run, since the leader changed: "error" answers -UNKNOWN, "disconnect" closes its connection, which is what libraries made for Redis understand.',
+    default: 'error',
+    read: oneOf(UNKNOWN_OUTCOMES),
+  },
   logLevel: {
     flag: 'log-level',
     argument: '<level>',
@@ -335,6 +349,7 @@ export function readConfig(
     maxRequestBytes: required('maxRequestBytes'),
     followerReads: required('followerReads'),
     proxy: required('proxy'),
+    unknownOutcome: required('unknownOutcome'),
     logLevel: required('logLevel'),
   };
   checkTogether(config);

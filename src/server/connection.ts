@@ -27,7 +27,7 @@ import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { type Ending, GONE, LEADER_LOST, TIMED_OUT, type Waiter } from './blocked.ts';
 import { queuedUnwatch } from './commands/transaction.ts';
 import type { Client, Lane, Request, Waits } from './engine.ts';
-import { busy, clusterDown, ERRORS, errorText, redirection } from './errors.ts';
+import { busy, clusterDown, ERRORS, errorText, outcomeUnknown, redirection } from './errors.ts';
 import { keysRead } from './requests.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
@@ -201,6 +201,11 @@ export class Connection implements Client, Session {
     // A client that this node forwards for could do nothing with a redirect.
     const forwards = this.port.proxy || this.#lane === 'forward';
     this.reply.error(forwards ? clusterDown() : this.#redirection(key === undefined ? 0 : keySlot(key)));
+  }
+
+  unknown(): void {
+    if (this.port.settings.unknownOutcome === 'error') this.reply.error(outcomeUnknown());
+    else this.#breakOff();
   }
 
   /* ---- what commands see --------------------------------------------------------------------------------------- */
@@ -791,6 +796,15 @@ export class Connection implements Client, Session {
     this.#socket.end(() => {
       if (!this.#inputEnded) setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
     });
+  }
+
+  /** Ends the connection in the middle of the replies: what was answered goes out, and nothing behind it. */
+  #breakOff(): void {
+    if (this.#finished) return;
+    this.#flush();
+    this.#finished = true;
+    this.#leaving = true;
+    this.#socket.destroySoon();
   }
 
   #setAuthenticated(value: boolean): void {

@@ -8,6 +8,7 @@ import type { Once } from '../store/once.ts';
 import type { Wait } from '../store/context.ts';
 import type { ReplyWriter } from '../store/reply.ts';
 import type { Blocked } from './blocked.ts';
+import { outcomeUnknown } from './errors.ts';
 import type { StoreEvents } from './store-events.ts';
 
 /** The engine's view of a connection (or of any other caller). */
@@ -25,6 +26,14 @@ export interface Client {
    * its peer should do instead. `settled` counts it like an answered one.
    */
   refused(request: Request): void;
+  /** In place of a reply: a write that may or may not be run. Without this method it is answered `-UNKNOWN`. */
+  unknown?(): void;
+}
+
+/** Tells a client that nobody knows whether its write was run. */
+export function tellUnknown(client: Client): void {
+  if (client.unknown === undefined) client.reply.error(outcomeUnknown());
+  else client.unknown();
 }
 
 /** One thing a client waits for. */

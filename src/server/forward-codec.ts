@@ -38,6 +38,7 @@ const OUTCOME = {
   watches: 4,
   waitsAgain: 5,
   waits: 6,
+  unknown: 7,
 } as const;
 const BUFFER_BYTES = 16 * 1024;
 
@@ -69,7 +70,7 @@ export type Outcome =
   | { readonly kind: 'refused' }
   /** Run, but the reply is more than is forwarded. */
   | { readonly kind: 'tooLong' }
-  /** Maybe run. Never travels: the answer itself is missing. */
+  /** Maybe run: the answer is missing, or the node asked does not know either. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'watches'; readonly watches: readonly Watch[] }
   /** Run, and nothing to give yet; see {@link Waits.nothingYet}. */
@@ -131,7 +132,7 @@ export function decodeRequests(bytes: Uint8Array): Arrived[] {
   });
 }
 
-export function encodeOutcomes(outcomes: readonly Exclude<Outcome, { kind: 'unknown' }>[]): Uint8Array {
+export function encodeOutcomes(outcomes: readonly Outcome[]): Uint8Array {
   const writer = new ByteWriter(BUFFER_BYTES);
   writer.byte(FORMAT_VERSION);
   writer.varint(outcomes.length);
@@ -144,6 +145,7 @@ export function encodeOutcomes(outcomes: readonly Exclude<Outcome, { kind: 'unkn
         break;
       case 'refused':
       case 'tooLong':
+      case 'unknown':
         writer.byte(OUTCOME[outcome.kind]);
         break;
       case 'watches':
@@ -173,6 +175,8 @@ export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
         return { kind: 'refused' };
       case OUTCOME.tooLong:
         return { kind: 'tooLong' };
+      case OUTCOME.unknown:
+        return { kind: 'unknown' };
       case OUTCOME.watches:
         return { kind: 'watches', watches: readWatches(reader) };
       case OUTCOME.waitsAgain:

@@ -18,8 +18,6 @@ export function questionBytesMax(maxRequestBytes: number): number {
   return 4 * maxRequestBytes + BATCH_BYTES_MAX;
 }
 
-type Sent = Exclude<Outcome, { kind: 'unknown' }>;
-
 /** Runs the requests of one question, in order. Rejects, before any is run, when the bytes are no requests. */
 export async function runForwarded(
   engine: Pick<Engine, 'leading' | 'submit'>,
@@ -60,7 +58,8 @@ class ForwardedClient implements Client {
   #watches: readonly Watch[] | null = null;
   #repeated = false;
   #refused = false;
-  #waits: Extract<Sent, { kind: 'waits' }> | null = null;
+  #unknown = false;
+  #waits: Extract<Outcome, { kind: 'waits' }> | null = null;
 
   constructor(budget: Budget) {
     this.#budget = budget;
@@ -76,9 +75,10 @@ class ForwardedClient implements Client {
     return this.#encoder;
   }
 
-  get outcome(): Sent {
+  get outcome(): Outcome {
     const encoder = this.#encoder;
     if (this.#waits !== null) return this.#waits;
+    if (this.#unknown) return { kind: 'unknown' };
     if (this.#refused || encoder === null) return { kind: 'refused' };
     if (this.#watches !== null) return { kind: 'watches', watches: this.#watches };
     if (encoder.overflowed) return { kind: 'tooLong' };
@@ -100,6 +100,10 @@ class ForwardedClient implements Client {
 
   refused(): void {
     this.#refused = true;
+  }
+
+  unknown(): void {
+    this.#unknown = true;
   }
 
   /** Its client waits on the node that it is connected to, which asks again when it sees a change. */

@@ -218,6 +218,14 @@ describe('when the leader changes', () => {
     expect(questions).toEqual([]);
   });
 
+  test('what the leader does not know either is unknown', async () => {
+    await submit(command('INCR a'));
+    questions.shift()!.answer(encodeOutcomes([{ kind: 'unknown' }]));
+    await pass(50);
+    expect(client.replies).toEqual(['-UNKNOWN']);
+    expect(questions).toEqual([]);
+  });
+
   test('reads without an answer are asked again, unless a write of their client is behind them', async () => {
     const [reader, other] = [new Listener(), new Listener()];
     const pong: Request = { kind: 'text', client: reader, write: (reply) => reply.simple('PONG') };
@@ -348,7 +356,7 @@ describe('the codec', () => {
       reply: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
       repeated: fc.boolean(),
     }),
-    fc.record({ kind: fc.constantFrom('refused' as const, 'tooLong' as const) }),
+    fc.record({ kind: fc.constantFrom('refused' as const, 'tooLong' as const, 'unknown' as const) }),
     fc.record({ kind: fc.constant('watches' as const), watches }),
     fc.constant({ kind: 'waits' as const, wait: null, seen: [] }),
     fc

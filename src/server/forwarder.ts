@@ -24,8 +24,8 @@ import { ByteReader } from '../store/bytes.ts';
 import { writeEncodedReply } from '../store/encoded-reply.ts';
 import { noReply } from '../store/reply.ts';
 import type { Clock } from './clock.ts';
-import type { Client, Engine, Request } from './engine.ts';
-import { busy, outcomeUnknown, replyTooLong } from './errors.ts';
+import { type Client, type Engine, type Request, tellUnknown } from './engine.ts';
+import { busy, replyTooLong } from './errors.ts';
 import { decodeOutcomes, encodeRequests, type Outcome, type Travelling } from './forward-codec.ts';
 import { FORWARDED_REPLY_BYTES_MAX } from './forwarded.ts';
 import { BATCH_BYTES_MAX, isTry, isWrite, PENDING_BYTES_MAX, sizeOf } from './requests.ts';
@@ -296,7 +296,7 @@ function answer(request: Request, outcome: Outcome | null): boolean {
       client.reply.error(replyTooLong(FORWARDED_REPLY_BYTES_MAX));
       break;
     case 'unknown':
-      client.reply.error(outcomeUnknown());
+      tellUnknown(client);
       break;
     case 'waits':
       if (request.kind === 'command') request.waits?.nothingYet(outcome.wait, outcome.seen);

@@ -33,8 +33,8 @@ import { keepsReply, type Once } from '../store/once.ts';
 import type { Store } from '../store/store.ts';
 import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
 import type { Clock } from './clock.ts';
-import type { Client, Lane, Request } from './engine.ts';
-import { busy, diskFull, outcomeUnknown, outOfMemory } from './errors.ts';
+import { type Client, type Lane, type Request, tellUnknown } from './engine.ts';
+import { busy, diskFull, outOfMemory } from './errors.ts';
 import { Eviction } from './eviction.ts';
 
 /** Bytes of requests taken and not answered; beyond it new ones are turned away with -BUSY. */
@@ -250,7 +250,7 @@ export class Requests {
       if (batch.refused !== null) this.#refuse(batch, batch.refused);
       else {
         this.#answer(batch, (request) => {
-          if (isWrite(request)) request.client.reply.error(outcomeUnknown());
+          if (isWrite(request)) tellUnknown(request.client);
           else refuse(request);
           return true;
         });

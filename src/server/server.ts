@@ -310,7 +310,8 @@ class Server {
   }
 
   async #listenToClients(engine: Driver, forwarder: Forwarder): Promise<HostPort> {
-    const { host, port, maxClients, maxRequestBytes, followerReads, proxy, announce } = this.#config;
+    const { host, port, maxClients, maxRequestBytes, followerReads, proxy, unknownOutcome, announce } =
+      this.#config;
     this.#port = new ClientPort({
       engine,
       host,
@@ -321,6 +322,7 @@ class Server {
       followerReads,
       forwarder,
       proxy,
+      unknownOutcome,
       logger: this.#logger,
     });
     const address = await this.#port.listen();

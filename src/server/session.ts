@@ -5,6 +5,7 @@
 import type { CommandSpec, DataCommand } from '../store/command.ts';
 import type { ReplyWriter } from '../store/reply.ts';
 import type { Ending } from './blocked.ts';
+import type { UnknownOutcome } from './config.ts';
 import type { Engine, Request } from './engine.ts';
 import type { Subscriber, Subscriptions } from './subscriptions.ts';
 import type { Tracker, Tracking } from './tracking.ts';
@@ -115,6 +116,8 @@ export interface PortSettings {
   readonly passwordSet: boolean;
   /** Whether connections begin with reads on this node, see {@link Session.readsHere}. */
   readonly followerReads: boolean;
+  /** How a client learns that nobody knows whether its write was run: by `-UNKNOWN`, or by the end of its connection. */
+  readonly unknownOutcome: UnknownOutcome;
   readonly maxClients: number;
   readonly maxRequestBytes: number;
 }

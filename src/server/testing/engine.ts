@@ -3,8 +3,15 @@ import { asNodeId } from '../../raft/types.ts';
 import { Store } from '../../store/store.ts';
 import { Blocked, runOrWait } from '../blocked.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import type { Client, Engine, Lane, NodeAddress, NodeStatus, Request } from '../engine.ts';
-import { outcomeUnknown } from '../errors.ts';
+import {
+  type Client,
+  type Engine,
+  type Lane,
+  type NodeAddress,
+  type NodeStatus,
+  type Request,
+  tellUnknown,
+} from '../engine.ts';
 import { isTry, isWrite } from '../requests.ts';
 import { StoreEvents } from '../store-events.ts';
 
@@ -101,7 +108,7 @@ export class FakeEngine implements Engine {
       this.#answer(lane, (request) => {
         const { reply } = request.client;
         if (request.kind === 'text') request.write(reply);
-        else if (isWrite(request)) reply.error(outcomeUnknown());
+        else if (isWrite(request)) tellUnknown(request.client);
         else request.client.refused(request);
         return true;
       });
