@@ -53,6 +53,38 @@ const LOTS: Group = {
   ],
 };
 
+/** What of the world and of the past a script could let into the state. */
+const FATES: readonly string[] = [
+  'return redis.call("set", KEYS[1], tostring(math.random()))',
+  'return redis.call("set", KEYS[1], table.concat(redis.call("time"), "."))',
+  'return redis.call("set", KEYS[1], tostring({}) .. tostring(next))',
+  'return redis.call("xadd", KEYS[1], "*", "by", "a script")',
+  'return redis.call("spop", KEYS[1])',
+  'return redis.call("set", KEYS[1], tostring(redis.call("randomkey")))',
+  'return redis.call("set", KEYS[1], tostring(redis.call("pttl", KEYS[2])))',
+  'return redis.call("set", KEYS[1], cjson.encode(redis.call("scan", 0)))',
+  'local a = {} for i = 1, 20 do a["k" .. i * 7] = i end local b = {} for k in pairs(a) do b[#b + 1] = k end ' +
+    'return redis.call("set", KEYS[1], table.concat(b))',
+  'redis.call("rpush", KEYS[1], "half") return redis.call("incr", KEYS[1])',
+  'local a = {} for i = 1, 2000 do a[i] = ("x"):rep(100) end return redis.call("incrby", KEYS[1], collectgarbage("count") > 0 and #a or 0)',
+];
+
+const SCRIPTS: Group = {
+  name: 'fates',
+  commands: [
+    (source) => ['EVAL', source.pick(FATES), '2', source.key(), source.key()],
+    (source) => ['SADD', source.key(), ...source.some(() => source.member(), 8)],
+    (source) => ['SCRIPT', 'LOAD', source.pick(FATES)],
+    (source) => ['FUNCTION', 'LOAD', 'REPLACE', fateful(source.pick(FATES))],
+    (source) => ['FCALL', 'fate', '2', source.key(), source.key()],
+  ],
+};
+
+function fateful(script: string): string {
+  const body = script.replaceAll('KEYS', 'keys');
+  return `#!lua name=fates\nredis.register_function("fate", function(keys, args) ${body} end)`;
+}
+
 /** Deadlines of up to `lifeMs`. */
 function deadlines(lifeMs: number): Group {
   const life = (source: Source): string => String(1 + source.below(lifeMs));
@@ -149,7 +181,7 @@ export class Commands {
     this.#source = source;
     this.#wild = wild;
     // Few groups at a time meet more often than all of them.
-    const all = [...DIFFERENTIAL, BLOOM, LOTS, deadlines(lifeMs)];
+    const all = [...DIFFERENTIAL, BLOOM, LOTS, SCRIPTS, deadlines(lifeMs)];
     const chosen = all.filter(({ name }) => name === 'basics' || name === 'deadlines' || source.chance(0.3));
     this.#usual = chosen;
     this.#rare = [settings(wild, heldBytes), ...(wild ? [ALL_KEYS] : [])];

@@ -71,6 +71,7 @@ export const NODE_SCENARIOS = [
   'keys of any type handled',
   'settings changed',
   'messages published',
+  'scripts and functions run',
   'keys expired in the log',
   'fields expired in the log',
   'keys evicted',
@@ -126,6 +127,7 @@ const CHANGES: Readonly<Record<string, NodeScenario>> = {
   generic: 'keys of any type handled',
   server: 'settings changed',
   pubsub: 'messages published',
+  scripting: 'scripts and functions run',
 };
 
 export function scenarioOf(group: string): NodeScenario {
