@@ -285,17 +285,18 @@ function getKeys(withFlags: boolean): LocalCommand['run'] {
     else if (!hasKeys(command)) reply.error('ERR The command has no key arguments');
     else if (!hasArity(command, request))
       reply.error('ERR Invalid number of arguments specified for command');
-    else writeKeys(keyReferences(command, request), request, withFlags, reply);
+    else writeKeys(command, request, withFlags, reply);
   };
 }
 
 function writeKeys(
-  keys: readonly KeyReference[],
+  command: CommandSpec,
   request: readonly string[],
   withFlags: boolean,
   reply: ReplyWriter,
 ): void {
-  if (keys.length === 0) {
+  const keys = keyReferences(command, request);
+  if (keys.length === 0 && !command.flags.includes('no_mandatory_keys')) {
     reply.error('ERR Invalid arguments specified for command');
     return;
   }

@@ -156,6 +156,7 @@ describe('COMMAND', () => {
   });
 
   test('finds the keys of a request', async () => {
+    expect(await ask('COMMAND', 'GETKEYS', 'EVAL', 'return 1', '0')).toEqual([]);
     expect(await ask('COMMAND', 'GETKEYS', 'MSET', 'a', '1', 'b', '2')).toEqual(['a', 'b']);
     expect(await ask('COMMAND', 'GETKEYS', 'LMPOP', '2', 'a', 'b', 'LEFT')).toEqual(['a', 'b']);
     await expect(ask('COMMAND', 'GETKEYS', 'LMPOP', '5', 'a', 'b', 'LEFT')).rejects.toThrow(

@@ -1,8 +1,14 @@
-/** Places: few members, most of them in a region where the usual radius finds some and not all. */
+/**
+ * Places: few members, most of them in a region where the usual radius finds some and not all.
+ *
+ * No two members are equally far from anywhere: which of them comes first, where COUNT cuts, is chance in Redis. So members of
+ * the group's own sets have places of their own, and in sets that others fill nothing is counted.
+ */
 import type { Group, Source } from '../group.ts';
 
-/** Sets of places of this group alone, and what any other type may be in. */
+/** Sets of places of this group alone; there are those of others, too, and one for what is stored. */
 const OWN = ['g1', 'g2'];
+const STORED = 'g3';
 
 /** One with so many places that Redis keeps a skip list. */
 const LARGE = 'large places';
@@ -34,20 +40,42 @@ function within(source: Source, max: number): string {
   return String((source.below(2_000_001) / 1_000_000 - 1) * max);
 }
 
+const EAST = ['180', '-180', '0', '179.9999', '-179.9999', '-0.5'];
+const NORTH = ['85.05112878', '-85.0511', '84.9', '-80.1', '66.5', '0'];
+
 /** Longitude and latitude: near each other, anywhere, at the borders, or none. */
 function place(source: Source): string[] {
   if (source.chance(0.15)) return [within(source, 180), within(source, 85.05112878)];
   if (source.chance(0.15))
     return [
-      source.pick(['180', '-180', '179.9999', '-179.9999', '0', '1e-7', within(source, 180)]),
-      source.pick(['85.05112878', '-85.05112878', '84.9', '-80.1', '66.5', '0', within(source, 85)]),
+      source.pick([...EAST, within(source, 180)]),
+      source.pick([...NORTH, '-85.05112878', within(source, 85)]),
     ];
+  return nearby(source);
+}
+
+/** A place that no other member gets. */
+function placeOf(name: string, source: Source): string[] {
+  const number = /^m(\d+)$/.exec(name)?.[1];
+  if (number === undefined || !source.chance(0.15)) return nearby(source);
+  // Two at the same latitude have others of the longitudes.
+  const half = EAST.slice(Number(number) < 6 ? 0 : 3).slice(0, 3);
+  return [source.pick(half), NORTH[Number(number) % 6] ?? ''];
+}
+
+function nearby(source: Source): string[] {
   if (source.chance(0.05))
     return [
       source.pick(['180.1', '-181', 'x', 'nan', 'inf', '1e300', '181.0078125', '']),
       source.pick(['85.06', '-90', '-0', 'x', '0x10', '1e-400', '']),
     ];
   return [String(13 + Number(within(source, 4))), String(38 + Number(within(source, 3)))];
+}
+
+/** A place and a member. */
+function placed(source: Source): string[] {
+  const name = member(source);
+  return [...placeOf(name, source), name];
 }
 
 function unit(source: Source): string {
@@ -76,8 +104,8 @@ function replyOptions(source: Source): string[] {
   return ['WITHDIST', 'WITHHASH', 'WITHCOORD'].filter(() => source.chance(0.3));
 }
 
-/** Members in the same cell are equally far, and which of them come first is chance where COUNT cuts. */
-function count(source: Source): string[] {
+function count(source: Source, key: string): string[] {
+  if (!OWN.includes(key) && key !== LARGE) return [];
   const number = mostly(source, () => String(1 + source.below(6)), [
     '0',
     '-1',
@@ -95,7 +123,7 @@ function odd(source: Source): string[] {
     ['COUNT'],
     ['STOREDIST'],
     ['WITHDIST'],
-    ['STORE', 'g2'],
+    ['STORE', STORED],
     ['BYRADIUS', '1', 'km'],
     ['x'],
   ]);
@@ -108,21 +136,35 @@ function shuffled(source: Source, parts: readonly string[][]): string[] {
   return order.flat();
 }
 
-function searched(source: Source, stores: boolean): string[] {
+/** The set that is searched, and the query. */
+function searched(source: Source, set: string, stores: boolean): string[] {
   const middle = source.chance(0.5)
     ? ['FROMLONLAT', ...place(source)]
     : ['FROMMEMBER', source.chance(0.8) ? member(source) : `p${source.below(300)}`];
   const shape = source.chance(0.6) ? ['BYRADIUS', ...radius(source)] : ['BYBOX', ...box(source)];
   const rest = stores ? source.pick([[], ['STOREDIST']]) : replyOptions(source);
-  const parts = [middle, shape, ORDER(source), count(source), rest, odd(source)];
+  const parts = [middle, shape, ORDER(source), count(source, set), rest, odd(source)];
   if (source.chance(0.04)) parts.splice(source.below(2), 1);
-  return shuffled(source, parts);
+  return [set, ...shuffled(source, parts)];
 }
 
-function around(source: Source, ro: boolean): string[] {
-  const target = source.chance(0.25) && !ro ? [source.pick(['STORE', 'STOREDIST']), key(source)] : [];
-  const rest = target.length > 0 && source.chance(0.9) ? [] : replyOptions(source);
-  return shuffled(source, [ORDER(source), count(source), rest, target, odd(source)]);
+function target(source: Source): string {
+  return source.chance(0.8) ? STORED : source.key();
+}
+
+/** The options of GEORADIUS. */
+function around(source: Source, set: string, ro: boolean): string[] {
+  const store = source.chance(0.25) && !ro ? [source.pick(['STORE', 'STOREDIST']), target(source)] : [];
+  const rest = store.length > 0 && source.chance(0.9) ? [] : replyOptions(source);
+  return shuffled(source, [ORDER(source), count(source, set), rest, store, odd(source)]);
+}
+
+function aroundPlace(name: string, set: string, source: Source): string[] {
+  return [name, set, ...place(source), ...radius(source), ...around(source, set, name.endsWith('_RO'))];
+}
+
+function aroundMember(name: string, set: string, source: Source): string[] {
+  return [name, set, member(source), ...radius(source), ...around(source, set, name.endsWith('_RO'))];
 }
 
 export const group: Group = {
@@ -131,17 +173,16 @@ export const group: Group = {
     ...Array.from({ length: 6 }, () => (source: Source) => [
       'GEOADD',
       key(source),
-      ...source.some(() => [...place(source), member(source)], 3),
+      ...source.some(() => placed(source), 3),
     ]),
     (source) => [
       'GEOADD',
       key(source),
       ...source.options([() => ['NX'], () => ['XX'], () => ['CH'], () => ['INCR']]),
-      ...place(source),
-      member(source),
+      ...placed(source),
     ],
     (source) => ['ZREM', key(source), ...source.some(() => member(source))],
-    (source) => ['ZADD', key(source), source.float(), member(source)],
+    (source) => ['ZADD', source.chance(0.8) ? STORED : source.key(), source.float(), member(source)],
     (source) => ['GEOPOS', key(source), ...source.some(() => member(source), 4)],
     (source) => ['GEOHASH', key(source), ...source.some(() => member(source), 4)],
     (source) => [
@@ -151,30 +192,19 @@ export const group: Group = {
       member(source),
       ...source.pick([[], [unit(source)]]),
     ],
-    (source) => ['GEOSEARCH', key(source), ...searched(source, false)],
-    (source) => ['GEOSEARCH', key(source), ...searched(source, false)],
-    (source) => ['GEOSEARCH', key(source), ...searched(source, false)],
-    (source) => ['GEOSEARCHSTORE', source.pick(['g3', key(source)]), key(source), ...searched(source, true)],
-    (source) => ['GEORADIUS', key(source), ...place(source), ...radius(source), ...around(source, false)],
-    (source) => ['GEORADIUS_RO', key(source), ...place(source), ...radius(source), ...around(source, true)],
-    (source) => [
-      'GEORADIUSBYMEMBER',
-      key(source),
-      member(source),
-      ...radius(source),
-      ...around(source, false),
-    ],
-    (source) => [
-      'GEORADIUSBYMEMBER_RO',
-      key(source),
-      member(source),
-      ...radius(source),
-      ...around(source, true),
-    ],
+    (source) => ['GEOSEARCH', ...searched(source, key(source), false)],
+    (source) => ['GEOSEARCH', ...searched(source, key(source), false)],
+    (source) => ['GEOSEARCH', ...searched(source, source.pick([STORED, key(source)]), false)],
+    (source) => ['GEOSEARCHSTORE', target(source), ...searched(source, key(source), true)],
+    (source) => aroundPlace('GEORADIUS', key(source), source),
+    (source) => aroundPlace('GEORADIUS_RO', key(source), source),
+    (source) => aroundMember('GEORADIUSBYMEMBER', key(source), source),
+    (source) => aroundMember('GEORADIUSBYMEMBER_RO', key(source), source),
     (source) => ['GEOADD', LARGE, ...many(source)],
-    (source) => ['GEOSEARCH', LARGE, ...searched(source, false)],
-    (source) => ['GEOSEARCHSTORE', 'g3', LARGE, ...searched(source, true)],
-    (source) => ['GEORADIUS', LARGE, ...place(source), ...radius(source), ...around(source, false)],
-    (source) => ['ZRANGE', source.pick(['g3', key(source)]), '0', '-1', 'WITHSCORES'],
+    (source) => ['GEOSEARCH', ...searched(source, LARGE, false)],
+    (source) => ['GEOSEARCHSTORE', STORED, ...searched(source, LARGE, true)],
+    (source) => aroundPlace('GEORADIUS', LARGE, source),
+    (source) => ['ZRANGE', source.pick([STORED, key(source)]), '0', '-1', 'WITHSCORES'],
+    (source) => ['GEOPOS', STORED, ...source.some(() => member(source), 4)],
   ],
 };

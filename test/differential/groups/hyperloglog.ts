@@ -23,11 +23,9 @@ const DENSE = [
 const SPARSE = [
   '\x7f\xff',
   '\x7f\xfe\x80',
-  // Too few registers, or too many.
-  '\x7f\xfe',
+  // Too many registers, or none.
   '\x7f\xff\x00',
   '',
-  '\x00'.repeat(20),
   // Four times 4096 zeros, a value in the middle, long runs of zeros that could be short ones, equal neighbours.
   '\x4f\xff'.repeat(4),
   '\x4f\xff\x4f\xff\x84\x4f\xfe\x4f\xff',
@@ -38,16 +36,20 @@ const SPARSE = [
   '\x3f'.repeat(256),
 ];
 
+/** Too few registers: one element meets the damage, another does not. */
+const HALF_RIGHT = ['\x7f\xfe', '\x00'.repeat(20)];
+
 /**
- * What looks like a sketch; its registers may or may not be right. Not half right: an addition that meets damage on its way
- * leaves in Redis what it did before.
+ * What looks like a sketch; its registers may or may not be right. Not half right where many elements are added at once: an
+ * addition that meets damage on its way leaves in Redis what it did before.
  */
-function forged(source: Source): string {
+function forged(source: Source, key: string): string {
+  const sparse = OWN.includes(key) ? SPARSE : [...SPARSE, ...HALF_RIGHT];
   const [encoding, registers] = source.pick([
     ['\0', DENSE],
-    ['\x01', SPARSE],
-    ['\x01', SPARSE],
-    ['\x02', SPARSE],
+    ['\x01', sparse],
+    ['\x01', sparse],
+    ['\x02', sparse],
   ] as const);
   const cardinality = source.pick([`${'\0'.repeat(7)}\x80`, `\x07${'\0'.repeat(7)}`, '\xff'.repeat(8)]);
   return `HYLL${encoding}\0\0\0${cardinality}${source.pick(registers)}`;
@@ -85,7 +87,10 @@ export const group: Group = {
     (source) => ['PFCOUNT', anyKey(source), anyKey(source), ...source.some(() => anyKey(source))],
     (source) => ['PFMERGE', anyKey(source), ...source.some(() => anyKey(source))],
     (source) => ['PFMERGE', anyKey(source)],
-    (source) => ['SET', anyKey(source), forged(source)],
+    (source) => {
+      const key = anyKey(source);
+      return ['SET', key, forged(source, key)];
+    },
     (source) => ['GET', anyKey(source)],
     (source) => ['GET', anyKey(source)],
     (source) => ['STRLEN', anyKey(source)],

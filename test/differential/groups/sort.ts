@@ -56,8 +56,19 @@ const orders = (source: Source): string[] =>
     [...limit(source), 'BY', pattern(source)],
   ]);
 
-/** What can hold anything; sets and sorted sets have keys of their own besides. */
-const LISTS = ['a', 'b', 'c', 'd', 'e', 'f', 'out'];
+/** What holds anything, and so maybe a set: nothing that leaves the order open. */
+const total = (source: Source): string[] =>
+  source.pick([
+    [],
+    ['ALPHA'],
+    ['BY', source.pick(['w_*', 'h_*->f', '*'])],
+    limit(source),
+    [...limit(source), 'ALPHA'],
+    [...limit(source), 'BY', 'h_*->g'],
+  ]);
+
+/** Keys that no other group has. */
+const LISTS = ['list_1', 'list_2', 'list_3', 'out'];
 const list = (source: Source): string => source.pick(LISTS);
 const set = (source: Source): string => source.pick(['set_1', 'set_2']);
 const sortedSet = (source: Source): string => source.pick(['zset_1', 'zset_2']);
@@ -85,7 +96,7 @@ export const group: Group = {
     (source) => ['SORT', list(source), ...others(source), ...orders(source), ...others(source)],
     (source) => ['SORT', list(source), ...orders(source), ...others(source)],
     (source) => ['SORT_RO', list(source), ...orders(source), ...others(source)],
-    (source) => ['SORT', source.key(), ...orders(source), ...others(source)],
+    (source) => ['SORT', source.key(), ...total(source), ...others(source)],
     // Sets: no order of their own, so that nothing but whole results can be compared.
     (source) => ['SORT', set(source), ...source.pick([[], ['ALPHA'], limit(source)]), ...others(source)],
     (source) => ['SORT', set(source), 'BY', 'w_*', ...source.pick([[], limit(source)]), ...others(source)],
