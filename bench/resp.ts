@@ -5,7 +5,8 @@
  */
 import { pino } from 'pino';
 import { ClientPort } from '../src/server/client-port.ts';
-import { Password } from '../src/server/password.ts';
+import { catalogue } from '../src/server/table.ts';
+import { Users } from '../src/server/users.ts';
 import { RequestParser } from '../src/server/resp/parser.ts';
 import { RespWriter } from '../src/server/resp/writer.ts';
 import { FakeEngine } from '../src/server/testing/engine.ts';
@@ -75,7 +76,7 @@ async function serve(port: number): Promise<void> {
     engine,
     host: '127.0.0.1',
     port,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 1_000,
     maxRequestBytes: CHUNK_BYTES * 1024,
     followerReads: false,

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noReply } from '../store/reply.ts';
 import { dataCommandOf } from '../store/table.ts';
 import { ClientPort, type ClientPortOptions } from './client-port.ts';
-import { Password } from './password.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 import { RawClient } from './testing/socket.ts';
 
@@ -20,7 +21,7 @@ async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 100,
     maxRequestBytes: 64 * 1024 * 1024,
     followerReads: false,

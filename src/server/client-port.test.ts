@@ -3,7 +3,8 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { createClient } from 'redis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Password } from './password.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 import { ClientPort, type ClientPortOptions } from './client-port.ts';
 import type { Request } from './engine.ts';
 import { encode, RawClient } from './testing/socket.ts';
@@ -18,7 +19,7 @@ async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 100,
     maxRequestBytes: 64 * 1024 * 1024,
     followerReads: false,
@@ -816,7 +817,7 @@ describe('a password', () => {
   const WRONG = '-WRONGPASS invalid username-password pair or user is disabled.';
 
   test('is asked for', async () => {
-    await restart({ password: new Password('secret') });
+    await restart({ users: new Users('secret', catalogue) });
     await using redis = await client();
     redis.request(
       'GET a',
@@ -847,7 +848,7 @@ describe('a password', () => {
   });
 
   test('may come with HELLO', async () => {
-    await restart({ password: new Password('secret') });
+    await restart({ users: new Users('secret', catalogue) });
     await using redis = await client();
     redis.request('HELLO 3', 'HELLO 3 AUTH default wrong', 'GET a');
     await redis.expect(
@@ -860,7 +861,7 @@ describe('a password', () => {
   });
 
   test('strangers may send little', async () => {
-    await restart({ password: new Password('secret') });
+    await restart({ users: new Users('secret', catalogue) });
     await using many = await client();
     many.send('*11\r\n');
     expect(await many.closed()).toBe('-ERR Protocol error: unauthenticated multibulk length\r\n');

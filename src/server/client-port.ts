@@ -9,16 +9,17 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { NodeId } from '../raft/types.ts';
 import { settings } from '../store/settings.ts';
+import { ACL_LOG_SETTING, AclLog } from './acl-log.ts';
 import { KEEPALIVE_SECONDS } from './commands/config.ts';
 import type { UnknownOutcome } from './config.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
-import type { Password } from './password.ts';
 import type { CommandTable, PortContext, PortSettings, PortStatistics } from './session.ts';
 import { NOTIFY_SETTING, Subscriptions } from './subscriptions.ts';
 import { commandTable } from './table.ts';
 import { TABLE_SETTING, Tracking } from './tracking.ts';
+import type { User, Users } from './users.ts';
 
 /** Connections that may wait to be accepted. */
 const BACKLOG = 511;
@@ -35,7 +36,7 @@ export interface ClientPortOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  readonly password: Password;
+  readonly users: Users;
   readonly maxClients: number;
   /** Bytes of all arguments of one request, and of one transaction. */
   readonly maxRequestBytes: number;
@@ -58,6 +59,8 @@ export class ClientPort implements ConnectionOwner {
   readonly subscriptions: Subscriptions = new Subscriptions();
   readonly tracking: Tracking;
   readonly commands: CommandTable = commandTable;
+  readonly users: Users;
+  readonly aclLog: AclLog;
   readonly statistics: PortStatistics;
 
   readonly #options: ClientPortOptions;
@@ -71,20 +74,22 @@ export class ClientPort implements ConnectionOwner {
   #pause: { readonly what: 'all' | 'writes'; readonly until: number } | null = null;
   #pauseTimer: NodeJS.Timeout | null = null;
   #closing = false;
+  #overruled = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(options: ClientPortOptions) {
-    const { engine, host, port, password, maxClients, maxRequestBytes, followerReads } = options;
+    const { engine, host, port, users, maxClients, maxRequestBytes, followerReads } = options;
     const { unknownOutcome = 'error' } = options;
     this.#options = options;
     this.engine = engine;
+    this.users = users;
+    this.aclLog = new AclLog(() => engine.setting(ACL_LOG_SETTING));
     this.proxy = options.proxy;
     this.forwarder = options.forwarder;
     this.tracking = new Tracking(engine.events, this.#connections);
     this.#listenToStore();
     this.nodeId = engine.status().id;
-    const passwordSet = password.required;
-    this.#settings = { host, port, passwordSet, maxClients, maxRequestBytes, followerReads, unknownOutcome };
+    this.#settings = { host, port, maxClients, maxRequestBytes, followerReads, unknownOutcome };
     this.statistics = {
       startedAt: this.monotonic(),
       connections: 0,
@@ -190,10 +195,6 @@ export class ClientPort implements ConnectionOwner {
     this.#poller ??= setInterval(() => this.#pollAll(), POLL_MS);
   }
 
-  passwordMatches(user: string, password: string): boolean {
-    return this.#options.password.matches(user, password);
-  }
-
   warn(connection: Connection, what: string): void {
     const { id, remoteAddress, name } = connection;
     this.#options.logger.warn({ client: id, address: remoteAddress, name }, what);
@@ -206,6 +207,14 @@ export class ClientPort implements ConnectionOwner {
       tracking.keysMax = Number(engine.setting(TABLE_SETTING) ?? settings.get(TABLE_SETTING)?.initial);
     };
     readSettings();
+    this.users.watch({
+      deleted: (user) => this.#ofUser(user).forEach((connection) => connection.leaveUser()),
+      changed: (user) => {
+        this.#ofUser(user).forEach((connection) => connection.endForbiddenListening());
+        this.#tellIfOverruled();
+      },
+    });
+    this.#tellIfOverruled();
     engine.events.watch({
       message: (channel, message, sharded) => subscriptions.message(channel, message, sharded),
       event: (type, event, key) => subscriptions.event(type, event, key),
@@ -214,6 +223,20 @@ export class ClientPort implements ConnectionOwner {
       },
       restored: readSettings,
     });
+  }
+
+  /** Whoever looks for the reason why the password of the configuration is refused finds it. */
+  #tellIfOverruled(): void {
+    if (this.#overruled === this.users.overruled) return;
+    this.#overruled = this.users.overruled;
+    if (this.#overruled)
+      this.#options.logger.warn(
+        'the password that this node was started with is not one of the user default: ACL SETUSER has set others, which hold on all nodes',
+      );
+  }
+
+  #ofUser(user: User): Connection[] {
+    return [...this.#connections.values()].filter((connection) => connection.isUser(user));
   }
 
   readonly #turn = (): void => {

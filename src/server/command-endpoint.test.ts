@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
 import fastify, { type FastifyInstance } from 'fastify';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { noReply } from '../store/reply.ts';
+import { dataCommandOf } from '../store/table.ts';
 import { addCommandEndpoint, type CommandTarget } from './command-endpoint.ts';
 import type { Request } from './engine.ts';
 import { JsonReply } from './json-reply.ts';
-import { Password } from './password.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 
 let engine: FakeEngine;
@@ -13,8 +17,10 @@ let app: FastifyInstance;
 
 function start(password: string | null = null): void {
   app = fastify();
+  const users = new Users(password, catalogue);
+  users.attach(engine);
   addCommandEndpoint(app, {
-    password: new Password(password),
+    users,
     maxRequestBytes: 1000,
     target: () => target,
     waiting: () => 'founding: waiting for n2',
@@ -177,6 +183,24 @@ describe('who may', () => {
       const answer = await post(['PING'], { authorization });
       expect([answer.status, errorCode(answer)], authorization).toEqual([401, 'NOAUTH']);
     }
+  });
+
+  test('as any user, within its rights', async () => {
+    start('secret');
+    const hash = createHash('sha256').update('pw').digest('hex');
+    const setUser = dataCommandOf(['ACL', 'SETUSER'])!;
+    const args = ['ACL', 'SETUSER', 'ann', 'on', `#${hash}`, '~a', '+@all'];
+    const nobody = { reply: noReply, settled() {}, watched() {}, repeated() {}, refused() {} };
+    engine.submit('log', { kind: 'command', client: nobody, command: setUser, args, once: null });
+    engine.settle();
+    const as = (text: string) => ({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+    expect((await post(['SET', 'a', '1'], as('ann:pw'))).body).toEqual({ result: 'OK' });
+    const answer = await post(['SET', 'b', '1'], as('ann:pw'));
+    expect([answer.status, errorCode(answer)]).toEqual([403, 'NOPERM']);
+    expect((await post(['SORT', 'a', 'BY', 'w_*'], as('ann:pw'))).status).toBe(400);
+    expect((await post(['SET', 'a', '1'], as('ann:no'))).status).toBe(401);
+    expect((await post(['SET', 'b', '1'], as('default:secret'))).status).toBe(200);
+    expect((await post(['SET', 'b', '1'])).status).toBe(401);
   });
 
   test('no page that posts a form, and without a password none that has a name', async () => {

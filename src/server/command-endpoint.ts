@@ -14,15 +14,15 @@
  */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { DataCommand } from '../store/command.ts';
+import type { CommandSpec, DataCommand } from '../store/command.ts';
 import { KEY_BYTES_MAX, type Once } from '../store/once.ts';
 import type { Client, Engine, Request } from './engine.ts';
 import { clusterDown } from './errors.ts';
 import type { Forwarder } from './forwarder.ts';
 import { JsonReply, type ReplyError } from './json-reply.ts';
 import { fromNamedPage } from './pages.ts';
-import type { Password } from './password.ts';
 import { resolve } from './table.ts';
+import { denialText, sortDenialText, type User, type Users } from './users.ts';
 
 export const COMMAND_PATH = '/v1/command';
 
@@ -38,6 +38,7 @@ const STATUS: Readonly<Record<string, number>> = {
   TOOLONG: 502,
   APPLIED: 409,
   KEYREUSED: 422,
+  NOPERM: 403,
 };
 
 /** What the endpoint needs of a node that is part of a cluster. */
@@ -47,7 +48,7 @@ export interface CommandTarget {
 }
 
 export interface CommandEndpointOptions {
-  readonly password: Password;
+  readonly users: Users;
   /** Bytes of a body. */
   readonly maxRequestBytes: number;
   /** `null` while this node is not part of a cluster yet. */
@@ -58,32 +59,42 @@ export interface CommandEndpointOptions {
 
 /** Adds the route. */
 export function addCommandEndpoint(app: FastifyInstance, options: CommandEndpointOptions): void {
-  const { password, maxRequestBytes } = options;
+  const { users, maxRequestBytes } = options;
+  const shown = new WeakMap<FastifyRequest, User>();
   void app.register((scope, _options, done) => {
     scope.removeContentTypeParser(['text/plain']);
     scope.addHook('onRequest', (request, reply, next) => {
       const { authorization, origin } = request.headers;
-      if (!password.admits(authorization)) {
-        reply.header('www-authenticate', 'Basic realm="kvorum"');
-        fail(
-          reply,
-          401,
-          'NOAUTH',
-          'give the password: Authorization: Bearer <password>, or Basic as user default',
-        );
-      } else if (!password.required && fromNamedPage(request.headers)) {
+      const user = users.shownBy(authorization);
+      if (user === null) unauthorized(reply);
+      else if (users.open && fromNamedPage(request.headers)) {
         fail(reply, 403, 'NOPERM', `pages of ${origin} may not send commands to a node without a password`);
-      } else next();
+      } else {
+        shown.set(request, user);
+        next();
+      }
     });
-    scope.post(COMMAND_PATH, { bodyLimit: maxRequestBytes }, (request, reply) =>
-      serve(options, request, reply),
-    );
+    scope.post(COMMAND_PATH, { bodyLimit: maxRequestBytes }, (request, reply) => {
+      const user = shown.get(request);
+      return user === undefined ? unauthorized(reply) : serve(options, user, request, reply);
+    });
     done();
   });
 }
 
+function unauthorized(reply: FastifyReply): FastifyReply {
+  reply.header('www-authenticate', 'Basic realm="kvorum"');
+  return fail(
+    reply,
+    401,
+    'NOAUTH',
+    'give the password: Authorization: Bearer <password> for the user default, or Basic for any',
+  );
+}
+
 async function serve(
   { target, waiting }: CommandEndpointOptions,
+  user: User,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
@@ -101,6 +112,8 @@ async function serve(
     return fail(reply, 400, 'ERR', `an Idempotency-Key has 1 to ${KEY_BYTES_MAX} characters`);
   const command = resolve(args);
   if (typeof command === 'string') return send(reply, failed(command));
+  const denied = user.restricted ? refusalFor(user, command, args) : null;
+  if (denied !== null) return send(reply, failed(denied));
   const node = target();
   if (node === null) return fail(reply, 503, 'CLUSTERDOWN', waiting());
   switch (command.kind) {
@@ -120,6 +133,15 @@ async function serve(
         `'${command.name}' belongs to a connection, and there is none over HTTP`,
       );
   }
+}
+
+/** Why the user may not run it. */
+function refusalFor({ rights }: User, command: CommandSpec, args: readonly string[]): string | null {
+  const denial = rights.check(command, args);
+  if (denial !== null) return denialText(command, denial);
+  if (command.name !== 'sort' && command.name !== 'sort_ro') return null;
+  const option = rights.deniedOptionOfSort(command, args);
+  return option === null ? null : sortDenialText(option);
 }
 
 /** What a command came to. */

@@ -19,13 +19,16 @@
  */
 import type { Socket } from 'node:net';
 import type { NodeId } from '../raft/types.ts';
-import { type Call, type DataCommand, keysOf, type Watch } from '../store/command.ts';
+import { type Call, type CommandSpec, type DataCommand, keysOf, type Watch } from '../store/command.ts';
 import { mayWait } from '../store/commands/one-key.ts';
 import type { Wait } from '../store/context.ts';
 import type { Once } from '../store/once.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { type Ending, GONE, LEADER_LOST, TIMED_OUT, type Waiter } from './blocked.ts';
-import { queuedUnwatch } from './commands/transaction.ts';
+import type { Denial } from '../store/acl/rights.ts';
+import type { Refusal } from './acl-log.ts';
+import { describeSession } from './commands/client.ts';
+import { queuedUnwatch, refusedCall, refusedCommand } from './commands/transaction.ts';
 import type { Client, Lane, Request, Waits } from './engine.ts';
 import { busy, clusterDown, ERRORS, errorText, outcomeUnknown, redirection } from './errors.ts';
 import { keysRead } from './requests.ts';
@@ -44,6 +47,7 @@ import type { Push, Space } from './subscriptions.ts';
 import { resolve, takesNumber, writeNamed } from './table.ts';
 import type { Tracker } from './tracking.ts';
 import { Transaction } from './transaction.ts';
+import { denialText, lateDenialText, sortDenialText, type User } from './users.ts';
 
 /** Requests of one connection that may be open before it stops parsing. */
 const OPEN_REQUESTS_MAX = 8_192;
@@ -71,7 +75,6 @@ export interface ConnectionOwner extends PortContext {
   poll(connection: Connection): void;
   /** Which requests are held. */
   readonly paused: 'all' | 'writes' | null;
-  passwordMatches(user: string, password: string): boolean;
   /** A client did what no client should; worth a line in the log. */
   warn(connection: Connection, what: string): void;
 }
@@ -112,6 +115,8 @@ export class Connection implements Client, Session {
   readonly #parser: RequestParser;
   readonly #transaction: Transaction;
   #authenticated = false;
+  /** Whose rights it has. */
+  #user: User;
 
   /** Parsed and not yet handed to the engine. */
   #gathered: Request[] = [];
@@ -160,7 +165,8 @@ export class Connection implements Client, Session {
     this.#parser = new RequestParser(port.settings.maxRequestBytes);
     this.#transaction = new Transaction(port.settings.maxRequestBytes);
     this.readsHere = port.settings.followerReads;
-    this.#setAuthenticated(!port.settings.passwordSet);
+    this.#user = port.users.default;
+    this.#setAuthenticated(port.users.open);
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onEnd());
     socket.on('drain', () => this.#onDrain());
@@ -246,10 +252,26 @@ export class Connection implements Client, Session {
     return this.#transaction.bytes;
   }
 
-  authenticate(user: string, password: string): boolean {
-    const right = this.port.passwordMatches(user, password);
-    if (right) this.#setAuthenticated(true);
-    return right;
+  get userName(): string {
+    return this.#user.name;
+  }
+
+  authenticate(name: string, password: string, command: string): boolean {
+    const user = this.port.users.authenticate(name, password);
+    if (user === null) {
+      this.#noteRefusal('auth', command, name);
+      return false;
+    }
+    this.#user = user;
+    this.#setAuthenticated(true);
+    return true;
+  }
+
+  submit(command: DataCommand, args: readonly string[]): void {
+    this.#gathered.push({ kind: 'command', client: this, command, args, once: null });
+    this.#gatheredWrites = true;
+    this.#gatheredAnywhere = true;
+    this.#held = () => this.#whenFresh(() => {});
   }
 
   reset(): void {
@@ -263,7 +285,8 @@ export class Connection implements Client, Session {
     if (this.#muted === 'all') this.#muted = 'none';
     this.noTouch = false;
     this.name = '';
-    this.#setAuthenticated(!this.port.settings.passwordSet);
+    this.#user = this.port.users.default;
+    this.#setAuthenticated(this.port.users.open);
   }
 
   muteReplies(which: 'none' | 'all' | 'next'): void {
@@ -349,6 +372,28 @@ export class Connection implements Client, Session {
   /** Closes at once, whatever is open. */
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  isUser(user: User): boolean {
+    return this.#user === user;
+  }
+
+  /** Its user is no more: what is open is answered, then it is closed. */
+  leaveUser(): void {
+    this.#user = this.port.users.default;
+    this.#setAuthenticated(false);
+    if (this.blocked) this.destroy();
+    else this.quit();
+  }
+
+  /** Closes when it listens to what its user may not listen to any more. */
+  endForbiddenListening(): void {
+    const { channels, patterns, shards } = this.subscribed;
+    const { rights } = this.#user;
+    const allowed =
+      [...channels, ...shards].every((channel) => rights.mayListen(channel, false)) &&
+      [...patterns].every((pattern) => rights.mayListen(pattern, true));
+    if (!allowed) this.destroy();
   }
 
   /* ---- input --------------------------------------------------------------------------------------------------- */
@@ -484,17 +529,23 @@ export class Connection implements Client, Session {
       else this.#refuse(command);
       return;
     }
-    if (!this.#authenticated && !command.flags.includes('no_auth')) {
-      this.#refuse(errorText(ERRORS.noAuth));
+    this.lastCommand = command.name;
+    if (!this.#authenticated && !command.flags.includes('no_auth') && !this.port.users.open) {
+      this.#reject(command, errorText(ERRORS.noAuth));
+      return;
+    }
+    const denial = this.#user.restricted ? this.#user.rights.check(command, args) : null;
+    if (denial !== null) {
+      this.#deny(denial, command, args);
       return;
     }
     if (this.#listens && !LISTENERS_COMMANDS.has(command.name)) {
-      this.#refuse(
+      this.#reject(
+        command,
         `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
       );
       return;
     }
-    this.lastCommand = command.name;
     if (this.#isPaused(command)) {
       this.#postponed = args;
       return;
@@ -518,6 +569,15 @@ export class Connection implements Client, Session {
   #data(named: DataCommand, args: readonly string[]): void {
     const command = this.tracker === null ? named : this.tracker.following(named);
     const { write } = command;
+    if (this.#user.restricted && sorts(command)) {
+      const option = this.#user.rights.deniedOptionOfSort(command, args);
+      if (option !== null) {
+        if (write) this.#numberRefused(command);
+        const refused = refusedCall(sortDenialText(option));
+        this.#data(refused.command, refused.args);
+        return;
+      }
+    }
     if (this.#transaction.open) {
       if (command.flags.includes('no_multi')) {
         this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
@@ -590,13 +650,24 @@ export class Connection implements Client, Session {
   #local(command: LocalCommand, args: readonly string[]): void {
     if (this.#transaction.open && command.name !== 'quit' && command.name !== 'reset') {
       this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
-    } else this.#whenIdle(() => command.run(this, args, this.reply));
+    } else if (command.fresh?.(args) === true) this.#whenFresh(() => command.run(this, args, this.reply));
+    else this.#whenIdle(() => command.run(this, args, this.reply));
   }
 
   /** Runs something when everything before it is answered. */
   #whenIdle(run: () => void): void {
     if (this.#idle) run();
     else this.#held = run;
+  }
+
+  /** Runs something when everything before it is answered and this node has seen what was acknowledged anywhere until now. */
+  #whenFresh(run: () => void): void {
+    this.#whenIdle(() => {
+      this.#held = run;
+      this.#lane = 'read';
+      this.#open = 1;
+      this.port.engine.submit('read', { kind: 'text', client: this, write: () => {} });
+    });
   }
 
   #transactionCommand(command: TransactionCommand, args: readonly string[]): void {
@@ -668,9 +739,60 @@ export class Connection implements Client, Session {
     else if (!this.port.engine.leading && !this.#passesOn(writes)) {
       this.#answerError(this.#redirection(slotOf(calls)));
     } else {
-      this.#gathered.push({ kind: 'transaction', client: this, calls, watches, once });
+      this.#gathered.push({
+        kind: 'transaction',
+        client: this,
+        calls: this.#stillAllowed(calls),
+        watches,
+        once,
+      });
       if (writes) this.#gatheredWrites = true;
     }
+  }
+
+  #deny(denial: Denial, command: Command, args: readonly string[]): void {
+    if (command.kind === 'data' && command.write) this.#numberRefused(command);
+    this.#noteDenial(denial, command, args, this.#transaction.open);
+    this.#reject(command, denialText(command, denial));
+  }
+
+  /** EXEC ends the transaction even when it is itself at fault. */
+  #reject(command: Command, text: string): void {
+    if (command.name === 'exec') this.#abort(text);
+    else this.#refuse(text);
+  }
+
+  /** The calls of a transaction, those replaced by errors that were allowed when they were queued and are not now. */
+  #stillAllowed(calls: readonly Call[]): readonly Call[] {
+    if (!this.#user.restricted) return calls;
+    return calls.map((call) => {
+      const { command, args } = call;
+      const denial = command === refusedCommand ? null : this.#user.rights.check(command, args);
+      if (denial === null) return call;
+      this.#noteDenial(denial, command, args, true);
+      return refusedCall(lateDenialText(denial));
+    });
+  }
+
+  #noteDenial(
+    { reason, position }: Denial,
+    command: CommandSpec,
+    args: readonly string[],
+    inTransaction: boolean,
+  ): void {
+    const object = reason === 'command' ? command.name : (args[position] ?? '');
+    this.#noteRefusal(reason, object, this.#user.name, inTransaction);
+  }
+
+  #noteRefusal(
+    reason: Refusal['reason'],
+    object: string,
+    user: string,
+    inTransaction: boolean = this.#transaction.open,
+  ): void {
+    const context = inTransaction ? 'multi' : 'toplevel';
+    const refusal = { reason, context, object, user, client: describeSession(this) } as const;
+    this.port.aclLog.add(refusal, this.port.monotonic());
   }
 
   /** Ends the transaction because of an error in EXEC. */
@@ -825,6 +947,10 @@ const LISTENERS_COMMANDS: ReadonlySet<string> = new Set(
     .flatMap((prefix) => [`${prefix}subscribe`, `${prefix}unsubscribe`])
     .concat('ping', 'quit', 'reset'),
 );
+
+function sorts({ name }: DataCommand): boolean {
+  return name === 'sort' || name === 'sort_ro';
+}
 
 /** The slot of the first key in a transaction; 0 when it has none. */
 function slotOf(calls: readonly Call[]): number {

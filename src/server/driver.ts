@@ -299,6 +299,10 @@ export class Driver implements Engine {
     return this.#options.store.meta.get('settings', name);
   }
 
+  get users(): ReadonlyMap<string, string> {
+    return this.#options.store.meta.entries('users');
+  }
+
   get leading(): boolean {
     return this.#node.role.name === 'leader' && !this.#stopped;
   }

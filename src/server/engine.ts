@@ -141,6 +141,8 @@ export interface Engine {
   readonly dataBytes: number;
   /** A replicated setting; undefined where it was never set. */
   setting(name: string): string | undefined;
+  /** The replicated users by name, as their rules are kept. */
+  readonly users: ReadonlyMap<string, string>;
   /** Index of the newest entry proposed here, for WAIT. */
   readonly lastProposedIndex: number;
   /** How many other nodes hold everything up to `index` on disk, as far as this leader knows. */

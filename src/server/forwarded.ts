@@ -2,7 +2,9 @@
 import type { Call, Watch } from '../store/command.ts';
 import { ReplyEncoder } from '../store/encoded-reply.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
-import { queuedUnwatch } from './commands/transaction.ts';
+import { hasArity } from '../store/arity.ts';
+import { dataCommandOf } from '../store/table.ts';
+import { queuedUnwatch, refusedCommand } from './commands/transaction.ts';
 import type { Client, Engine, Request, Waits } from './engine.ts';
 import { type Arrived, decodeRequests, encodeOutcomes, type Outcome } from './forward-codec.ts';
 import { BATCH_BYTES_MAX, isWrite } from './requests.ts';
@@ -139,7 +141,9 @@ function requestOf(arrived: Arrived, client: ForwardedClient): Request {
 }
 
 function callOf(args: readonly string[]): Call {
-  const command = resolve(args);
+  if (args[0] === refusedCommand.name) return { command: refusedCommand, args };
+  const data = dataCommandOf(args);
+  const command = data !== undefined && hasArity(data, args) ? data : resolve(args);
   if (typeof command !== 'string') {
     if (command.kind === 'data') return { command, args };
     if (command.kind === 'pure') return { command: command.call, args };

@@ -34,8 +34,9 @@ import { addRoutes, type Stage, waitingFor } from './http.ts';
 import { addJoiningRoutes, clusterAt, Joining } from './joining.ts';
 import { addMembershipRoutes } from './membership.ts';
 import { turnPagesAway } from './pages.ts';
-import { Password } from './password.ts';
 import { restoreStore } from './snapshotter.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 
 /** The one replicated log of this release. */
 const GROUP = asGroupId('main');
@@ -88,7 +89,7 @@ class Server {
   readonly #onFatal: (error: unknown) => void;
   readonly #logger: Logger;
   readonly #guard: Guard;
-  readonly #password: Password;
+  readonly #users: Users;
   readonly #http: FastifyInstance;
   #stage: Stage = { name: 'starting' };
   #httpAddress: HostPort;
@@ -104,7 +105,7 @@ class Server {
     this.#onFatal = onFatal;
     this.#logger = pino({ level: config.logLevel, base: { node: config.id } });
     this.#guard = new Guard(config.clusterSecret);
-    this.#password = new Password(config.password);
+    this.#users = new Users(config.password, catalogue);
     this.#httpAddress = { host: config.host, port: config.httpPort };
     this.#clientAddress = config.announce ?? { host: config.host, port: config.port };
     const logger: FastifyBaseLogger = this.#logger;
@@ -130,6 +131,7 @@ class Server {
     const configuration = configurationOf(recovered);
     if (configuration !== null) checkMembers(this.#config, configuration, this.#logger);
     const driver = this.#newDriver(transport, wal, recovered, store);
+    this.#users.attach(driver);
     const forwarder = new Forwarder({
       self: id,
       engine: driver,
@@ -210,7 +212,7 @@ class Server {
       this.#runForwarded(question),
     );
     addCommandEndpoint(this.#http, {
-      password: this.#password,
+      users: this.#users,
       maxRequestBytes,
       target: () => this.#commandTarget(),
       waiting,
@@ -316,7 +318,7 @@ class Server {
       engine,
       host,
       port,
-      password: this.#password,
+      users: this.#users,
       maxClients,
       maxRequestBytes,
       followerReads,

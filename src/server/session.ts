@@ -4,11 +4,13 @@
  */
 import type { CommandSpec, DataCommand } from '../store/command.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import type { AclLog } from './acl-log.ts';
 import type { Ending } from './blocked.ts';
 import type { UnknownOutcome } from './config.ts';
 import type { Engine, Request } from './engine.ts';
 import type { Subscriber, Subscriptions } from './subscriptions.ts';
 import type { Tracker, Tracking } from './tracking.ts';
+import type { Users } from './users.ts';
 
 /** The Redis release whose behaviour the commands follow, as clients ask for it. */
 export const REDIS_VERSION = '7.0.15';
@@ -26,6 +28,8 @@ export interface Session extends Subscriber {
   libraryName: string;
   libraryVersion: string;
   readonly authenticated: boolean;
+  /** Who it is; `default` until it has said who. */
+  readonly userName: string;
   /** Whether reads are run on this node although it does not lead. */
   readsHere: boolean;
   /** `host:port` of the client, and of this end. */
@@ -54,8 +58,13 @@ export interface Session extends Subscriber {
   readonly blocked: boolean;
   /** Ends the wait for a key or for replicas; false when there is none. */
   unblock(ending: Ending): boolean;
-  /** Whether user and password are right; remembers it if so. */
-  authenticate(user: string, password: string): boolean;
+  /** Whether user and password are right; remembers it if so. `command`: by which it says who it is. */
+  authenticate(user: string, password: string, command: string): boolean;
+  /**
+   * Sends a write that needs no key on its way to the leader, whoever that is; its reply is that to the request under way. What
+   * is behind it waits until this node, too, has seen what it has changed.
+   */
+  submit(command: DataCommand, args: readonly string[]): void;
   /** Back to the state of a fresh connection, except for what was already answered. */
   reset(): void;
   /**
@@ -92,6 +101,9 @@ export interface PortContext {
   /** Whether a node other than the leader passes on what it gets; otherwise clients are redirected. */
   readonly proxy: boolean;
   readonly commands: CommandTable;
+  readonly users: Users;
+  /** What was refused to users here. */
+  readonly aclLog: AclLog;
   /** Who listens on this node. */
   readonly subscriptions: Subscriptions;
   /** Who is told on this node of what changes. */
@@ -113,7 +125,6 @@ export interface PortSettings {
   readonly host: string;
   /** The bound port, also where 0 was asked for. */
   readonly port: number;
-  readonly passwordSet: boolean;
   /** Whether connections begin with reads on this node, see {@link Session.readsHere}. */
   readonly followerReads: boolean;
   /** How a client learns that nobody knows whether its write was run: by `-UNKNOWN`, or by the end of its connection. */
@@ -140,6 +151,8 @@ export type CommandTable = ReadonlyMap<string, Command>;
 export interface LocalCommand extends CommandSpec {
   readonly kind: 'local';
   readonly subcommands?: readonly (LocalCommand | DataCommand)[];
+  /** Whether it must see what was acknowledged anywhere before; without a leader it is run all the same. */
+  readonly fresh?: (args: readonly string[]) => boolean;
   readonly run: (session: Session, args: readonly string[], reply: ReplyWriter) => void;
 }
 

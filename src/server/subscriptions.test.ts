@@ -1,7 +1,8 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ClientPort } from './client-port.ts';
-import { Password } from './password.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 import { FakeEngine } from './testing/engine.ts';
 import { encode, RawClient } from './testing/socket.ts';
 
@@ -15,7 +16,7 @@ beforeEach(async () => {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 100,
     maxRequestBytes: 1024 * 1024,
     followerReads: false,

@@ -4,8 +4,10 @@
  */
 import type { DataCommand } from '../store/command.ts';
 import { wrongArity } from '../store/errors.ts';
+import { Catalogue } from '../store/acl/catalogue.ts';
 import { hasArity } from '../store/arity.ts';
 import { dataCommands } from '../store/table.ts';
+import { aclCommands } from './commands/acl.ts';
 import { clientCommands } from './commands/client.ts';
 import { clusterCommands } from './commands/cluster.ts';
 import { commandCommands } from './commands/command.ts';
@@ -29,6 +31,7 @@ export const commandTable: CommandTable = new Map(
     ...transactionCommands,
     ...connectionCommands,
     ...clientCommands,
+    ...aclCommands,
     ...commandCommands,
     ...configCommands,
     ...infoCommands,
@@ -42,6 +45,9 @@ export const commandTable: CommandTable = new Map(
     [command.name.toUpperCase(), command],
   ]),
 );
+
+/** All of it as rules for users speak of it. */
+export const catalogue: Catalogue = new Catalogue(new Set(commandTable.values()));
 
 /** The command or the subcommand that a request names; a container that it does not name further, or wrongly; or none. */
 function named(args: readonly string[]): Command | undefined {

@@ -5,7 +5,8 @@ import { noReply } from '../store/reply.ts';
 import { dataCommandOf } from '../store/table.ts';
 import { ClientPort } from './client-port.ts';
 import type { Request } from './engine.ts';
-import { Password } from './password.ts';
+import { catalogue } from './table.ts';
+import { Users } from './users.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 import { RawClient } from './testing/socket.ts';
 
@@ -23,7 +24,7 @@ beforeEach(async () => {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 100,
     maxRequestBytes: 1024 * 1024,
     followerReads: false,

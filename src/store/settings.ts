@@ -82,6 +82,12 @@ const INT_MAX = 2_147_483_647;
 
 const SETTINGS: readonly Setting[] = [
   {
+    name: 'acllog-max-len',
+    initial: '128',
+    summary: 'Refusals that ACL LOG keeps',
+    parse: whole(0, Number.MAX_SAFE_INTEGER),
+  },
+  {
     name: 'latency-monitor-threshold',
     initial: '0',
     summary: 'Milliseconds from which an event is kept for LATENCY; 0 keeps none',

@@ -35,6 +35,7 @@ import { streamPendingCommands } from './commands/stream-pending.ts';
 import { streamReadCommands } from './commands/stream-reads.ts';
 import { streamCommands } from './commands/streams.ts';
 import { stringCommands } from './commands/strings.ts';
+import { userCommands } from './commands/users.ts';
 import type { CommandFinder } from './scripts/calls.ts';
 
 /** What scripts may call; asked for while one runs, so after the tables below are made. */
@@ -87,6 +88,7 @@ export const dataSubcommands: ReadonlyMap<string, DataCommand> = new Map(
   [
     ...sessionCommands, //
     ...settingCommands,
+    ...userCommands,
     ...objectSubcommands,
     ...memorySubcommands,
     ...streamGroupSubcommands,

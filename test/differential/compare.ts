@@ -1,4 +1,5 @@
 /** Replies as values of their types, and when two of them mean the same. */
+import { CLOSED } from './link.ts';
 
 /** A reply: its type byte and its content; `%` maps hold their pairs one after the other. */
 export type Value =
@@ -69,7 +70,7 @@ export function means(
   args: readonly string[],
 ): boolean {
   if (expected === actual) return true;
-  if (comparison === undefined) return false;
+  if (comparison === undefined || [expected, actual].includes(CLOSED)) return false;
   const [one, other] = [decode(expected), decode(actual)];
   switch (comparison) {
     case 'unordered':

@@ -6,13 +6,23 @@ export interface Group {
   readonly name: string;
   /** Each makes one command; one that should come more often stands here more often. */
   readonly commands: readonly ((source: Source) => string[])[];
+  /** Each makes several commands that belong together; now and then. */
+  readonly scenes?: readonly ((source: Source) => string[][])[];
   /** By the command's name in lower case (`xinfo|stream` for a subcommand), where not byte by byte. */
   readonly compare?: Readonly<Record<string, Comparison>>;
+  /** Sent before each sequence, so that both begin alike. */
+  readonly before?: readonly (readonly string[])[];
   /** Nodes answer its commands by themselves, and so refuse them in a transaction. */
   readonly local?: true;
   /** What must come as it was made, with no argument added or left out. */
   readonly asMade?: (args: readonly string[]) => boolean;
 }
+
+/**
+ * A command that begins with it is sent over a second connection, which is a new one in each sequence and when the server has
+ * closed it.
+ */
+export const SECOND = '@second';
 
 /** Shared by all groups, so that types meet on the same keys. */
 export const KEYS: readonly string[] = ['a', 'b', 'c', 'd', 'e', 'f', '', 'h[a-z]*o', '\x00\xff\r\n'];

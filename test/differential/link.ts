@@ -2,8 +2,13 @@
 import { connect, type Socket } from 'node:net';
 import { replyEnd } from './reply.ts';
 
+/** In place of a reply that will never come. */
+export const CLOSED = '<closed>';
+
 export class Link {
   readonly #socket: Socket;
+  readonly #mayClose: boolean;
+  #closed = false;
   #received = '';
   #at = 0;
   #replies: string[] = [];
@@ -11,22 +16,25 @@ export class Link {
   #deliver: ((replies: string[]) => void) | null = null;
   #fail: ((error: Error) => void) | null = null;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, mayClose: boolean) {
     this.#socket = socket;
+    this.#mayClose = mayClose;
     socket.setEncoding('latin1');
     socket.on('data', (text: string) => this.#onData(text));
-    socket.on('error', (error) => this.#fail?.(error));
-    socket.on('close', () => this.#fail?.(new Error('the server closed the connection')));
+    socket.on('error', (error) => {
+      if (!this.#mayClose) this.#fail?.(error);
+    });
+    socket.on('close', () => this.#onClose());
   }
 
-  /** `to`: a port of this machine, or the path of a socket. */
-  static async to(to: number | string, protocol: 2 | 3): Promise<Link> {
+  /** `to`: a port of this machine, or the path of a socket. `mayClose`: the server may close it, which is an answer, too. */
+  static async to(to: number | string, protocol: 2 | 3, mayClose = false): Promise<Link> {
     const socket = typeof to === 'number' ? connect(to, '127.0.0.1') : connect(to);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    const link = new Link(socket);
+    const link = new Link(socket, mayClose);
     await link.send([['HELLO', String(protocol)]]);
     return link;
   }
@@ -38,13 +46,26 @@ export class Link {
       this.#expected = commands.length;
       this.#deliver = resolve;
       this.#fail = reject;
-      this.#socket.write(commands.map(encode).join(''), 'latin1');
+      if (this.#closed) this.#onClose();
+      else this.#socket.write(commands.map(encode).join(''), 'latin1');
     });
   }
 
   close(): void {
     this.#fail = null;
     this.#socket.destroy();
+  }
+
+  /** The server has closed it. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  #onClose(): void {
+    this.#closed = true;
+    if (!this.#mayClose) this.#fail?.(new Error('the server closed the connection'));
+    while (this.#replies.length < this.#expected) this.#replies.push(CLOSED);
+    this.#deliver?.(this.#replies);
   }
 
   #onData(text: string): void {

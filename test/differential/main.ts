@@ -9,7 +9,7 @@
 import { parseArgs } from 'node:util';
 import { Cluster } from '../integration/cluster.ts';
 import { means } from './compare.ts';
-import { commandOf, type Group, Source } from './group.ts';
+import { commandOf, type Group, SECOND, Source } from './group.ts';
 import { comparisonOf, loadGroups } from './groups.ts';
 import { Link } from './link.ts';
 import { RedisServer } from './redis-server.ts';
@@ -30,8 +30,58 @@ interface Difference {
 
 interface Duel {
   readonly groups: readonly Group[];
-  readonly redis: Link;
-  readonly kvorum: Link;
+  readonly redis: Side;
+  readonly kvorum: Side;
+}
+
+/** Connections to one of both. */
+class Side {
+  readonly #to: number | string;
+  readonly #protocol: 2 | 3;
+  readonly #first: Link;
+  #second: Link | null = null;
+
+  static async to(to: number | string, protocol: 2 | 3): Promise<Side> {
+    return new Side(to, protocol, await Link.to(to, protocol));
+  }
+
+  private constructor(to: number | string, protocol: 2 | 3, first: Link) {
+    this.#to = to;
+    this.#protocol = protocol;
+    this.#first = first;
+  }
+
+  /** The replies to all commands; those that follow each other on one connection are sent at once. */
+  async send(commands: readonly Command[]): Promise<string[]> {
+    this.#second?.close();
+    this.#second = null;
+    const replies: string[] = [];
+    while (replies.length < commands.length) {
+      const from = replies.length;
+      const second = isSecond(commands[from]);
+      const end = commands.findIndex((command, at) => at > from && isSecond(command) !== second);
+      const run = commands.slice(from, end === -1 ? undefined : end);
+      const link = second ? await this.#openSecond() : this.#first;
+      replies.push(...(await link.send(run.map((command) => command.slice(second ? 1 : 0)))));
+      // One that was closed has answered so at least once.
+      if (second && link.closed) this.#second = null;
+    }
+    return replies;
+  }
+
+  async #openSecond(): Promise<Link> {
+    this.#second ??= await Link.to(this.#to, this.#protocol, true);
+    return this.#second;
+  }
+
+  close(): void {
+    this.#first.close();
+    this.#second?.close();
+  }
+}
+
+function isSecond(command: Command | undefined): boolean {
+  return command?.[0] === SECOND;
 }
 
 function sequence(groups: readonly Group[], basics: Group | undefined, seed: number): Command[] {
@@ -45,6 +95,8 @@ function sequence(groups: readonly Group[], basics: Group | undefined, seed: num
     if (source.chance(0.02) && group.local !== true) {
       const calls = Array.from({ length: source.below(5) }, () => commandOf(group, source));
       commands.push(['MULTI'], ...calls, ['EXEC']);
+    } else if (group.scenes !== undefined && source.chance(0.05)) {
+      commands.push(...source.pick(group.scenes)(source));
     } else commands.push(commandOf(group, source));
   }
   return commands;
@@ -55,29 +107,34 @@ async function fight(
   { groups, redis, kvorum }: Duel,
   commands: readonly Command[],
 ): Promise<Difference | null> {
-  const all = [['DISCARD'], ['FLUSHALL'], ...commands];
+  const before = [['DISCARD'], ['FLUSHALL'], ...groups.flatMap((group) => group.before ?? [])];
+  const all = [...before, ...commands];
   const [expected, actual] = await Promise.all([redis.send(all), kvorum.send(all)]);
-  let queued: Command[] | null = null;
-  for (let at = 2; at < all.length; at++) {
-    const args = all[at] ?? [];
+  const queues = new Map<boolean, Command[]>();
+  for (let at = before.length; at < all.length; at++) {
+    const second = isSecond(all[at]);
+    const args = all[at]?.slice(second ? 1 : 0) ?? [];
+    const queued = queues.get(second);
     const [one = '', other = ''] = [expected[at], actual[at]];
-    const difference = { at: at - 2, expected: one, actual: other };
+    const difference = { at: at - before.length, expected: one, actual: other };
     const name = (args[0] ?? '').toLowerCase();
-    if (name === 'exec' && queued !== null && one.startsWith('*')) {
+    // Where nothing can be compared: what nodes answer by themselves can't be queued.
+    if (other.includes('not allowed inside a transaction')) return null;
+    if (name === 'exec' && queued !== undefined && one.startsWith('*')) {
       const [ones, others] = [elements(one), elements(other)];
       const same =
         ones.length === others.length &&
         ones.every((reply, index) => {
-          const call = queued?.[index] ?? [];
+          const call = queued[index] ?? [];
           return means(comparisonOf(groups, call), reply, others[index] ?? '', call);
         });
       if (!same) return difference;
-    } else if (queued !== null && one === '+QUEUED\r\n') {
+    } else if (queued !== undefined && one === '+QUEUED\r\n') {
       if (one !== other) return difference;
       queued.push(args);
     } else if (!means(comparisonOf(groups, args), one, other, args)) return difference;
-    if (name === 'multi' && one === '+OK\r\n') queued = [];
-    if (name === 'exec') queued = null;
+    if (name === 'multi' && one === '+OK\r\n') queues.set(second, []);
+    if (name === 'exec') queues.delete(second);
   }
   return null;
 }
@@ -132,12 +189,17 @@ const cluster = await Cluster.start(1, ['--fsync', 'never']);
 const port = cluster.nodes[0]?.port ?? 0;
 let failed = false;
 try {
-  for (const protocol of protocols) {
-    const duel = {
+  // Before anything is run: what is run may keep others out.
+  const duels = await Promise.all(
+    protocols.map(async (protocol) => ({
+      protocol,
       groups: [...known.values()],
-      redis: await Link.to(redis.path, protocol),
-      kvorum: await Link.to(port, protocol),
-    };
+      redis: await Side.to(redis.path, protocol),
+      kvorum: await Side.to(port, protocol),
+    })),
+  );
+  for (const duel of duels) {
+    const { protocol } = duel;
     const sequences = Math.ceil(total / SEQUENCE / protocols.length);
     let done = 0;
     for (let seed = Number(values.seed); done < sequences && !failed; seed++, done++) {

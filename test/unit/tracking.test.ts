@@ -8,7 +8,8 @@ import { connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { ClientPort } from '../../src/server/client-port.ts';
-import { Password } from '../../src/server/password.ts';
+import { catalogue } from '../../src/server/table.ts';
+import { Users } from '../../src/server/users.ts';
 import { FakeEngine } from '../../src/server/testing/engine.ts';
 import { encode } from '../../src/server/testing/socket.ts';
 import { Source } from '../differential/group.ts';
@@ -272,7 +273,7 @@ describe.skipIf(!found && !required)(
           engine: new FakeEngine(),
           host: '127.0.0.1',
           port: 0,
-          password: new Password(null),
+          users: new Users(null, catalogue),
           maxClients: 100,
           maxRequestBytes: 1024 * 1024,
           followerReads: false,

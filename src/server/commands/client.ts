@@ -13,8 +13,6 @@ import { container } from './container.ts';
 
 export const PLAIN_NAME_ERROR = 'ERR Client names cannot contain spaces, newlines or special characters.';
 
-/** The only user so far. */
-const USER = 'default';
 /** As CLIENT LIST and KILL know them; connections of other nodes come by another port. */
 const TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica', 'slave', 'pubsub']);
 
@@ -106,7 +104,7 @@ export const clientCommands: readonly LocalCommand[] = [
         arity: 2,
         summary: 'The line of this connection.',
         since: '6.2.0',
-        run: (session, _args, reply) => reply.verbatim('txt', `${describe(session)}\n`),
+        run: (session, _args, reply) => reply.verbatim('txt', `${describeSession(session)}\n`),
       },
       {
         ...shared,
@@ -327,7 +325,8 @@ function filtersOf(session: Session, args: readonly string[]): Filter[] | string
         filters.push((each) => each.localAddress === value);
         break;
       case 'user':
-        if (value !== USER) return `ERR No such user '${value}'`;
+        if (session.port.users.get(value) === undefined) return `ERR No such user '${value}'`;
+        filters.push((each) => each.userName === value);
         break;
       case 'skipme':
         if (!/^(?:yes|no)$/i.test(value)) return SYNTAX_ERROR;
@@ -373,7 +372,7 @@ function list(session: Session, args: readonly string[], reply: ReplyWriter): vo
     reply.error(SYNTAX_ERROR);
     return;
   }
-  reply.verbatim('txt', chosen.map((each) => `${describe(each)}\n`).join(''));
+  reply.verbatim('txt', chosen.map((each) => `${describeSession(each)}\n`).join(''));
 }
 
 function listens({ subscribed }: Session): boolean {
@@ -381,7 +380,7 @@ function listens({ subscribed }: Session): boolean {
 }
 
 /** A connection in one line, in the order and with the names of Redis's fields as far as they mean something here. */
-function describe(session: Session): string {
+export function describeSession(session: Session): string {
   const now = session.port.monotonic();
   const { inputBytes, outputBytes, queuedBytes } = session;
   const fields: [string, string | number][] = [
@@ -402,7 +401,7 @@ function describe(session: Session): string {
     ['obl', outputBytes],
     ['tot-mem', inputBytes + queuedBytes + outputBytes],
     ['cmd', session.lastCommand],
-    ['user', USER],
+    ['user', session.userName],
     ['redir', redirectOf(session)],
     ['resp', session.protocol],
     ['lib-name', session.libraryName],

@@ -1,13 +1,6 @@
 /** COMMAND: the command table, told to clients. */
 import type { CommandSpec } from '../../store/command.ts';
-import {
-  hasKeys,
-  type KeyFlag,
-  type KeyReference,
-  keyReferences,
-  type KeySpec,
-  keySpecsOf,
-} from '../../store/key-specs.ts';
+import { hasKeys, type KeyFlag, keyReferences, type KeySpec, keySpecsOf } from '../../store/key-specs.ts';
 import { SYNTAX_ERROR } from '../../store/errors.ts';
 import { matchesGlob } from '../../store/glob.ts';
 import type { ReplyWriter } from '../../store/reply.ts';

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pino } from 'pino';
 import { createClient } from 'redis';
-import { Password } from '../password.ts';
+import { catalogue } from '../table.ts';
+import { Users } from '../users.ts';
 import { ClientPort } from '../client-port.ts';
 import { commandTable, writeNamed } from '../table.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
@@ -19,7 +20,7 @@ beforeEach(async () => {
     engine,
     host: '127.0.0.1',
     port: 0,
-    password: new Password(null),
+    users: new Users(null, catalogue),
     maxClients: 100,
     maxRequestBytes: 1_000_000,
     followerReads: false,

@@ -21,6 +21,7 @@ export const connectionCommands: readonly LocalCommand[] = localCommands('connec
     summary: 'Chooses the protocol, with password and name if wanted, and says who answers',
     since: '6.0.0',
     complexity: 'O(1)',
+    fresh: (args) => args.length > 2,
     run: hello,
   },
   {
@@ -28,15 +29,19 @@ export const connectionCommands: readonly LocalCommand[] = localCommands('connec
     arity: -2,
     flags: ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy'],
     categories: ['fast', 'connection'],
-    summary: 'Shows the password of the node; the user, if named, is default',
+    summary: 'Says who one is, and shows the password for it; without a name, default',
     since: '1.0.0',
     complexity: 'O(1)',
+    fresh: () => true,
     run(session, args, reply) {
       if (args.length > 3) reply.error(SYNTAX_ERROR);
-      else if (args.length === 2 && !session.port.settings.passwordSet) reply.error(NO_PASSWORD_SET);
-      else if (args.length === 2 && session.authenticate('default', args[1] ?? '')) reply.ok();
-      else if (args.length === 3 && session.authenticate(args[1] ?? '', args[2] ?? '')) reply.ok();
-      else reply.error(WRONG_PASSWORD);
+      else if (args.length === 2 && session.port.users.default.rules.nopass) reply.error(NO_PASSWORD_SET);
+      else {
+        const [name = ''] = args;
+        const [user = '', password = ''] = args.length === 2 ? ['default', args[1]] : args.slice(1);
+        if (session.authenticate(user, password, name)) reply.ok();
+        else reply.error(WRONG_PASSWORD);
+      }
     },
   },
   {
@@ -102,7 +107,7 @@ function helloOptions(session: Session, args: readonly string[]): string | null 
   for (let at = 2; at < args.length; ) {
     const option = (args[at] ?? '').toLowerCase();
     if (option === 'auth' && at + 2 < args.length) {
-      if (!session.authenticate(args[at + 1] ?? '', args[at + 2] ?? '')) return WRONG_PASSWORD;
+      if (!session.authenticate(args[at + 1] ?? '', args[at + 2] ?? '', args[0] ?? '')) return WRONG_PASSWORD;
       at += 3;
     } else if (option === 'setname' && at + 1 < args.length) {
       const name = args[at + 1] ?? '';

@@ -1,5 +1,5 @@
 /** Declarations of MULTI and what belongs to it; `connection.ts` carries them out. */
-import type { DataCommand } from '../../store/command.ts';
+import type { Call, DataCommand } from '../../store/command.ts';
 import type { TransactionCommand } from '../session.ts';
 import { NO_KEYS } from './container.ts';
 
@@ -78,3 +78,16 @@ export const queuedUnwatch: DataCommand = {
   write: false,
   run: (_context, _args, reply) => reply.ok(),
 };
+
+/** Stands for a request that its user may not make, in the place where its reply has to be. */
+export const refusedCommand: DataCommand = {
+  ...queuedUnwatch,
+  // No client can send a command without a name.
+  name: '',
+  arity: 2,
+  run: (_context, args, reply) => reply.error(args[1] ?? ''),
+};
+
+export function refusedCall(error: string): Call {
+  return { command: refusedCommand, args: [refusedCommand.name, error] };
+}

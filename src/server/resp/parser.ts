@@ -9,6 +9,7 @@
  * Limits and error texts are those of Redis 7.0; after an error nothing more is read and the connection must close.
  */
 import { BYTE_STRING_MAX } from './latin1.ts';
+import { splitWords } from '../../store/split-words.ts';
 
 /** Redis's `proto-max-bulk-len`, or what V8 can hold. Bytes of one argument. */
 export const BULK_BYTES_MAX: number = Math.min(512 * 1024 * 1024, BYTE_STRING_MAX);
@@ -199,7 +200,7 @@ export class RequestParser {
       return null;
     }
     const withoutCr = line > this.#at && this.#buffer[line - 1] === CR ? line - 1 : line;
-    const request = splitInline(this.#buffer.latin1Slice(this.#at, withoutCr));
+    const request = splitWords(this.#buffer.latin1Slice(this.#at, withoutCr));
     if (request === null) this.#fail('unbalanced quotes in request');
     this.#at = line + 1;
     this.#searched = 0;
@@ -239,64 +240,4 @@ export class RequestParser {
     this.#arguments = [];
     return false;
   }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
-/** What C's `isspace` calls a space. */
-const SPACE = /[ \t\n\v\f\r]/;
-const HEX = /^[0-9a-fA-F]{2}$/;
-
-/**
- * The words of an inline request by Redis's quoting rules: `"…"` with `\n \r \t \b \a \xHH` and `\c` for any other
- * character, `'…'` with `\'` only; a closing quote must be followed by a space. Null when quotes don't match.
- */
-export function splitInline(line: string): string[] | null {
-  const words: string[] = [];
-  let at = 0;
-  for (;;) {
-    while (at < line.length && SPACE.test(line.charAt(at))) at += 1;
-    if (at >= line.length) return words;
-    let word = '';
-    // A quote may also open in the middle of a word: foo"bar" is foobar.
-    while (at < line.length && !' \n\r\t'.includes(line.charAt(at))) {
-      const quote = line.charAt(at);
-      if (quote !== '"' && quote !== "'") {
-        word += quote;
-        at += 1;
-        continue;
-      }
-      const quoted = readQuoted(line, at + 1, quote);
-      if (quoted === null) return null;
-      word += quoted.text;
-      at = quoted.end;
-      if (at < line.length && !SPACE.test(line.charAt(at))) return null;
-      break;
-    }
-    words.push(word);
-  }
-}
-
-/** What stands in quotes from `start` on, and the position behind the closing one; null without one. */
-function readQuoted(line: string, start: number, quote: string): { text: string; end: number } | null {
-  let text = '';
-  let at = start;
-  while (at < line.length) {
-    const char = line.charAt(at);
-    if (char === quote) return { text, end: at + 1 };
-    const next = line.charAt(at + 1);
-    if (char !== '\\' || next === '' || (quote === "'" && next !== "'")) {
-      text += char;
-      at += 1;
-      continue;
-    }
-    const hex = line.slice(at + 2, at + 4);
-    if (quote === '"' && next === 'x' && HEX.test(hex)) {
-      text += String.fromCharCode(Number.parseInt(hex, 16));
-      at += 4;
-    } else {
-      text += quote === '"' ? (ESCAPES[next] ?? next) : next;
-      at += 2;
-    }
-  }
-  return null;
 }

@@ -28,6 +28,10 @@ export class FakeEngine implements Engine {
     return this.store.meta.get('settings', name);
   }
 
+  get users(): ReadonlyMap<string, string> {
+    return this.store.meta.entries('users');
+  }
+
   readonly events: StoreEvents = new StoreEvents(this.store);
   readonly blocked: Blocked;
   /** What this node says is its own address. */

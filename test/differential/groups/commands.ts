@@ -66,6 +66,7 @@ const MOVABLE: readonly ((source: Source) => string[])[] = [
     'm',
     ...source.pick([[], ['STORE', source.key()], ['storedist', source.key(), 'STORE', source.key()]]),
   ],
+  (source) => ['eval', 'x', String(source.below(3)), ...source.some(() => source.key())],
   (source) => ['zunionstore', source.key(), String(source.below(4)), ...source.some(() => source.key())],
   (source) => ['lmpop', String(source.below(4)), ...source.some(() => source.key()), 'LEFT'],
   (source) => [

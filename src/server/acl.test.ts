@@ -1,0 +1,372 @@
+/** Users at the client port: who they are, what they may do, and what becomes of them. Texts are those of Redis 7.0.15. */
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ClientPort } from './client-port.ts';
+import { noReply } from '../store/reply.ts';
+import type { Request } from './engine.ts';
+import { catalogue } from './table.ts';
+import { FakeEngine, OTHER } from './testing/engine.ts';
+import { RawClient } from './testing/socket.ts';
+import { Users } from './users.ts';
+
+const NO_KEY = '-NOPERM this user has no permissions to access one of the keys used as arguments';
+const NO_CHANNEL = '-NOPERM this user has no permissions to access one of the channels used as arguments';
+const WRONG = '-WRONGPASS invalid username-password pair or user is disabled.';
+const LATE =
+  '-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason:';
+const PW_HASH = '30c952fab122c3f9759f02a6d95c3758b246b4fee239957b2d4fee46e26170c4';
+
+let engine: FakeEngine;
+let users: Users;
+let port: ClientPort;
+let number: number;
+let forwarded: Request[];
+let admin: RawClient;
+let client: RawClient;
+
+async function start(password: string | null = null, proxy = false): Promise<void> {
+  engine = new FakeEngine();
+  users = new Users(password, catalogue);
+  users.attach(engine);
+  forwarded = [];
+  port = new ClientPort({
+    engine,
+    host: '127.0.0.1',
+    port: 0,
+    users,
+    maxClients: 100,
+    maxRequestBytes: 1024 * 1024,
+    followerReads: false,
+    forwarder: { submit: (request) => forwarded.push(request) },
+    proxy,
+    logger: pino({ level: 'silent' }),
+  });
+  number = (await port.listen()).port;
+  admin = await RawClient.connect(number);
+  client = await RawClient.connect(number);
+}
+
+async function stop(): Promise<void> {
+  admin.socket.destroy();
+  client.socket.destroy();
+  await port.close();
+}
+
+async function restart(password: string | null = null, proxy = false): Promise<void> {
+  await stop();
+  await start(password, proxy);
+}
+
+beforeEach(() => start());
+afterEach(stop);
+
+async function setUser(rules: string): Promise<void> {
+  admin.request(`ACL SETUSER ${rules}`);
+  await admin.expect('+OK');
+}
+
+/** `+OK` for the first, then the rest. */
+async function be(user: string, ...replies: string[]): Promise<void> {
+  client.request(`AUTH ${user} pw`);
+  await client.expect('+OK', ...replies);
+}
+
+describe('a user', () => {
+  test('may do what its rules say, and is told what not', async () => {
+    await setUser('ann on >pw ~a* %R~r* &c* +@all -set');
+    client.request('AUTH ann no', 'AUTH nobody pw');
+    await client.expect(WRONG, WRONG);
+    await be('ann');
+    client.request('ACL WHOAMI', 'SET a 1', 'GET b', 'GET r', 'MSET r 1', 'PUBLISH x y', 'CONFIG', 'NOPE');
+    await client.expect(
+      '$3\r\nann',
+      "-NOPERM this user has no permissions to run the 'set' command",
+      NO_KEY,
+      '$-1',
+      NO_KEY,
+      NO_CHANNEL,
+      "-ERR wrong number of arguments for 'config' command",
+      "-ERR unknown command 'NOPE', with args beginning with: ",
+    );
+    await setUser('ann -config|get');
+    client.request('CONFIG GET save', 'CONFIG SET maxmemory 0');
+    await client.expect("-NOPERM this user has no permissions to run the 'config|get' command", '+OK');
+    client.request('CLIENT LIST ID 2', 'CLIENT KILL USER nobody');
+    expect(await client.bulk()).toMatch(/ user=ann /);
+    await client.expect("-ERR No such user 'nobody'");
+  });
+
+  test('no password is in the log that nodes share, nor in what is kept', async () => {
+    await setUser('ann on >pw <pw >pw (+get ~a)');
+    admin.request('ACL SETUSER ann <nope');
+    await admin.expect(
+      "-ERR Error in ACL SETUSER modifier '<nope': The password you are trying to remove from the user does not exist",
+    );
+    const commands = engine.taken.flatMap(({ request }) =>
+      request.kind === 'command' ? [request.args] : [],
+    );
+    expect(commands).toEqual([
+      ['ACL', 'SETUSER', 'ann', 'on', `#${PW_HASH}`, `!${PW_HASH}`, `#${PW_HASH}`, '(+get ~a)'],
+    ]);
+    await be('ann');
+  });
+
+  test('what is wrong is told before anything is proposed', async () => {
+    admin.request(
+      'ACL SETUSER ann +get +nope',
+      'ACL SETUSER ann +config|get|x',
+      'ACL SETUSER ann (+get (~a)',
+      'ACL SETUSER ann (+get >pw',
+      'ACL SETUSER ann (+get >pw)',
+      'ACL SETUSER ann \0x',
+      'ACL USERS',
+    );
+    await admin.expect(
+      "-ERR Error in ACL SETUSER modifier '+nope': Unknown command or category name in ACL",
+      "-ERR Error in ACL SETUSER modifier '+config|get|x': Allowing first-arg of a subcommand is not supported",
+      "-ERR Error in ACL SETUSER modifier '(+get (~a)': Syntax error",
+      "-ERR Unmatched parenthesis in acl selector starting at '(+get'.",
+      "-ERR Error in ACL SETUSER modifier '(+get >pw)': Syntax error",
+      "-ERR Error in ACL SETUSER modifier '': Syntax error",
+      '*1\r\n$7\r\ndefault',
+    );
+    expect(engine.taken.every(({ lane }) => lane === 'read')).toBe(true);
+  });
+
+  test('is checked by new rules right behind the command that changes them', async () => {
+    await setUser('ann on nopass ~* +@all');
+    await be('ann');
+    client.request('GET a', 'ACL SETUSER ann -get', 'GET a', 'ACL SETUSER ann +get', 'GET a');
+    await client.expect(
+      '$-1',
+      '+OK',
+      "-NOPERM this user has no permissions to run the 'get' command",
+      '+OK',
+      '$-1',
+    );
+  });
+
+  test('that is switched off stays, one that is removed goes', async () => {
+    await setUser('ann on >pw ~* +@all');
+    await be('ann');
+    await setUser('ann off');
+    client.request('PING', 'AUTH ann pw', 'ACL WHOAMI');
+    await client.expect('+PONG', WRONG, '$3\r\nann');
+    admin.request('ACL DELUSER ann nobody');
+    await admin.expect(':1');
+    expect(await client.closed()).toBe('');
+  });
+
+  test('that removes itself gets the answer; one that waits is closed', async () => {
+    await setUser('ann on nopass ~* +@all');
+    await be('ann');
+    await using waiting = await RawClient.connect(number);
+    waiting.request('AUTH ann pw', 'BLPOP k 0');
+    await waiting.expect('+OK');
+    while (engine.blocked.size !== 1) await new Promise((resolve) => setImmediate(resolve));
+    client.request('ACL DELUSER ann', 'PING');
+    expect(await client.closed()).toBe(':1\r\n');
+    expect(await waiting.closed()).toBe('');
+    expect(engine.blocked.size).toBe(0);
+  });
+
+  test('that may not listen any more is closed', async () => {
+    await setUser('ann on nopass &n* +@all');
+    await be('ann');
+    client.request('SUBSCRIBE no', 'SUBSCRIBE x', 'PSUBSCRIBE n?');
+    await client.expect('*3\r\n$9\r\nsubscribe\r\n$2\r\nno\r\n:1', NO_CHANNEL, NO_CHANNEL);
+    await setUser('ann +@all &m');
+    client.request('PING');
+    await client.expect('*2\r\n$4\r\npong\r\n$0\r\n');
+    await setUser('ann resetchannels &m');
+    expect(await client.closed()).toBe('');
+  });
+
+  test('SORT says which option is refused, in a transaction too', async () => {
+    await setUser('ann on nopass ~l +@all');
+    await be('ann');
+    client.request('SORT l BY w_*', 'SORT l ALPHA', 'MULTI', 'SORT l GET #', 'EXEC');
+    await client.expect(
+      '-ERR BY option of SORT denied due to insufficient ACL permissions.',
+      '*0',
+      '+OK',
+      '+QUEUED',
+      '*1',
+      '-ERR GET option of SORT denied due to insufficient ACL permissions.',
+    );
+  });
+});
+
+describe('a transaction', () => {
+  test('fails when a command is refused, EXEC itself included', async () => {
+    await setUser('ann on nopass ~a +@all');
+    await be('ann');
+    client.request('MULTI', 'GET b', 'EXEC');
+    await client.expect('+OK', NO_KEY, '-EXECABORT Transaction discarded because of previous errors.');
+    await setUser('ann -exec');
+    client.request('MULTI', 'GET a', 'EXEC', 'DISCARD');
+    await client.expect(
+      '+OK',
+      '+QUEUED',
+      "-EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command",
+      '-ERR DISCARD without MULTI',
+    );
+  });
+
+  test('is looked at again when it is run', async () => {
+    await setUser('ann on nopass ~a ~b +@all');
+    await be('ann');
+    client.request('MULTI', 'SET a 1', 'SET b 1', 'GET a', 'PING');
+    await client.expect('+OK', '+QUEUED', '+QUEUED', '+QUEUED', '+QUEUED');
+    await setUser('ann resetkeys ~a -get');
+    client.request('EXEC', 'EXISTS a');
+    await client.expect(
+      '*4',
+      '+OK',
+      `${LATE} no permission to touch the specified keys`,
+      `${LATE} no permission to execute the command or subcommand`,
+      '+PONG',
+      ':1',
+    );
+    expect(engine.store.peek('b')).toBeUndefined();
+  });
+});
+
+describe('default', () => {
+  test('needs the password of the configuration until it is changed, and then what it was changed to', async () => {
+    await restart('secret');
+    admin.request('PING', 'AUTH secret', 'ACL LIST');
+    await admin.expect('-NOAUTH Authentication required.', '+OK', '*1');
+    expect(await admin.bulk()).toMatch(/^user default on #[0-9a-f]{64} ~\* &\* \+@all$/);
+    await setUser('default >pw');
+    client.request('AUTH secret', 'AUTH pw');
+    await client.expect('+OK', '+OK');
+    expect(users.overruled).toBe(false);
+    await setUser('default <secret');
+    client.request('AUTH secret', 'AUTH pw');
+    await client.expect(WRONG, '+OK');
+    expect(users.overruled).toBe(true);
+    // Another node, started with another password: the log says the same there.
+    const elsewhere = new Users('other', catalogue);
+    elsewhere.attach(engine);
+    expect(elsewhere.authenticate('default', 'pw')?.name).toBe('default');
+    expect(elsewhere.authenticate('default', 'other')).toBeNull();
+  });
+
+  test('lets everyone in again with nopass, and nobody while it is off', async () => {
+    await restart('secret');
+    admin.request('AUTH secret');
+    await admin.expect('+OK');
+    await setUser('default nopass');
+    client.request('GET a');
+    await client.expect('$-1');
+    await setUser('default off');
+    client.request('GET a', 'AUTH default x', 'AUTH x');
+    await client.expect(
+      '-NOAUTH Authentication required.',
+      WRONG,
+      '-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
+    );
+    await setUser('default on resetpass');
+    client.request('AUTH x', 'AUTH default x');
+    await client.expect(WRONG, WRONG);
+  });
+
+  test('costs nothing to check while it may do everything', () => {
+    expect(users.default.restricted).toBe(false);
+  });
+});
+
+describe('a node that does not lead', () => {
+  test('passes changes on, and asks for what is new before it answers about users', async () => {
+    await restart(null, true);
+    engine.leading = false;
+    engine.leader = OTHER;
+    admin.request('ACL SETUSER ann on >pw +@all');
+    while (forwarded.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const [request] = forwarded;
+    expect(request).toMatchObject({
+      kind: 'command',
+      args: ['ACL', 'SETUSER', 'ann', 'on', `#${PW_HASH}`, '+@all'],
+    });
+    // The leader has run it, and this node has not applied it yet.
+    request!.client.reply.ok();
+    engine.holding = true;
+    request!.client.settled(1);
+    await admin.expect('+OK');
+    client.request('AUTH ann pw');
+    await engine.whenOpen(2);
+    engine.store.beginEntry(engine.store.appliedIndex + 1, 1);
+    if (request?.kind === 'command') engine.store.execute(request.command, request.args, noReply);
+    engine.store.endEntry();
+    engine.holding = false;
+    engine.settle();
+    await client.expect('+OK');
+  });
+
+  test('knows its users without a leader', async () => {
+    await setUser('ann on >pw +@all');
+    engine.leading = false;
+    engine.leader = null;
+    await be('ann');
+  });
+
+  test('refuses before it passes anything on', async () => {
+    await restart(null, true);
+    await setUser('ann on nopass ~a +@all');
+    await be('ann');
+    engine.leading = false;
+    engine.leader = OTHER;
+    client.request('SET b 1');
+    await client.expect(NO_KEY);
+    expect(forwarded).toEqual([]);
+  });
+});
+
+describe('ACL LOG', () => {
+  const entry = (log: string): string[] => log.split('\r\n').filter((line) => !/^[$*:]/.test(line));
+
+  test('tells what was refused, counts what repeats itself, and is bounded', async () => {
+    await setUser('ann on >pw ~a +@all');
+    client.request('AUTH ann no', 'AUTH ann no');
+    await client.expect(WRONG, WRONG);
+    await be('ann');
+    client.request('MULTI', 'GET secret', 'DISCARD');
+    await client.expect('+OK', NO_KEY, '+OK');
+    admin.request('ACL LOG', 'PING');
+    const log = await admin.through('+PONG\r\n');
+    expect(log.slice(0, 4)).toBe('*2\r\n');
+    const words = entry(log);
+    expect(words.slice(1, 9)).toEqual([
+      'reason',
+      'key',
+      'context',
+      'multi',
+      'object',
+      'secret',
+      'username',
+      'ann',
+    ]);
+    expect(words.slice(13, 22)).toEqual([
+      'count',
+      'reason',
+      'auth',
+      'context',
+      'toplevel',
+      'object',
+      'AUTH',
+      'username',
+      'ann',
+    ]);
+    expect(log).toMatch(/count\r\n:2\r\n/);
+    expect(log).toMatch(/client-info\r\n\$\d+\r\nid=2 addr=127/);
+    admin.request('CONFIG SET acllog-max-len 3');
+    await admin.expect('+OK');
+    const refused = Array.from({ length: 20 }, (_, at) => `GET k${at}`);
+    client.request(...refused);
+    await client.expect(...refused.map(() => NO_KEY));
+    expect(port.aclLog.entries.map(({ object }) => object)).toEqual(['k19', 'k18', 'k17']);
+    admin.request('ACL LOG RESET', 'ACL LOG');
+    await admin.expect('+OK', '*0');
+  });
+});
