@@ -27,7 +27,7 @@ export interface Context {
    * never before the last entry's time.
    */
   readonly now: number;
-  /** What scripts have taken in the entry so far; see `scripts/run.ts`. */
+  /** Steps that scripts have taken in the entry so far, or in reads of the last second; see `scripts/run.ts`. */
   scriptSteps: number;
   /** The next number in [0, 1) of a generator seeded by the entry's index and the command's place in it. */
   random(): number;

@@ -42,6 +42,9 @@ import { bytesOf, type Value } from './value.ts';
  */
 const PARTS_EXPIRED_MAX = 2000;
 
+/** Many batches of reads may be answered at once, so what scripts take in them is counted by the clock. */
+const SCRIPT_READS_MS = 1000;
+
 /** A log entry names a write that this release does not have: its log was written by a newer one. */
 export class UnknownWriteError extends Error {
   constructor(name: string, args: number) {
@@ -123,6 +126,8 @@ export class Store {
   /** How many writes of the entry were run. */
   #ordinal = 0;
   #readCount = 0;
+  /** What scripts that only read have taken is counted until then. */
+  #scriptReadsUntil = 0;
   /** What runs now is run on every node, its reads included, because their replies are kept. */
   #everywhere = false;
 
@@ -418,8 +423,11 @@ export class Store {
   }
 
   #runRead(command: DataCommand, args: readonly string[], reply: ReplyWriter, now: number): void {
+    if (this.#everywhere || now >= this.#scriptReadsUntil) {
+      this.#reads.scriptSteps = 0;
+      this.#scriptReadsUntil = now + SCRIPT_READS_MS;
+    }
     this.#reads.now = now;
-    this.#reads.scriptSteps = 0;
     this.#keyspace.usage.now = now;
     if (this.#everywhere) this.#reads.seed(this.#entry, this.#ordinal++);
     else this.#reads.seed(this.#appliedIndex, this.#readCount++);

@@ -214,17 +214,26 @@ describe('a script is ended', () => {
     const loop = ['EVAL', 'while true do end', '0'] as const;
     harness.run('SET', 'x', '0');
     const replies = harness.transaction(
-      [loop, loop, ['EVAL', 'return redis.call("incr", "x")', '0'], ['INCR', 'x']].map(
+      [['EVAL', 'return 1', '0'], loop, ['EVAL', 'return redis.call("incr", "x")', '0'], ['INCR', 'x']].map(
         ([name = '', ...args]) => call(name, ...args),
       ),
     ) as Reply[];
-    expect(error(replies[0] ?? null)).toContain('was stopped after');
+    expect(replies[0]).toBe(1);
     expect(error(replies[1] ?? null)).toContain('was stopped after');
     expect(error(replies[2] ?? null)).toMatch(/^BUSY .* this one was not run/);
     expect(replies[3]).toBe(1);
     expect(evaluate(harness, 'return redis.call("incr", "x")')).toBe(2);
     expectSameEverywhere(harness);
   });
+});
+
+test('scripts that only read are not begun either, where one answered with them took too long', () => {
+  const harness = new Harness();
+  harness.run('SET', 'a', '1');
+  expect(error(harness.run('EVAL_RO', 'while true do end', '0'))).toContain('was stopped after');
+  expect(error(harness.run('EVAL_RO', 'return 1', '0'))).toMatch(/^BUSY /);
+  harness.now += 1000;
+  expect(harness.run('EVAL_RO', 'return 1', '0')).toBe(1);
 });
 
 describe('where memory is full', () => {
