@@ -141,6 +141,24 @@ describe.each(ways)('$name', ({ args, connect }) => {
     expect(claimed).toEqual([[second, ['item', 'milk']]]);
   });
 
+  test('a command of its own, in Lua, also where the node has never heard of it', async () => {
+    const redis = (await client()) as (Redis | ClusterClient) & {
+      transfer(from: string, to: string, amount: number): Promise<[string, string] | null>;
+    };
+    redis.defineCommand('transfer', {
+      numberOfKeys: 2,
+      lua: `if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1]) then return false end
+            redis.call('DECRBY', KEYS[1], ARGV[1])
+            redis.call('INCRBY', KEYS[2], ARGV[1])
+            return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}`,
+    });
+    await redis.set('{bank}ann', 100);
+    expect(await redis.transfer('{bank}ann', '{bank}bob', 70)).toEqual(['30', '70']);
+    expect(await redis.transfer('{bank}ann', '{bank}bob', 70)).toBeNull();
+    await redis.script('FLUSH');
+    expect(await redis.transfer('{bank}ann', '{bank}bob', 30)).toEqual(['0', '100']);
+  });
+
   test('optimistic locking: of two who watch, one wins', async () => {
     // Transactions of a cluster client run on the connection that the key leads to.
     const redis = await client();

@@ -2,7 +2,14 @@
  * node-redis, which speaks RESP3 unless told otherwise: a plain client of one node, which passes everything on to the
  * leader, and a cluster client that follows redirects.
  */
-import { createClient, createCluster, RESP_TYPES } from 'redis';
+import {
+  BasicClientSideCache,
+  type CommandParser,
+  createClient,
+  createCluster,
+  defineScript,
+  RESP_TYPES,
+} from 'redis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Cluster } from '../cluster.ts';
 import { countThroughFailover } from './counting.ts';
@@ -69,6 +76,28 @@ describe('a plain client of a follower that forwards', () => {
       expect(await redis.get('n')).toBe('3');
     });
 
+    test('scripts and functions', async () => {
+      const script = defineScript({
+        SCRIPT: "return redis.call('INCRBY', KEYS[1], ARGV[1] * 2)",
+        NUMBER_OF_KEYS: 1,
+        parseCommand(parser: CommandParser, key: string, by: number) {
+          parser.pushKey(key);
+          parser.push(String(by));
+        },
+        transformReply: (reply: unknown) => reply as number,
+      });
+      const client = createClient({ socket: { port }, RESP, scripts: { addTwice: script } });
+      onTestFinished(() => client.destroy());
+      await client.connect();
+      expect(await client.addTwice('twice', 4)).toBe(8);
+      expect(await client.addTwice('twice', 1)).toBe(10);
+      const library =
+        "#!lua name=shop\nredis.register_function('stock', function(keys) return redis.call('GET', keys[1]) end)";
+      await client.functionLoad(library, { REPLACE: true });
+      expect(await client.fCall('stock', { keys: ['twice'], arguments: [] })).toBe('10');
+      expect(await client.functionList()).toMatchObject([{ library_name: 'shop' }]);
+    });
+
     test('everything that a scan finds', async () => {
       const redis = await plainClient(port, RESP);
       await Promise.all(Array.from({ length: 500 }, (_, at) => redis.set(`scanned ${at}`, 'x')));
@@ -110,6 +139,22 @@ describe('a plain client of a follower that forwards', () => {
       expect(await producer.xAck('orders', 'shop', id)).toBe(1);
       expect(await producer.xPending('orders', 'shop')).toMatchObject({ pending: 0 });
     });
+  });
+
+  test('what the client keeps for itself is void when somebody changes it through another node', async () => {
+    const cache = new BasicClientSideCache();
+    const reader = createClient({ socket: { port }, RESP: 3, clientSideCache: cache });
+    onTestFinished(() => reader.destroy());
+    await reader.connect();
+    const writer = await plainClient((await cluster.leader()).port, 3);
+    await writer.set('price', 1);
+    for (let round = 0; round < 10; round += 1) expect(await reader.get('price')).toBe('1');
+    // Its node may have come to the first price only after the leader had answered with it: then one more was asked for.
+    expect(cache.stats().hitCount).toBeGreaterThanOrEqual(8);
+    await writer.set('price', 2);
+    await expect.poll(() => reader.get('price')).toBe('2');
+    await writer.flushAll();
+    await expect.poll(() => reader.get('price')).toBeNull();
   });
 
   test('counting goes on when the leader is killed, and nothing acknowledged is lost', async () => {

@@ -13,7 +13,7 @@ const PROGRAM = resolve(import.meta.dirname, 'redis_py.py');
 
 const installed = present('python3-redis', spawnSync(PYTHON, ['-c', 'import redis']).status === 0);
 
-/** Runs the program to its end; calls back when it has counted a quarter of the way. */
+/** Runs the program to its end; calls back when it has counted a quarter of the way. Rejects if it fails. */
 async function runProgram(args: readonly string[], whileCounting: () => Promise<void>): Promise<string[]> {
   const child: ChildProcess = spawn(PYTHON, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
@@ -23,9 +23,12 @@ async function runProgram(args: readonly string[], whileCounting: () => Promise<
     lines.push(line);
     if (line === 'counted 50') meanwhile.push(whileCounting());
   });
-  createInterface(child.stderr!).on('line', (line) => lines.push(line));
+  // What it complains of without failing is its own affair.
+  let complaints = '';
+  child.stderr!.on('data', (text: Buffer) => (complaints += text.toString()));
   await once(child, 'close');
   await Promise.all(meanwhile);
+  if (child.exitCode !== 0) throw new Error(`redis_py.py ended with ${child.exitCode}: ${complaints}`);
   return lines;
 }
 

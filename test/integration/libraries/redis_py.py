@@ -79,6 +79,19 @@ def transactions(client):
     expect(client.get("stock"), "7")
 
 
+def scripts(client):
+    add = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    expect(add(keys=["scripted"], args=[5]), 5)
+    client.script_flush()
+    expect(add(keys=["scripted"], args=[5]), 10)
+
+
+def locks(client):
+    with client.lock("door", timeout=PATIENCE_S):
+        expect(client.lock("door", timeout=PATIENCE_S, blocking=False).acquire(), False)
+    expect(client.exists("door"), 0)
+
+
 def waiting(client):
     def produce():
         time.sleep(0.05)
@@ -152,6 +165,8 @@ def main():
     pipelines(client)
     if not is_cluster(client):  # redis-py has neither WATCH nor MULTI in its cluster client
         transactions(client)
+        locks(client)
+    scripts(client)
     waiting(client)
     streams(client)
     news(client)

@@ -1,0 +1,119 @@
+/** Bull: jobs now, later and again and again, by workers on different nodes; and none is lost when the leader is killed. */
+import Bull from 'bull';
+import { Cluster as ClusterClient, Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { Cluster, until } from '../cluster.ts';
+
+const JOBS = 500;
+const CONCURRENCY = 10;
+const PATIENCE_MS = 60_000;
+
+const ways = [
+  {
+    name: 'plain clients of nodes that forward',
+    args: ['--proxy', '--unknown-outcome', 'disconnect'],
+    clustered: false,
+  },
+  { name: 'cluster clients', args: [], clustered: true },
+] as const;
+
+describe.each(ways)('$name', ({ args, clustered }) => {
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    cluster = await Cluster.start(3, args);
+  });
+  afterAll(() => cluster.stop());
+
+  /** Bull wants three connections: one for commands, one that listens, one per worker that waits. */
+  function connect(port: number): Redis | ClusterClient {
+    const settings = { maxRetriesPerRequest: null, enableReadyCheck: false };
+    const nodes = cluster.nodes.map((node) => ({ host: '127.0.0.1', port: node.port }));
+    const client = clustered
+      ? new ClusterClient(nodes, {
+          clusterRetryStrategy: () => 50,
+          retryDelayOnClusterDown: 50,
+          redisOptions: settings,
+          enableReadyCheck: false,
+        })
+      : new Redis(port, '127.0.0.1', { ...settings, retryStrategy: () => 50 });
+    client.on('error', () => {});
+    onTestFinished(() => client.disconnect());
+    return client;
+  }
+
+  /** A queue of one process. The prefix keeps all its keys in one slot, as cluster clients insist. */
+  async function queueOf(name: string, nth: number): Promise<Bull.Queue> {
+    const followers = await cluster.followers();
+    const { port } = followers[nth % followers.length]!;
+    const queue = new Bull(name, {
+      prefix: '{bull}',
+      createClient: () => connect(port) as never,
+      settings: { stalledInterval: 500, lockDuration: 3_000, maxStalledCount: 10, retryProcessDelay: 50 },
+    });
+    queue.on('error', () => {});
+    onTestFinished(() => queue.close(true));
+    return queue;
+  }
+
+  test('jobs now, later, by priority and with retries', async () => {
+    const [queue, worker] = [await queueOf('letters', 0), await queueOf('letters', 1)];
+    await queue.pause();
+    const usual = await queue.add({ to: 'ann' }, { priority: 2 });
+    const urgent = await queue.add({ to: 'bob' }, { priority: 1 });
+    const later = await queue.add({ to: 'cy' }, { delay: 200 });
+    const lost = await queue.add({ to: 'nobody' }, { attempts: 2, backoff: 20, priority: 3 });
+    const order: string[] = [];
+    void worker.process(async ({ data }: Bull.Job<{ to: string }>) => {
+      order.push(data.to);
+      if (data.to === 'nobody') throw new Error('no such address');
+      return `sent to ${data.to}`;
+    });
+    await queue.resume();
+    expect(await urgent.finished()).toBe('sent to bob');
+    expect(await usual.finished()).toBe('sent to ann');
+    expect(await later.finished()).toBe('sent to cy');
+    await expect(lost.finished()).rejects.toThrow('no such address');
+    expect(order.slice(0, 2)).toEqual(['bob', 'ann']);
+    expect(order.filter((to) => to === 'nobody').length).toBe(2);
+    expect(await queue.getJobCounts()).toMatchObject({ completed: 3, failed: 1, delayed: 0, waiting: 0 });
+  });
+
+  test('again and again, until nobody wants it any more', async () => {
+    const queue = await queueOf('clock', 0);
+    let ticks = 0;
+    void queue.process(async () => (ticks += 1));
+    await queue.add({}, { repeat: { every: 100 } });
+    await expect.poll(() => ticks, { timeout: PATIENCE_MS }).toBeGreaterThanOrEqual(2);
+    const [repeated] = await queue.getRepeatableJobs();
+    await queue.removeRepeatableByKey(repeated!.key);
+    expect(await queue.getRepeatableJobs()).toEqual([]);
+  });
+
+  test('each of five hundred jobs is done by two workers, though the leader is killed half-way', async () => {
+    const queue = await queueOf('many', 0);
+    const done = new Map<number, number>();
+    const halfWay = Promise.withResolvers<void>();
+    const work = async ({ data }: Bull.Job<{ at: number }>): Promise<void> => {
+      done.set(data.at, (done.get(data.at) ?? 0) + 1);
+      if (done.size >= JOBS / 2) halfWay.resolve();
+    };
+    const killed = await cluster.leader();
+    await queue.addBulk(
+      Array.from({ length: JOBS }, (_, at) => ({ data: { at }, opts: at % 5 === 0 ? { delay: at } : {} })),
+    );
+    for (const nth of [0, 1]) void (await queueOf('many', nth)).process(CONCURRENCY, work);
+    await halfWay.promise;
+    await cluster.kill(killed);
+    await until('all jobs', () => done.size === JOBS);
+    await until('the queue to be empty', async () => {
+      const counts = await queue.getJobCounts().catch(() => null);
+      return counts !== null && counts.completed === JOBS;
+    });
+    await cluster.launch(killed);
+    const twice = [...done.values()].filter((times) => times > 1).length;
+    console.log(`${expect.getState().currentTestName}: ${twice} of ${JOBS} jobs were begun more than once`);
+    // Only what was under way when the leader died is ever done again.
+    expect(twice).toBeLessThanOrEqual(2 * CONCURRENCY);
+  });
+});
