@@ -16,7 +16,9 @@ test.each(own.map(({ name }) => name))('no script may call %s, which only this n
   // A container is asked for with one of its subcommands.
   const subcommand = own.find((command) => command.name === name);
   const parts =
-    subcommand?.kind === 'local' ? (subcommand.subcommands?.find(({ kind }) => kind === 'local')?.name.split('|') ?? [name]) : [name];
+    subcommand?.kind === 'local'
+      ? (subcommand.subcommands?.find(({ kind }) => kind === 'local')?.name.split('|') ?? [name])
+      : [name];
   expect(harness.run('EVAL', script, '0', ...parts)).toBe(
     'ERR This Redis command is not allowed from script',
   );
