@@ -102,6 +102,16 @@ function sequence(groups: readonly Group[], basics: Group | undefined, seed: num
   return commands;
 }
 
+const SPOILT = "scores can't be converted into double";
+
+/**
+ * A SORT by numbers fails in Redis when the last number that any command before it read was out of range and nothing has
+ * cleared `errno` since. What follows on it can't be compared.
+ */
+function isSpoilt(expected: string, actual: string): boolean {
+  return expected.includes(SPOILT) && !actual.includes(SPOILT);
+}
+
 /** Runs the commands on both, emptied, and finds the first replies that differ. */
 async function fight(
   { groups, redis, kvorum }: Duel,
@@ -118,8 +128,8 @@ async function fight(
     const [one = '', other = ''] = [expected[at], actual[at]];
     const difference = { at: at - before.length, expected: one, actual: other };
     const name = (args[0] ?? '').toLowerCase();
-    // Where nothing can be compared: what nodes answer by themselves can't be queued.
-    if (other.includes('not allowed inside a transaction')) return null;
+    // What nodes answer by themselves can't be queued.
+    if (other.includes('not allowed inside a transaction') || isSpoilt(one, other)) return null;
     if (name === 'exec' && queued !== undefined && one.startsWith('*')) {
       const [ones, others] = [elements(one), elements(other)];
       const same =

@@ -753,6 +753,13 @@ export const group: Group = {
     ]),
   ],
   compare: {
+    // Scores have other digits.
+    eval: 'numbers',
+    eval_ro: 'numbers',
+    evalsha: 'numbers',
+    evalsha_ro: 'numbers',
+    fcall: 'numbers',
+    fcall_ro: 'numbers',
     // The order of libraries and of their functions is that of a hash table in Redis.
     'function|list': (one, other) => canonical(one) === canonical(other),
     // Which of several names is met first, too.
