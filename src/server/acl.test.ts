@@ -6,7 +6,7 @@ import { noReply } from '../store/reply.ts';
 import type { Request } from './engine.ts';
 import { catalogue } from './table.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
-import { RawClient } from './testing/socket.ts';
+import { encode, RawClient } from './testing/socket.ts';
 import { Users } from './users.ts';
 
 const NO_KEY = '-NOPERM this user has no permissions to access one of the keys used as arguments';
@@ -194,6 +194,80 @@ describe('a user', () => {
       '*1',
       '-ERR GET option of SORT denied due to insufficient ACL permissions.',
     );
+  });
+});
+
+describe('a script', () => {
+  const KEY =
+    "-ERR The user executing the script can't access at least one of the keys mentioned in the command arguments";
+  const encodeEval = (script: string, ...args: string[]): string => encode(['EVAL', script, '0', ...args]);
+
+  test('has the rights of the user who runs it, on every node', async () => {
+    await setUser('ann on nopass ~a +@all -set');
+    await be('ann');
+    client.send(
+      encodeEval("return redis.pcall('GET', 'b')") +
+        encodeEval("return redis.pcall('SET', 'a', '1')") +
+        encodeEval("return redis.pcall('PUBLISH', 'c', 'm')") +
+        encodeEval("return redis.pcall('SORT', 'a', 'BY', 'w_*')") +
+        encodeEval("return redis.call('APPEND', 'a', '1')") +
+        encodeEval("return redis.acl_check_cmd('GET', 'b')") +
+        encodeEval("return redis.acl_check_cmd('GET', 'a')") +
+        encode(['EVAL', 'return 1', '1', 'b']),
+    );
+    await client.expect(
+      KEY,
+      "-ERR The user executing the script can't run this command or subcommand",
+      "-ERR The user executing the script can't publish to the channel mentioned in the command",
+      '-ERR BY option of SORT denied due to insufficient ACL permissions.',
+      ':1',
+      '$-1',
+      ':1',
+      NO_KEY,
+    );
+    // What others apply says whose rights it has.
+    const commands = engine.taken.flatMap(({ request }) =>
+      request.kind === 'command' ? [request.args] : [],
+    );
+    expect(commands.at(-1)?.slice(0, 3)).toEqual(['kvorum.as', 'ann', 'EVAL']);
+    await setUser('ann +set ~b');
+    client.send(encodeEval("return redis.call('SET', 'b', '1')"));
+    await client.expect('+OK');
+  });
+
+  test('in a transaction, a function, and one that only reads', async () => {
+    await setUser('ann on nopass ~a +@all');
+    const library =
+      "#!lua name=l\nredis.register_function{function_name='f', callback=function() return redis.call('GET', 'b') end, flags={'no-writes'}}";
+    admin.send(encode(['FUNCTION', 'LOAD', library]));
+    await admin.expect('$1\r\nl');
+    await be('ann');
+    const read = encode(['EVAL_RO', "return redis.pcall('GET', 'b')", '0']);
+    client.send(encode(['MULTI']) + read + encode(['EXEC']) + read + encode(['FCALL_RO', 'f', '0']));
+    await client.expect('+OK', '+QUEUED', '*1', KEY, KEY);
+    expect(await client.through('\r\n')).toContain("The user executing the script can't access");
+  });
+
+  test('no client gets the rights of another user by naming it', async () => {
+    await setUser('ann on nopass ~a +@all');
+    await be('ann');
+    client.send(
+      encode(['kvorum.as', 'default', 'EVAL', "return redis.call('GET', 'b')", '0']) +
+        encodeEval("return redis.pcall('kvorum.as', 'default', 'EVAL', 'return 1', '0')"),
+    );
+    expect(await client.through('\r\n')).toMatch(/^-ERR unknown command 'kvorum\.as'/);
+    await client.expect('-ERR This Redis command is not allowed from script');
+  });
+
+  test('of a user who may do everything carries no name', async () => {
+    await setUser('root on nopass ~* &* +@all');
+    await be('root');
+    client.send(encodeEval("return redis.call('SET', 'b', '1')"));
+    await client.expect('+OK');
+    const commands = engine.taken.flatMap(({ request }) =>
+      request.kind === 'command' ? [request.args[0]] : [],
+    );
+    expect(commands).not.toContain('kvorum.as');
   });
 });
 

@@ -211,11 +211,16 @@ export class ClientPort implements ConnectionOwner {
       deleted: (user) => this.#ofUser(user).forEach((connection) => connection.leaveUser()),
       changed: (user) => {
         this.#ofUser(user).forEach((connection) => connection.endForbiddenListening());
+        if (user === this.users.default)
+          for (const connection of this.#connections.values()) connection.limitStranger();
         this.#tellIfOverruled();
       },
     });
     this.#tellIfOverruled();
     engine.events.watch({
+      // On every node that runs the script: none of them knows the client.
+      refused: (user, reason, object) =>
+        this.aclLog.add({ context: 'lua', user, reason, object, client: '' }, this.monotonic()),
       message: (channel, message, sharded) => subscriptions.message(channel, message, sharded),
       event: (type, event, key) => subscriptions.event(type, event, key),
       metaChanged: (table) => {

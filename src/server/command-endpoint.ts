@@ -14,7 +14,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { CommandSpec, DataCommand } from '../store/command.ts';
+import type { Call } from '../store/command.ts';
 import { KEY_BYTES_MAX, type Once } from '../store/once.ts';
 import type { Client, Engine, Request } from './engine.ts';
 import { clusterDown } from './errors.ts';
@@ -22,7 +22,7 @@ import type { Forwarder } from './forwarder.ts';
 import { JsonReply, type ReplyError } from './json-reply.ts';
 import { fromNamedPage } from './pages.ts';
 import { resolve } from './table.ts';
-import { denialText, sortDenialText, type User, type Users } from './users.ts';
+import { denialText, onBehalfOf, type User, type Users } from './users.ts';
 
 export const COMMAND_PATH = '/v1/command';
 
@@ -112,8 +112,8 @@ async function serve(
     return fail(reply, 400, 'ERR', `an Idempotency-Key has 1 to ${KEY_BYTES_MAX} characters`);
   const command = resolve(args);
   if (typeof command === 'string') return send(reply, failed(command));
-  const denied = user.restricted ? refusalFor(user, command, args) : null;
-  if (denied !== null) return send(reply, failed(denied));
+  const denial = user.restricted ? user.rights.check(command, args) : null;
+  if (denial !== null) return send(reply, failed(denialText(command, denial)));
   const node = target();
   if (node === null) return fail(reply, 503, 'CLUSTERDOWN', waiting());
   switch (command.kind) {
@@ -123,7 +123,7 @@ async function serve(
         answered((json) => command.answer(args, node.engine.now(), json)),
       );
     case 'data':
-      return send(reply, await new Command(node, command, args, key ?? null).run());
+      return send(reply, await new Command(node, onBehalfOf(user, { command, args }), key ?? null).run());
     case 'local':
     case 'transaction':
       return fail(
@@ -133,15 +133,6 @@ async function serve(
         `'${command.name}' belongs to a connection, and there is none over HTTP`,
       );
   }
-}
-
-/** Why the user may not run it. */
-function refusalFor({ rights }: User, command: CommandSpec, args: readonly string[]): string | null {
-  const denial = rights.check(command, args);
-  if (denial !== null) return denialText(command, denial);
-  if (command.name !== 'sort' && command.name !== 'sort_ro') return null;
-  const option = rights.deniedOptionOfSort(command, args);
-  return option === null ? null : sortDenialText(option);
 }
 
 /** What a command came to. */
@@ -199,7 +190,7 @@ class Command implements Client {
   #passedOn = 0;
   #done: () => void = () => {};
 
-  constructor(node: CommandTarget, command: DataCommand, args: readonly string[], key: string | null) {
+  constructor(node: CommandTarget, { command, args }: Call, key: string | null) {
     this.#node = node;
     this.#write = command.write;
     const once = command.write && key !== null ? onceFor(key, args) : null;

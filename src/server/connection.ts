@@ -47,7 +47,7 @@ import type { Push, Space } from './subscriptions.ts';
 import { resolve, takesNumber, writeNamed } from './table.ts';
 import type { Tracker } from './tracking.ts';
 import { Transaction } from './transaction.ts';
-import { denialText, lateDenialText, sortDenialText, type User } from './users.ts';
+import { denialText, lateDenialText, onBehalfOf, type User } from './users.ts';
 
 /** Requests of one connection that may be open before it stops parsing. */
 const OPEN_REQUESTS_MAX = 8_192;
@@ -552,7 +552,8 @@ export class Connection implements Client, Session {
     }
     switch (command.kind) {
       case 'data':
-        this.#data(command, args);
+        if (this.#user.restricted && !this.#transaction.open) this.#dataOnBehalf(command, args);
+        else this.#data(command, args);
         break;
       case 'pure':
         this.#pure(command, args);
@@ -566,18 +567,16 @@ export class Connection implements Client, Session {
     }
   }
 
+  /** What a user with limits may do. */
+  #dataOnBehalf(command: DataCommand, args: readonly string[]): void {
+    const call = onBehalfOf(this.#user, { command, args });
+    if (call.command === refusedCommand && command.write) this.#numberRefused(command);
+    this.#data(call.command, call.args);
+  }
+
   #data(named: DataCommand, args: readonly string[]): void {
     const command = this.tracker === null ? named : this.tracker.following(named);
     const { write } = command;
-    if (this.#user.restricted && sorts(command)) {
-      const option = this.#user.rights.deniedOptionOfSort(command, args);
-      if (option !== null) {
-        if (write) this.#numberRefused(command);
-        const refused = refusedCall(sortDenialText(option));
-        this.#data(refused.command, refused.args);
-        return;
-      }
-    }
     if (this.#transaction.open) {
       if (command.flags.includes('no_multi')) {
         this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
@@ -762,16 +761,22 @@ export class Connection implements Client, Session {
     else this.#refuse(text);
   }
 
-  /** The calls of a transaction, those replaced by errors that were allowed when they were queued and are not now. */
+  /** The calls of a transaction; in place of those that were allowed when they were queued and are not now, errors. */
   #stillAllowed(calls: readonly Call[]): readonly Call[] {
     if (!this.#user.restricted) return calls;
     return calls.map((call) => {
       const { command, args } = call;
-      const denial = command === refusedCommand ? null : this.#user.rights.check(command, args);
-      if (denial === null) return call;
+      const denial = this.#user.rights.check(command, args);
+      if (denial === null) return this.#followed(call, onBehalfOf(this.#user, call));
       this.#noteDenial(denial, command, args, true);
       return refusedCall(lateDenialText(denial));
     });
+  }
+
+  /** A call that another one takes the place of is followed by tracking as that one was. */
+  #followed(before: Call, { command, args }: Call): Call {
+    if (this.tracker === null || before.command === command) return { command, args };
+    return { command: this.tracker.following(command), args };
   }
 
   #noteDenial(
@@ -931,7 +936,12 @@ export class Connection implements Client, Session {
 
   #setAuthenticated(value: boolean): void {
     this.#authenticated = value;
-    this.#parser.restricted = !value;
+    this.limitStranger();
+  }
+
+  /** Who has not said who it is may send little, where that matters. */
+  limitStranger(): void {
+    this.#parser.restricted = !this.#authenticated && !this.port.users.open;
   }
 }
 
@@ -947,10 +957,6 @@ const LISTENERS_COMMANDS: ReadonlySet<string> = new Set(
     .flatMap((prefix) => [`${prefix}subscribe`, `${prefix}unsubscribe`])
     .concat('ping', 'quit', 'reset'),
 );
-
-function sorts({ name }: DataCommand): boolean {
-  return name === 'sort' || name === 'sort_ro';
-}
 
 /** The slot of the first key in a transaction; 0 when it has none. */
 function slotOf(calls: readonly Call[]): number {

@@ -17,6 +17,7 @@ export class StoreEvents implements StoreListener {
     event: [],
     message: [],
     metaChanged: [],
+    refused: [],
     restored: [],
   };
 
@@ -58,6 +59,10 @@ export class StoreEvents implements StoreListener {
 
   metaChanged(table: string, key: string | null): void {
     for (const watcher of this.#watchers.metaChanged) watcher.metaChanged(table, key);
+  }
+
+  refused(user: string, reason: 'command' | 'key' | 'channel', object: string): void {
+    for (const watcher of this.#watchers.refused) watcher.refused(user, reason, object);
   }
 
   restored(): void {

@@ -11,7 +11,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Catalogue } from '../store/acl/catalogue.ts';
 import type { Denial } from '../store/acl/rights.ts';
-import { Rights } from '../store/acl/rights.ts';
+import { Rights, sortDenialText } from '../store/acl/rights.ts';
 import {
   BAD_USER_NAME,
   DEFAULT_USER,
@@ -23,7 +23,10 @@ import {
   Selector,
   UserRules,
 } from '../store/acl/rules.ts';
-import type { CommandSpec } from '../store/command.ts';
+import type { Call, CommandSpec } from '../store/command.ts';
+import { runsScripts } from '../store/commands/on-behalf.ts';
+import { onBehalf } from '../store/table.ts';
+import { refusedCall } from './commands/transaction.ts';
 import { initialPassword } from '../store/commands/users.ts';
 import type { Engine } from './engine.ts';
 
@@ -226,7 +229,21 @@ export class Users {
   }
 }
 
-/** Why the user may not run the request, in words; null where it may. */
+/**
+ * A request that the user may make, as it goes to the log or to the store: scripts go with the name of a user who may not do
+ * everything, and a SORT that would tell of other keys is replaced by its error.
+ */
+export function onBehalfOf(user: User, call: Call): Call {
+  if (!user.restricted) return call;
+  const { command, args } = call;
+  const option = user.rights.deniedOptionOfSort(command, args);
+  if (option !== null) return refusedCall(sortDenialText(option));
+  if (!runsScripts(command)) return call;
+  const outer = command.write ? onBehalf.writing : onBehalf.reading;
+  return { command: outer, args: [outer.name, user.name, ...args] };
+}
+
+/** Why the user may not run the request, in words. */
 export function denialText(command: CommandSpec, { reason }: Denial): string {
   switch (reason) {
     case 'command':
@@ -236,10 +253,6 @@ export function denialText(command: CommandSpec, { reason }: Denial): string {
     case 'channel':
       return 'NOPERM this user has no permissions to access one of the channels used as arguments';
   }
-}
-
-export function sortDenialText(option: string): string {
-  return `ERR ${option} option of SORT denied due to insufficient ACL permissions.`;
 }
 
 /** The same of a request that was allowed when it was queued. */

@@ -53,6 +53,7 @@ test('listeners hear of changes and events on every node', () => {
     event: (type: EventClass, event, key) => void heard.push(`${type} ${event} ${key}`),
     message: () => 0,
     metaChanged: () => {},
+    refused() {},
     restored: () => void heard.push('restored'),
   };
   const run = (...args: string[]): void => {

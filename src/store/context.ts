@@ -29,12 +29,16 @@ export interface Context {
   readonly now: number;
   /** Steps that scripts have taken in the entry so far, or in reads of the last second; see `scripts/run.ts`. */
   scriptSteps: number;
+  /** Whose rights a script has to keep to; null: nobody's, it may do everything. See `commands/on-behalf.ts`. */
+  user: string | null;
   /** The next number in [0, 1) of a generator seeded by the entry's index and the command's place in it. */
   random(): number;
   /** Sets an entry of a replicated table, or removes it with `null`, and tells so. */
   setMeta(table: MetaTable, key: string, value: string | null): void;
   /** Tells of a keyspace event, as Redis names it: `notify('l', 'lpush', key)`. */
   notify(type: EventClass, event: string, key: string): void;
+  /** Tells that a script was refused what its user may not do. */
+  refused(user: string, reason: 'command' | 'key' | 'channel', object: string): void;
   /** Publishes a message. The result is for the reply alone: it differs from node to node. */
   publish(channel: string, message: string, sharded: boolean): number;
   /**

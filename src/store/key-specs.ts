@@ -155,6 +155,8 @@ const SPECS: ReadonlyMap<string, readonly KeySpec[]> = new Map(
     georadius: [at(1, READ), behind('STORE', 6, 'OW update'), behind('STOREDIST', 6, 'OW update')],
     georadiusbymember: [at(1, READ), behind('STORE', 5, 'OW update'), behind('STOREDIST', 5, 'OW update')],
     geosearchstore: [at(1, 'OW update'), at(2, READ)],
+    'kvorum.as': [counted(4, 'RW access update')],
+    'kvorum.as_ro': [counted(4, READ)],
     lmove: MOVED,
     lmpop: [counted(1, 'RW access delete')],
     pfmerge: [at(1, 'RW access insert'), at(2, READ, 0)],

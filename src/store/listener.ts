@@ -20,6 +20,8 @@ export interface StoreListener {
   message(channel: string, message: string, sharded: boolean): number;
   /** A replicated setting, script, function library or user was changed; see `meta.ts`. `key` null: any of the table. */
   metaChanged(table: string, key: string | null): void;
+  /** A script was refused what its user may not do: a command, a key or a channel. */
+  refused(user: string, reason: 'command' | 'key' | 'channel', object: string): void;
   /** A snapshot has taken the place of everything. */
   restored(): void;
 }

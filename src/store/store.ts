@@ -74,6 +74,7 @@ class StoreContext implements Context {
   meta: Meta;
   now = 0;
   scriptSteps = 0;
+  user: string | null = null;
   /** Whether the command that runs may have its client wait, and what it waits for. */
   mayWait = false;
   waits: Wait | null = null;
@@ -93,6 +94,10 @@ class StoreContext implements Context {
 
   notify(type: EventClass, event: string, key: string): void {
     this.keyspace.listener?.event(type, event, key);
+  }
+
+  refused(user: string, reason: 'command' | 'key' | 'channel', object: string): void {
+    this.keyspace.listener?.refused(user, reason, object);
   }
 
   publish(channel: string, message: string, sharded: boolean): number {

@@ -1,5 +1,6 @@
 /** All commands over the keyspace. A new one is an entry in a file of `commands/` and nothing else. */
-import type { DataCommand } from './command.ts';
+import { ScriptRights } from './acl/script-rights.ts';
+import type { CommandSpec, DataCommand } from './command.ts';
 import { bitFieldCommands } from './commands/bitfields.ts';
 import { bitmapCommands } from './commands/bitmaps.ts';
 import { bloomCommands } from './commands/bloom.ts';
@@ -17,6 +18,8 @@ import { listPopCommands } from './commands/list-pops.ts';
 import { listCommands } from './commands/lists.ts';
 import { pureCalls } from './commands/pure.ts';
 import { functionCommands } from './commands/functions.ts';
+import { type OnBehalfCommands, onBehalfCommands } from './commands/on-behalf.ts';
+import { NO_KEYS } from './commands/positions.ts';
 import { publishingCommands } from './commands/publishing.ts';
 import { memorySubcommands, objectSubcommands } from './commands/objects.ts';
 import { scriptCommands } from './commands/scripts.ts';
@@ -42,7 +45,13 @@ import type { CommandFinder } from './scripts/calls.ts';
 const finder: CommandFinder = {
   find: (args) => dataCommandOf(args) ?? pureCalls.get((args[0] ?? '').toLowerCase()),
   isContainer: (name) => containers.has(name),
+  rightsOf: (meta, user) => rights.of(meta, user),
 };
+const rights = new ScriptRights(() => [
+  ...dataCommands.values(),
+  ...pureCalls.values(),
+  ...Array.from(containers, (name) => containerOf(name)),
+]);
 
 const scripting = scriptCommands(finder);
 const functions = functionCommands(finder);
@@ -103,9 +112,33 @@ const containers: ReadonlySet<string> = new Set(
   [...dataSubcommands.keys()].map((name) => name.slice(0, name.indexOf('|'))),
 );
 
+/** As rules for users speak of it, with the subcommands that are here. */
+function containerOf(name: string): CommandSpec {
+  return {
+    name,
+    arity: -2,
+    flags: [],
+    keys: NO_KEYS,
+    categories: ['slow'],
+    summary: '',
+    since: '2.0.0',
+    group: 'server',
+    complexity: '',
+    subcommands: [...dataSubcommands.values()].filter((command) => command.name.startsWith(`${name}|`)),
+  };
+}
+
+/** What nodes put before the commands of some users; no client can name them. */
+export const onBehalf: OnBehalfCommands = onBehalfCommands((args) => dataCommandOf(args));
+const internalCommands: ReadonlyMap<string, DataCommand> = new Map(
+  [onBehalf.writing, onBehalf.reading].map((command) => [command.name, command]),
+);
+
 /** The command or subcommand that a request names, its arity unchecked. */
 export function dataCommandOf(args: readonly string[]): DataCommand | undefined {
   const name = args[0] ?? '';
   const command = dataCommands.get(name) ?? dataCommands.get(name.toLowerCase());
-  return command ?? dataSubcommands.get(`${name}|${args[1] ?? ''}`.toLowerCase());
+  return (
+    command ?? dataSubcommands.get(`${name}|${args[1] ?? ''}`.toLowerCase()) ?? internalCommands.get(name)
+  );
 }

@@ -132,6 +132,7 @@ export class Rights {
    * passed `check`.
    */
   deniedOptionOfSort(command: CommandSpec, args: readonly string[]): 'BY' | 'GET' | null {
+    if (command.name !== 'sort' && command.name !== 'sort_ro') return null;
     const option = optionOfSort(args);
     if (option === null) return null;
     const references = (): readonly KeyReference[] => keyReferences(command, args);
@@ -150,6 +151,10 @@ export class Rights {
   describeCommands(): string[] {
     return this.#selectors.map(({ commands }) => commands.describe());
   }
+}
+
+export function sortDenialText(option: string): string {
+  return `ERR ${option} option of SORT denied due to insufficient ACL permissions.`;
 }
 
 /** The first BY or GET of a SORT that leads to other keys; null behind a mistake, which the command tells. */

@@ -162,6 +162,7 @@ describe('changes', () => {
       event: (type: EventClass, event) => void events.push(`${type} ${event}`),
       message: () => 0,
       metaChanged: () => {},
+      refused() {},
       restored: () => {},
     };
     const told = (...args: string[]): string[] => {

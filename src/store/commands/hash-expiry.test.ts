@@ -21,6 +21,7 @@ function listen(harness: Harness): string[] {
     event: (type: EventClass, event, key) => void events.push(`${type} ${event} ${key}`),
     message: () => 0,
     metaChanged: () => {},
+    refused() {},
     restored: () => {},
   };
   return events;

@@ -195,6 +195,7 @@ test('the order of events is that of Redis where a set is emptied into another',
     event: (_type, event, key) => void heard.push(`${event} ${key}`),
     message: () => 0,
     metaChanged: () => {},
+    refused() {},
     restored: () => {},
   };
   harness.run('SADD', 'from', 'a');

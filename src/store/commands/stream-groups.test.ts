@@ -216,6 +216,7 @@ describe('waiting for a group', () => {
       event() {},
       message: () => 0,
       metaChanged() {},
+      refused() {},
       restored() {},
     };
     run();

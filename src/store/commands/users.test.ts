@@ -63,3 +63,19 @@ test('without a password default begins open', () => {
   harness.run('ACL', 'SETUSER', 'default', initialPassword(null), '-flushall');
   expect(UserRules.decode(harness.store.meta.get('users', 'default')!).nopass).toBe(true);
 });
+
+test('a script has the rights that its user has at that place of the log, on followers and after a restart', () => {
+  const harness = new Harness();
+  harness.run('ACL', 'SETUSER', 'ann', '~a', '+@all');
+  const evaluate = (script: string): unknown => harness.run('kvorum.as', 'ann', 'EVAL', script, '0');
+  const refused = (result: unknown): boolean =>
+    result instanceof Error && result.message.includes('The user executing');
+  expect(evaluate("return redis.call('SET', 'a', '1')")).toBe('OK');
+  expect(refused(evaluate("return redis.call('SET', 'b', '1')"))).toBe(true);
+  harness.run('ACL', 'SETUSER', 'ann', '~b');
+  expect(evaluate("return redis.call('SET', 'b', '1')")).toBe('OK');
+  harness.run('ACL', 'DELUSER', 'ann');
+  expect(refused(evaluate("return redis.call('SET', 'a', '2')"))).toBe(true);
+  expect(harness.run('EVAL', "return redis.call('SET', 'a', '3')", '0')).toBe('OK');
+  expect(harness.follower().digest()).toBe(harness.store.digest());
+});

@@ -2,11 +2,12 @@
  * The commands that a script calls: in the entry of the script and as part of it, so with its time and its randomness,
  * and without the client's connection.
  */
+import { type Rights, sortDenialText } from '../acl/rights.ts';
 import { hasArity } from '../arity.ts';
 import type { DataCommand } from '../command.ts';
 import type { Context, Wait } from '../context.ts';
 import type { EventClass } from '../listener.ts';
-import type { MetaTable } from '../meta.ts';
+import type { Meta, MetaTable } from '../meta.ts';
 import { OUT_OF_MEMORY } from '../errors.ts';
 import { stepsOf } from './costs.ts';
 import type { ScriptHost } from './host.ts';
@@ -25,12 +26,18 @@ export interface CommandFinder {
   find(args: readonly string[]): DataCommand | undefined;
   /** Whether it is a command with subcommands. */
   isContainer(name: string): boolean;
+  rightsOf(meta: Meta, user: string): Rights;
 }
 
 const UNKNOWN = 'Unknown Redis command called from script';
 const WRONG_ARITY = 'Wrong number of args calling Redis command from script';
 const NOT_ALLOWED = 'This Redis command is not allowed from script';
 const READ_ONLY = 'Write commands are not allowed from read-only scripts.';
+const DENIALS = {
+  command: "The user executing the script can't run this command or subcommand",
+  key: "The user executing the script can't access at least one of the keys mentioned in the command arguments",
+  channel: "The user executing the script can't publish to the channel mentioned in the command",
+} as const;
 const REFUSED_STEPS = 1000;
 /** Bytes that a command adds to the keyspace at the price of a step. */
 const BYTES_PER_STEP = 4;
@@ -58,6 +65,7 @@ class CallContext implements Context {
   readonly now: number;
   /** No script runs inside another one. */
   scriptSteps = 0;
+  user: string | null;
   readonly #outer: Context;
 
   constructor(outer: Context) {
@@ -66,6 +74,7 @@ class CallContext implements Context {
     this.once = outer.once;
     this.meta = outer.meta;
     this.now = outer.now;
+    this.user = outer.user;
   }
 
   random(): number {
@@ -78,6 +87,10 @@ class CallContext implements Context {
 
   notify(type: EventClass, event: string, key: string): void {
     this.#outer.notify(type, event, key);
+  }
+
+  refused(user: string, reason: 'command' | 'key' | 'channel', object: string): void {
+    this.#outer.refused(user, reason, object);
   }
 
   /** How many get the message differs from node to node, and a script could do something with the number. */
@@ -105,6 +118,8 @@ export class ScriptCalls implements ScriptHost {
   readonly #readOnly: boolean;
   /** Whether commands that need memory are refused until one has written. */
   readonly #full: boolean;
+  /** Of the user who runs the script; null: all. */
+  readonly #rights: Rights | null;
   #wrote = false;
   #callSteps = 0;
 
@@ -113,6 +128,7 @@ export class ScriptCalls implements ScriptHost {
     this.#context = new CallContext(context);
     this.#readOnly = readOnly;
     this.#full = full;
+    this.#rights = context.user === null ? null : finder.rightsOf(context.meta, context.user);
     this.random.seed(Math.floor(context.random() * RANGE_32));
   }
 
@@ -131,6 +147,8 @@ export class ScriptCalls implements ScriptHost {
     if (command === undefined) return this.#missing(args);
     if (!hasArity(command, args)) return WRONG_ARITY;
     if (!allowed(command)) return NOT_ALLOWED;
+    const denial = this.#denial(command, args);
+    if (denial !== null) return denial;
     const { keyspace } = this.#context;
     if (command.write && this.#readOnly) return READ_ONLY;
     if (this.#full && !this.#wrote && command.flags.includes('denyoom')) return `-${OUT_OF_MEMORY}`;
@@ -149,6 +167,25 @@ export class ScriptCalls implements ScriptHost {
     const name = (args[0] ?? '').toLowerCase();
     if (this.#finder.find(args) !== undefined || ELSEWHERE.has(name)) return true;
     return args.length === 1 && this.#finder.isContainer(name);
+  }
+
+  permits(args: readonly string[]): boolean {
+    if (this.#rights === null) return true;
+    const command = this.#finder.find(args);
+    return command !== undefined && this.#rights.check(command, args) === null;
+  }
+
+  /** Why the user who runs the script may not run this. */
+  #denial(command: DataCommand, args: readonly string[]): string | null {
+    if (this.#rights === null) return null;
+    const denial = this.#rights.check(command, args);
+    if (denial !== null) {
+      const object = denial.reason === 'command' ? command.name : (args[denial.position] ?? '');
+      this.#context.refused(this.#context.user ?? '', denial.reason, object);
+      return DENIALS[denial.reason];
+    }
+    const option = this.#rights.deniedOptionOfSort(command, args);
+    return option === null ? null : `-${sortDenialText(option)}`;
   }
 
   #missing(args: readonly string[]): string {

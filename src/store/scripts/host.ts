@@ -13,6 +13,8 @@ export interface ScriptHost {
   readonly callSteps: number;
   /** Whether a command of this name is there, for ACL checks. */
   knows(args: readonly string[]): boolean;
+  /** Whether the user who runs the script may run it. */
+  permits(args: readonly string[]): boolean;
   /** The protocol whose replies the script sees. */
   protocol: 2 | 3;
   readonly random: RedisRandom;

@@ -13,6 +13,7 @@ function stepsOf(code: string): number {
     call: () => null,
     callSteps: 0,
     knows: () => true,
+    permits: () => true,
     protocol: 2,
     random: new RedisRandom(),
     wrote: false,

@@ -143,6 +143,7 @@ export function eventsOf(store: Store): string[] {
     event: (type, event, key) => void events.push(`${type} ${event} ${key}`),
     message: () => 0,
     metaChanged() {},
+    refused() {},
     restored() {},
   };
   return events;

@@ -33,6 +33,7 @@ const COMMANDS = [
   'psubscribe',
   'multi',
   'exec',
+  'eval',
   'ping',
   'acl',
   'acl|whoami',
@@ -193,6 +194,23 @@ function request(source: Source): string[] {
   ])();
 }
 
+/** A script that makes a request, declared keys or not. */
+function script(source: Source): string[] {
+  const args = request(source);
+  const call = source.pick(['redis.call', 'redis.pcall', 'redis.acl_check_cmd']);
+  // Nodes know more of what they answer by themselves than a script does.
+  if (['CONFIG', 'CLIENT', 'WATCH', 'OBJECT'].includes(args[0] ?? ''))
+    return ['EVAL', 'return 1', '1', source.key()];
+  const keys = source.chance(0.3) ? [source.key()] : [];
+  return [
+    source.pick(['EVAL', 'EVAL', 'EVAL_RO']),
+    `return ${call}(unpack(ARGV))`,
+    String(keys.length),
+    ...keys,
+    ...args,
+  ];
+}
+
 function bySecond(make: (source: Source) => string[]): (source: Source) => string[] {
   return (source) => [SECOND, ...make(source)];
 }
@@ -200,7 +218,7 @@ function bySecond(make: (source: Source) => string[]): (source: Source) => strin
 /** A transaction, while rights may change. */
 function transaction(source: Source): string[][] {
   const call = (): string[] => {
-    const args = request(source);
+    const args = source.chance(0.2) ? script(source) : request(source);
     return ['CONFIG', 'CLIENT', 'WATCH'].includes(args[0] ?? '') ? ['GET', source.key()] : args;
   };
   const calls = source
@@ -320,7 +338,8 @@ export const group: Group = {
     bySecond(request),
     bySecond(request),
     bySecond(request),
-    bySecond(request),
+    bySecond(script),
+    bySecond(script),
     bySecond(listening),
     bySecond((source) => [source.pick(['EXEC', 'DISCARD'])]),
     bySecond((source) => ['ACL', source.pick(['WHOAMI', 'USERS'])]),

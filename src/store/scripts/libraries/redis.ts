@@ -156,7 +156,7 @@ const aclCheckCmd: HostFunction = (lua, state) => {
   const args = takeArguments(lua, state);
   if (args === null) return lua.raise(state);
   if (!host.knows(args)) raiseError(lua, state, 'Invalid command passed to redis.acl_check_cmd()');
-  lua.api.lua_pushboolean(state, 1);
+  lua.api.lua_pushboolean(state, host.permits(args) ? 1 : 0);
   return 1;
 };
 
