@@ -332,6 +332,14 @@ export class Waiter implements Client, Waits {
     return this.#client.reply;
   }
 
+  get remoteAddress(): string {
+    return this.#client.remoteAddress ?? '';
+  }
+
+  get name(): string {
+    return this.#client.name ?? '';
+  }
+
   starts(): boolean {
     if (this.#state === 'called') this.#state = 'away';
     // Asked a second time, when the first one got nowhere.

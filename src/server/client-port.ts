@@ -12,6 +12,7 @@ import { settings } from '../store/settings.ts';
 import { ACL_LOG_SETTING, AclLog } from './acl-log.ts';
 import { KEEPALIVE_SECONDS } from './commands/config.ts';
 import type { UnknownOutcome } from './config.ts';
+import { usedMemory } from './commands/memory.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ERRORS, errorText } from './errors.ts';
@@ -25,6 +26,8 @@ import type { User, Users } from './users.ts';
 const BACKLOG = 511;
 /** How often WAIT looks at the progress of the other nodes. */
 const POLL_MS = 5;
+/** How often rates and memory are looked at. */
+const SAMPLE_MS = 1_000;
 /** The longest time that a timer can be set to. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** How long `close` waits for replies that are still open. */
@@ -73,6 +76,9 @@ export class ClientPort implements ConnectionOwner {
   #poller: NodeJS.Timeout | null = null;
   #pause: { readonly what: 'all' | 'writes'; readonly until: number } | null = null;
   #pauseTimer: NodeJS.Timeout | null = null;
+  readonly #sampler: NodeJS.Timeout;
+  /** The counters when they were last looked at, and when that was. */
+  #sampled = { at: 0, commands: 0, inputBytes: 0, outputBytes: 0 };
   #closing = false;
   #overruled = false;
   #onEmpty: (() => void) | null = null;
@@ -97,7 +103,15 @@ export class ClientPort implements ConnectionOwner {
       commands: 0,
       inputBytes: 0,
       outputBytes: 0,
+      expiredKeys: 0,
+      evictedKeys: 0,
+      commandsPerSecond: 0,
+      inputBytesPerSecond: 0,
+      outputBytesPerSecond: 0,
+      startMemory: usedMemory(),
+      peakMemory: 0,
     };
+    this.#sampler = setInterval(() => this.#sample(), SAMPLE_MS).unref();
     // Half-open, because `printf … | nc` closes its side before it reads the replies.
     this.#server = createServer(
       {
@@ -141,6 +155,7 @@ export class ClientPort implements ConnectionOwner {
       });
     }
     for (const connection of this.#connections.values()) connection.destroy();
+    clearInterval(this.#sampler);
     if (this.#poller !== null) clearInterval(this.#poller);
     if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
   }
@@ -222,7 +237,11 @@ export class ClientPort implements ConnectionOwner {
       refused: (user, reason, object) =>
         this.aclLog.add({ context: 'lua', user, reason, object, client: '' }, this.monotonic()),
       message: (channel, message, sharded) => subscriptions.message(channel, message, sharded),
-      event: (type, event, key) => subscriptions.event(type, event, key),
+      event: (type, event, key) => {
+        if (type === 'x') this.statistics.expiredKeys += 1;
+        else if (type === 'e') this.statistics.evictedKeys += 1;
+        subscriptions.event(type, event, key);
+      },
       metaChanged: (table) => {
         if (table === 'settings') readSettings();
       },
@@ -253,6 +272,21 @@ export class ClientPort implements ConnectionOwner {
     }
   };
 
+  #sample(): void {
+    const { statistics } = this;
+    const { commands, inputBytes, outputBytes } = statistics;
+    const before = this.#sampled;
+    const now = this.monotonic();
+    // Below 0 when the counters were set to 0 in between.
+    const rate = (from: number, to: number): number =>
+      Math.max(0, Math.round(((to - from) * 1000) / (now - before.at)));
+    statistics.commandsPerSecond = rate(before.commands, commands);
+    statistics.inputBytesPerSecond = rate(before.inputBytes, inputBytes);
+    statistics.outputBytesPerSecond = rate(before.outputBytes, outputBytes);
+    statistics.peakMemory = Math.max(statistics.peakMemory, usedMemory());
+    this.#sampled = { at: now, commands, inputBytes, outputBytes };
+  }
+
   #pollAll(): void {
     for (const connection of this.#polled) if (!connection.poll()) this.#polled.delete(connection);
     if (this.#polled.size > 0 || this.#poller === null) return;
@@ -279,6 +313,7 @@ export class ClientPort implements ConnectionOwner {
     socket.on('close', () => {
       this.#connections.delete(connection.id);
       this.subscriptions.forget(connection);
+      this.engine.activity.monitors.delete(connection);
       if (connection.tracker !== null) this.tracking.end(connection.tracker);
       if (this.#connections.size === 0) this.#onEmpty?.();
     });

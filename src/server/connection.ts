@@ -111,7 +111,7 @@ export class Connection implements Client, Session {
   touched = false;
 
   readonly #socket: Socket;
-  readonly #writer = new RespWriter(OUTPUT_BYTES_MAX);
+  readonly #writer: RespWriter;
   readonly #parser: RequestParser;
   readonly #transaction: Transaction;
   #authenticated = false;
@@ -157,6 +157,7 @@ export class Connection implements Client, Session {
   constructor(port: ConnectionOwner, socket: Socket, id: number) {
     this.port = port;
     this.#socket = socket;
+    this.#writer = new RespWriter(OUTPUT_BYTES_MAX, port.engine.activity.errored);
     this.id = id;
     this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     this.localAddress = `${socket.localAddress ?? '?'}:${socket.localPort ?? 0}`;
@@ -284,6 +285,7 @@ export class Connection implements Client, Session {
     this.readsHere = this.port.settings.followerReads;
     if (this.#muted === 'all') this.#muted = 'none';
     this.noTouch = false;
+    this.port.engine.activity.monitors.delete(this);
     this.name = '';
     this.#user = this.port.users.default;
     this.#setAuthenticated(this.port.users.open);
@@ -579,7 +581,7 @@ export class Connection implements Client, Session {
     const { write } = command;
     if (this.#transaction.open) {
       if (command.flags.includes('no_multi')) {
-        this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
+        this.#reject(command, errorText(ERRORS.notInTransaction, { command: command.name }));
         return;
       }
       if (write) this.#transaction.noteWrite();
@@ -587,8 +589,11 @@ export class Connection implements Client, Session {
     if (!this.port.engine.leading && !this.#passesOn(write) && command.anywhere !== true) {
       const [key] = keysOf(command, args);
       if (write) this.#numberRefused(command);
-      this.#refuse(this.#redirection(key === undefined ? 0 : keySlot(key)));
-    } else if (this.#transaction.open) this.#queue(command, args);
+      this.#reject(command, this.#redirection(key === undefined ? 0 : keySlot(key)));
+      return;
+    }
+    this.#show(command, args);
+    if (this.#transaction.open) this.#queue(command, args);
     else if (mayWait(command, args)) this.#whenIdle(() => this.#runOrWait(command, args));
     else {
       const once = this.#session !== null && takesNumber(command) ? this.#nextOnce() : null;
@@ -636,6 +641,8 @@ export class Connection implements Client, Session {
   }
 
   #pure(command: PureCommand, args: readonly string[]): void {
+    this.#show(command, args);
+    if (!this.#transaction.open) this.port.engine.activity.counts(command);
     if (this.#transaction.open) this.#queue(command.call, args);
     else if (this.#listens && command.name === 'ping' && args.length < 3) {
       this.#answer((reply) => {
@@ -648,9 +655,29 @@ export class Connection implements Client, Session {
 
   #local(command: LocalCommand, args: readonly string[]): void {
     if (this.#transaction.open && command.name !== 'quit' && command.name !== 'reset') {
-      this.#refuse(errorText(ERRORS.notInTransaction, { command: command.name }));
-    } else if (command.fresh?.(args) === true) this.#whenFresh(() => command.run(this, args, this.reply));
-    else this.#whenIdle(() => command.run(this, args, this.reply));
+      this.#reject(command, errorText(ERRORS.notInTransaction, { command: command.name }));
+    } else {
+      this.#show(command, args);
+      const run = (): void => this.#runLocal(command, args);
+      if (command.fresh?.(args) === true) this.#whenFresh(run);
+      else this.#whenIdle(run);
+    }
+  }
+
+  #runLocal(command: LocalCommand, args: readonly string[]): void {
+    const { activity } = this.port.engine;
+    activity.begin();
+    activity.starts(command);
+    command.run(this, args, this.reply);
+    activity.ran(args, this);
+    activity.end();
+  }
+
+  /** To those who watch what this node does. */
+  #show(command: Command, args: readonly string[]): void {
+    const { engine } = this.port;
+    const { monitors } = engine.activity;
+    if (!monitors.none) monitors.show(command, args, this.remoteAddress, engine.now());
   }
 
   /** Runs something when everything before it is answered. */
@@ -671,6 +698,8 @@ export class Connection implements Client, Session {
 
   #transactionCommand(command: TransactionCommand, args: readonly string[]): void {
     const transaction = this.#transaction;
+    this.#show(command, args);
+    if (command.name !== 'exec') this.port.engine.activity.counts(command);
     switch (command.name) {
       case 'multi':
         if (transaction.open) this.#answerError('ERR MULTI calls can not be nested');
@@ -757,6 +786,7 @@ export class Connection implements Client, Session {
 
   /** EXEC ends the transaction even when it is itself at fault. */
   #reject(command: Command, text: string): void {
+    this.port.engine.activity.rejected(command);
     if (command.name === 'exec') this.#abort(text);
     else this.#refuse(text);
   }

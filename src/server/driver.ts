@@ -34,14 +34,25 @@ import {
   type Persist,
   type Recovered,
   type SnapshotMeta,
+  type Term,
 } from '../raft/types.ts';
+import { settings } from '../store/settings.ts';
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Wal } from '../wal/wal.ts';
+import { Activity } from './activity.ts';
 import { Blocked } from './blocked.ts';
 import type { Clock } from './clock.ts';
 import { DiskSpace } from './disk-space.ts';
-import type { Engine, Lane, MemberStatus, NodeAddress, NodeStatus, Request } from './engine.ts';
+import type {
+  Engine,
+  Lane,
+  MemberStatus,
+  NodeAddress,
+  NodeStatus,
+  Request,
+  SnapshotStatus,
+} from './engine.ts';
 import { Requests } from './requests.ts';
 import { Snapshotter } from './snapshotter.ts';
 import { StoreEvents } from './store-events.ts';
@@ -122,6 +133,7 @@ export interface StateDigest {
 export class Driver implements Engine {
   readonly events: StoreEvents;
   readonly blocked: Blocked;
+  readonly activity: Activity;
   readonly #options: DriverOptions;
   readonly #node: Node;
   readonly #requests: Requests;
@@ -139,6 +151,9 @@ export class Driver implements Engine {
   #writing: Promise<void> = Promise.resolve();
   /** The hand-over under way. */
   #transfer: PromiseWithResolvers<boolean> | null = null;
+  /** The snapshot on its way to the disk, and what became of those before. */
+  #taking: Promise<boolean> | null = null;
+  #snapshots: Omit<SnapshotStatus, 'inProgress'>;
   /** The digest that is being worked out. */
   #digest: Promise<StateDigest> | null = null;
   #nextChange = 1;
@@ -164,10 +179,14 @@ export class Driver implements Engine {
     };
     this.#diskSpace = new DiskSpace({ wal, clock, logger, onChange });
     this.blocked = new Blocked({ store, clock, events: this.events });
+    this.activity = new Activity(clock);
+    this.#snapshots = { taken: 0, lastAt: Math.floor(clock.wall() / 1000), lastOk: true, lastSeconds: -1 };
+    this.#configureActivity();
     this.#requests = new Requests({
       store,
       clock,
       blocked: this.blocked,
+      activity: this.activity,
       proposer: {
         isLeading: () => this.leading,
         // While the disk is full what has gathered is not kept waiting: the core turns it away.
@@ -185,6 +204,18 @@ export class Driver implements Engine {
       entries: options.snapshotEntries,
       bytes: options.snapshotBytes,
       snapshot: options.recovered.snapshot,
+    });
+  }
+
+  #configureActivity(): void {
+    const configure = (): void =>
+      this.activity.configure((name) => Number(this.setting(name) ?? settings.get(name)?.initial));
+    configure();
+    this.events.watch({
+      metaChanged: (table) => {
+        if (table === 'settings') configure();
+      },
+      restored: configure,
     });
   }
 
@@ -289,6 +320,14 @@ export class Driver implements Engine {
 
   get id(): NodeId {
     return this.#options.id;
+  }
+
+  get lookups(): { readonly hits: number; readonly misses: number } {
+    return this.#options.store.lookups;
+  }
+
+  resetLookups(): void {
+    this.#options.store.resetLookups();
   }
 
   get dataBytes(): number {
@@ -585,10 +624,12 @@ export class Driver implements Engine {
       return;
     }
     this.#diskBusy = true;
+    const startedAt = this.#options.clock.monotonic();
     this.#writing = this.#write(work);
     this.#writing.then(
       () => {
         this.#diskBusy = false;
+        this.activity.took('aof-fsync-always', this.#options.clock.monotonic() - startedAt);
         if (this.#stopped) return;
         this.#persisted(work);
         this.#requests.flush();
@@ -664,13 +705,57 @@ export class Driver implements Engine {
     const term = log.termAt(index);
     // A later entry of the same step may have moved the log on; the next one will find it due again.
     if (term === null || index !== appliedIndex || this.#node.restoring !== null) return;
-    const at = log.configurationAt(index);
+    this.#background(this.#snapshot(index, term).then(() => {}));
+  }
+
+  /** Takes a snapshot at the index, which is the one that the store stands at. Resolves to whether it is on disk. */
+  #snapshot(index: Index, term: Term): Promise<boolean> {
+    const { clock } = this.#options;
+    const at = this.#node.log.configurationAt(index);
     const state = { index, term, configuration: at.configuration, configurationIndex: at.index };
-    this.#background(
-      this.#snapshotter.take(state).then((taken) => {
+    const startedAt = clock.monotonic();
+    this.#taking = this.#snapshotter
+      .take(state)
+      .then((taken) => {
         if (taken !== null) this.#step({ type: 'snapshotSaved', ...taken });
-      }),
-    );
+        const { taken: count, lastAt } = this.#snapshots;
+        this.#snapshots = {
+          taken: taken === null ? count : count + 1,
+          lastAt: taken === null ? lastAt : Math.floor(clock.wall() / 1000),
+          lastOk: taken !== null,
+          lastSeconds: Math.floor((clock.monotonic() - startedAt) / 1000),
+        };
+        return taken !== null;
+      })
+      .finally(() => {
+        this.#taking = null;
+      });
+    return this.#taking;
+  }
+
+  get snapshots(): SnapshotStatus {
+    return { ...this.#snapshots, inProgress: this.#taking !== null };
+  }
+
+  async takeSnapshot(): Promise<boolean> {
+    if (this.#taking !== null) return this.#taking;
+    const { store, clock } = this.#options;
+    for (;;) {
+      const { log, appliedIndex, restoring } = this.#node;
+      const index = asIndex(store.appliedIndex);
+      const term = log.termAt(index);
+      if (this.#stopped || restoring !== null) return false;
+      // Nothing has happened since the last one.
+      if (index <= (log.snapshot?.index ?? 0)) return true;
+      if (index === appliedIndex && term !== null) {
+        const taken = this.#snapshot(index, term);
+        this.#background(taken.then(() => {}));
+        return taken;
+      }
+      await new Promise<void>((resolve) => {
+        clock.soon(resolve);
+      });
+    }
   }
 
   async #restoreSnapshot(snapshot: SnapshotMeta): Promise<void> {

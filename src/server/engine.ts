@@ -7,6 +7,7 @@ import type { Call, DataCommand, Watch } from '../store/command.ts';
 import type { Once } from '../store/once.ts';
 import type { Wait } from '../store/context.ts';
 import type { ReplyWriter } from '../store/reply.ts';
+import type { Activity } from './activity.ts';
 import type { Blocked } from './blocked.ts';
 import { outcomeUnknown } from './errors.ts';
 import type { StoreEvents } from './store-events.ts';
@@ -15,6 +16,9 @@ import type { StoreEvents } from './store-events.ts';
 export interface Client {
   /** Where the replies of its requests go, in the order in which it submitted them. */
   readonly reply: ReplyWriter;
+  /** For SLOWLOG and MONITOR, where it is known. */
+  readonly remoteAddress?: string;
+  readonly name?: string;
   /** `count` requests have been answered; called at most once per client and batch, after the replies were written. */
   settled(count: number): void;
   /** The answer to a `watch` request, called just before its `+OK` is written. */
@@ -120,9 +124,22 @@ export interface NodeStatus {
   readonly fsync: 'always' | 'interval' | 'never';
 }
 
+/** The snapshots of this node since it was started. */
+export interface SnapshotStatus {
+  readonly inProgress: boolean;
+  /** How many were taken; when the last one was done, in seconds since 1970, or else when the node was started. */
+  readonly taken: number;
+  readonly lastAt: number;
+  /** Whether the last one came to its end, and how long it took; -1 for none. */
+  readonly lastOk: boolean;
+  readonly lastSeconds: number;
+}
+
 export interface Engine {
   /** What happens in the store of this node, leader or not. */
   readonly events: StoreEvents;
+  /** What the commands of this node come to. */
+  readonly activity: Activity;
   /** The clients of this node that wait for keys. */
   readonly blocked: Blocked;
   /** True while this node leads: data commands are taken here and nowhere else. */
@@ -137,6 +154,9 @@ export interface Engine {
   /** Bytes of requests taken and not yet answered, for back-pressure. */
   readonly pendingBytes: number;
   status(): NodeStatus;
+  /** How often reads on this node have found a key, or have not. */
+  readonly lookups: { readonly hits: number; readonly misses: number };
+  resetLookups(): void;
   /** What keys and values take in memory, about, in bytes. */
   readonly dataBytes: number;
   /** A replicated setting; undefined where it was never set. */
@@ -147,6 +167,11 @@ export interface Engine {
   readonly lastProposedIndex: number;
   /** How many other nodes hold everything up to `index` on disk, as far as this leader knows. */
   replicasAt(index: number): number;
+  readonly snapshots: SnapshotStatus;
+  /** Takes a snapshot of the state as it is now, or waits for the one under way. Resolves to whether it is on disk. */
+  takeSnapshot(): Promise<boolean>;
+  /** Hands leadership to `to`, or to the voter that is closest behind. Resolves to whether another node takes it. */
+  transfer(to: NodeId | null): Promise<boolean>;
   /** Milliseconds since 1970, never running backwards, never before the last entry's time. */
   now(): number;
 }

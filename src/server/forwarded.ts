@@ -22,7 +22,7 @@ export function questionBytesMax(maxRequestBytes: number): number {
 
 /** Runs the requests of one question, in order. Rejects, before any is run, when the bytes are no requests. */
 export async function runForwarded(
-  engine: Pick<Engine, 'leading' | 'submit'>,
+  engine: Pick<Engine, 'leading' | 'submit' | 'activity' | 'now'>,
   question: Uint8Array,
 ): Promise<Uint8Array> {
   const arrived = decodeRequests(question);
@@ -33,14 +33,24 @@ export async function runForwarded(
   // All in one lane: so they run in their order.
   const lane = requests.some(isWrite) ? 'log' : 'read';
   for (const request of requests) {
-    if (engine.leading) engine.submit(lane, request);
-    else {
+    if (engine.leading) {
+      show(engine, request);
+      engine.submit(lane, request);
+    } else {
       request.client.refused(request);
       request.client.settled(1);
     }
   }
   if (arrived.length > 0) await promise;
   return encodeOutcomes(clients.map((client) => client.outcome));
+}
+
+/** To those who watch what this node does; the node that passed the request on knows its client. */
+function show(engine: Pick<Engine, 'activity' | 'now'>, request: Request): void {
+  const { monitors } = engine.activity;
+  if (monitors.none) return;
+  const calls = request.kind === 'command' ? [request] : request.kind === 'transaction' ? request.calls : [];
+  for (const { command, args } of calls) monitors.show(command, args, 'forwarded', engine.now());
 }
 
 /** What the requests of one question share. */

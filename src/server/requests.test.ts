@@ -4,6 +4,7 @@ import { decodeBatch } from '../store/batch.ts';
 import { noReply, type ReplyWriter } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands, dataSubcommands } from '../store/table.ts';
+import { Activity } from './activity.ts';
 import { Blocked } from './blocked.ts';
 import { systemClock } from './clock.ts';
 import type { Client, Request, Waits } from './engine.ts';
@@ -99,7 +100,7 @@ beforeEach(() => {
     },
     events: new StoreEvents(store),
   });
-  requests = new Requests({ store, clock, proposer, blocked });
+  requests = new Requests({ store, clock, proposer, blocked, activity: new Activity(clock) });
 });
 
 function command(line: string, from: Client = client): Request {

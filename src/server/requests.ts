@@ -27,10 +27,11 @@
  */
 import type { Entry, Rejection } from '../raft/types.ts';
 import { BatchEncoder } from '../store/batch.ts';
-import { keysOf } from '../store/command.ts';
+import { type CommandSpec, keysOf } from '../store/command.ts';
 import { hasKeys } from '../store/key-specs.ts';
 import { keepsReply, type Once } from '../store/once.ts';
-import type { Store } from '../store/store.ts';
+import type { CallObserver, Store } from '../store/store.ts';
+import type { Activity } from './activity.ts';
 import { type Blocked, type CommandRequest, runOrWait } from './blocked.ts';
 import type { Clock } from './clock.ts';
 import { type Client, type Lane, type Request, tellUnknown } from './engine.ts';
@@ -56,6 +57,9 @@ const IN_FLIGHT_MS = 2;
 /** How long a batch waits for the clients answered last, in ms, and for what share of them. */
 const COHORT_MS_MAX = 0.3;
 const COHORT_SHARE = 0.9;
+
+/** A transaction as a command. */
+const EXEC: Pick<CommandSpec, 'name' | 'flags'> = { name: 'exec', flags: [] };
 
 /** Requests that share an outcome. */
 interface Batch {
@@ -94,6 +98,7 @@ export class Requests {
   readonly #clock: Clock;
   readonly #proposer: Proposer;
   readonly #blocked: Blocked;
+  readonly #activity: Activity;
   readonly #encoder = new BatchEncoder();
   #gatheringWrites: Batch[] = [];
   /** Of clients that wait already; the next batch begins with them. */
@@ -119,11 +124,18 @@ export class Requests {
   #timeStands = false;
   readonly #eviction: Eviction;
 
-  constructor(options: { store: Store; clock: Clock; proposer: Proposer; blocked: Blocked }) {
+  constructor(options: {
+    store: Store;
+    clock: Clock;
+    proposer: Proposer;
+    blocked: Blocked;
+    activity: Activity;
+  }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#proposer = options.proposer;
     this.#blocked = options.blocked;
+    this.#activity = options.activity;
     this.#eviction = new Eviction(options.store);
   }
 
@@ -420,7 +432,7 @@ export class Requests {
     store.beginEntry(entry.index, batch.time);
     if (batch.expired.length > 0) store.expire(batch.expired);
     if (batch.evicted.length > 0) store.evict(batch.evicted);
-    this.#answer(batch, (request) => {
+    this.#run(batch, (request) => {
       const { reply } = request.client;
       if (request.kind === 'command' && request.waits !== undefined)
         return runOrWait(store, request, request.waits, store.time);
@@ -428,7 +440,8 @@ export class Requests {
         if (request.once === null) store.execute(request.command, request.args, reply);
         else this.#executeOnce(request, request.once);
       } else if (request.kind === 'transaction' && isWrite(request)) {
-        if (request.once === null) store.executeTransaction(request.calls, request.watches, reply);
+        if (request.once === null)
+          store.executeTransaction(request.calls, request.watches, reply, this.#observer(request.client));
         else this.#executeOnce(request, request.once);
       } else return this.#runRead(request, store.time);
       return true;
@@ -442,7 +455,7 @@ export class Requests {
     const keeps = keepsReply(request.kind === 'command' ? [request] : request.calls);
     const repeated = store.executeOnce(once, keeps, client.reply, (reply) => {
       if (request.kind === 'command') store.execute(request.command, request.args, reply);
-      else store.executeTransaction(request.calls, request.watches, reply);
+      else store.executeTransaction(request.calls, request.watches, reply, this.#observer(client));
     });
     if (repeated) client.repeated();
   }
@@ -471,7 +484,7 @@ export class Requests {
       this.#reads.shift();
       if (batch.refused !== null) this.#refuse(batch, batch.refused);
       else {
-        this.#answer(batch, (request) => this.#runRead(request, due ? this.#timeFor(request, now) : now));
+        this.#run(batch, (request) => this.#runRead(request, due ? this.#timeFor(request, now) : now));
       }
     }
   }
@@ -507,7 +520,13 @@ export class Requests {
         this.#store.read(request.command, request.args, client.reply, now);
         break;
       case 'transaction':
-        this.#store.readTransaction(request.calls, request.watches, client.reply, now);
+        this.#store.readTransaction(
+          request.calls,
+          request.watches,
+          client.reply,
+          now,
+          this.#observer(client),
+        );
         break;
       case 'watch':
         client.watched(request.keys.map((key) => ({ key, version: this.#store.version(key) })));
@@ -528,6 +547,29 @@ export class Requests {
       else request.client.reply.error(reason === 'busy' ? busy(this.#pendingBytes) : diskFull());
       return true;
     });
+  }
+
+  /** Runs what the batch holds, and counts it. */
+  #run(batch: Batch, run: (request: Request) => boolean): void {
+    const activity = this.#activity;
+    activity.begin();
+    this.#answer(batch, (request) => {
+      if (request.kind === 'transaction') activity.counts(EXEC);
+      if (request.kind !== 'command') return run(request);
+      activity.starts(request.command);
+      const answered = run(request);
+      if (answered) activity.ran(request.args, request.client);
+      return answered;
+    });
+    activity.end();
+  }
+
+  #observer(client: Client): CallObserver {
+    const activity = this.#activity;
+    return {
+      starts: (command) => activity.starts(command),
+      ran: (args) => activity.ran(args, client),
+    };
   }
 
   /** `write` answers false when the request's client waits instead. */

@@ -142,6 +142,16 @@ export interface PortStatistics {
   commands: number;
   inputBytes: number;
   outputBytes: number;
+  /** Keys that have gone on this node because their time had come, or to make room. */
+  expiredKeys: number;
+  evictedKeys: number;
+  /** Of the last full second. */
+  commandsPerSecond: number;
+  inputBytesPerSecond: number;
+  outputBytesPerSecond: number;
+  /** Memory in use at the start and the most seen, by a look every second; in bytes. */
+  readonly startMemory: number;
+  peakMemory: number;
 }
 
 /** By name, in lower and in upper case. */

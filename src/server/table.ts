@@ -15,10 +15,14 @@ import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connection.ts';
 import { dataContainers } from './commands/data-containers.ts';
 import { infoCommands } from './commands/info.ts';
+import { latencyCommands } from './commands/latency.ts';
+import { memoryCommands } from './commands/memory.ts';
+import { monitorCommands } from './commands/monitor.ts';
 import { pubsubCommands } from './commands/pubsub.ts';
 import { pureCommands } from './commands/pure.ts';
 import { replicationCommands } from './commands/replication.ts';
 import { sessionCommands } from './commands/session.ts';
+import { slowLogCommands } from './commands/slow-log.ts';
 import { transactionCommands } from './commands/transaction.ts';
 import { unknownCommand, unknownSubcommand } from './errors.ts';
 import type { Command, CommandTable } from './session.ts';
@@ -35,6 +39,10 @@ export const commandTable: CommandTable = new Map(
     ...commandCommands,
     ...configCommands,
     ...infoCommands,
+    ...latencyCommands,
+    ...memoryCommands,
+    ...monitorCommands,
+    ...slowLogCommands,
     ...pubsubCommands,
     ...replicationCommands,
     ...clusterCommands,

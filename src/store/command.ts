@@ -25,6 +25,7 @@ export type CommandFlag =
   | 'may_replicate'
   | 'no_multi'
   | 'no_mandatory_keys'
+  | 'no_async_loading'
   | 'movablekeys'
   | 'allow_busy';
 

@@ -135,7 +135,11 @@ export class Keyspace {
   /** The same for commands that read what the key holds. */
   get(key: string, now: number): Entry | undefined {
     const entry = this.find(key, now);
-    if (entry !== undefined) entry.usage = this.usage.next(entry.usage);
+    if (entry === undefined) this.usage.misses++;
+    else {
+      this.usage.hits++;
+      entry.usage = this.usage.next(entry.usage);
+    }
     return entry;
   }
 

@@ -67,6 +67,14 @@ export interface KeyUse {
   readonly expiresAt: number;
 }
 
+/** Who is told of the calls of a transaction, one by one. */
+export interface CallObserver {
+  starts(command: DataCommand): void;
+  ran(args: readonly string[]): void;
+}
+
+const UNOBSERVED: CallObserver = { starts: () => {}, ran: () => {} };
+
 /** The context of all writes of a store, or of all its reads. */
 class StoreContext implements Context {
   keyspace: Keyspace;
@@ -161,6 +169,17 @@ export class Store {
     return this.#keyspace.bytes;
   }
 
+  /** How often commands that read looked for a key on this node and found it, or did not, since the last snapshot it took over. */
+  get lookups(): { readonly hits: number; readonly misses: number } {
+    const { hits, misses } = this.#keyspace.usage;
+    return { hits, misses };
+  }
+
+  resetLookups(): void {
+    this.#keyspace.usage.hits = 0;
+    this.#keyspace.usage.misses = 0;
+  }
+
   /** Replicated settings, scripts, libraries and users; to be read only. */
   get meta(): Meta {
     return this.#meta;
@@ -207,13 +226,22 @@ export class Store {
   /**
    * Runs a transaction inside the entry: all calls, or none and a null array when a watched key has another version.
    */
-  executeTransaction(calls: readonly Call[], watches: readonly Watch[], reply: ReplyWriter): void {
+  executeTransaction(
+    calls: readonly Call[],
+    watches: readonly Watch[],
+    reply: ReplyWriter,
+    observer: CallObserver = UNOBSERVED,
+  ): void {
     if (!this.#unchanged(watches, this.#time)) {
       reply.nullArray();
       return;
     }
     reply.array(calls.length);
-    for (const { command, args } of calls) this.execute(command, args, reply);
+    for (const { command, args } of calls) {
+      observer.starts(command);
+      this.execute(command, args, reply);
+      observer.ran(args);
+    }
   }
 
   /**
@@ -298,18 +326,28 @@ export class Store {
   }
 
   /** As `executeTransaction` for calls that only read. */
-  readTransaction(calls: readonly Call[], watches: readonly Watch[], reply: ReplyWriter, now: number): void {
+  readTransaction(
+    calls: readonly Call[],
+    watches: readonly Watch[],
+    reply: ReplyWriter,
+    now: number,
+    observer: CallObserver = UNOBSERVED,
+  ): void {
     if (!this.#unchanged(watches, Math.max(now, this.#time))) {
       reply.nullArray();
       return;
     }
     reply.array(calls.length);
-    for (const { command, args } of calls) this.read(command, args, reply, now);
+    for (const { command, args } of calls) {
+      observer.starts(command);
+      this.read(command, args, reply, now);
+      observer.ran(args);
+    }
   }
 
   /** What the key holds in the log's time, to be looked at only; undefined for nothing. */
   peek(key: string): Value | undefined {
-    return this.#keyspace.get(key, this.#time)?.value;
+    return this.#keyspace.find(key, this.#time)?.value;
   }
 
   /**

@@ -19,6 +19,9 @@ const SECONDS_ROUND: number = 60 * 139_810;
 const MINUTES_ROUND: number = SECONDS_ROUND / 60;
 
 export class UsageClock {
+  /** How often reads have found a key, or have not. */
+  hits = 0;
+  misses = 0;
   #milliseconds = 0;
   /** Since 1970, less full rounds. */
   #seconds = 0;

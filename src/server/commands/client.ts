@@ -412,7 +412,7 @@ export function describeSession(session: Session): string {
 
 /** Redis's letters, in its order. */
 function flagsOf(session: Session): string {
-  let flags = '';
+  let flags = session.port.engine.activity.monitors.has(session) ? 'O' : '';
   if (listens(session)) flags += 'P';
   if (session.queuedCommands >= 0) flags += 'x';
   if (session.blocked) flags += 'b';

@@ -77,7 +77,11 @@ export const configCommands: readonly LocalCommand[] = [
         summary: 'Sets the counters of this node that INFO shows to zero.',
         since: '2.0.0',
         complexity: 'O(1)',
-        run({ port: { statistics } }, _args, reply) {
+        run({ port: { statistics, engine } }, _args, reply) {
+          engine.activity.reset();
+          engine.resetLookups();
+          statistics.expiredKeys = 0;
+          statistics.evictedKeys = 0;
           statistics.connections = 0;
           statistics.rejectedConnections = 0;
           statistics.commands = 0;

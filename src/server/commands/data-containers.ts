@@ -26,7 +26,6 @@ function dataContainer(
 
 export const dataContainers: readonly LocalCommand[] = [
   dataContainer('generic', 'object', '2.2.3', 'A container for commands that tell about keys', ['keyspace']),
-  dataContainer('server', 'memory', '4.0.0', 'A container for commands that tell about memory', []),
   dataContainer('stream', 'xgroup', '5.0.0', 'A container for commands over groups of consumers', ['stream']),
   dataContainer('stream', 'xinfo', '5.0.0', 'A container for commands that tell about streams', ['stream']),
   dataContainer('scripting', 'script', '2.6.0', 'A container for commands over scripts', ['scripting']),

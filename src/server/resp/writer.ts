@@ -38,6 +38,7 @@ export class RespWriter implements ReplyWriter {
   protocol: 2 | 3 = 2;
 
   readonly #limit: number;
+  readonly #onError: ((text: string) => void) | null;
   #slab: Buffer = Buffer.allocUnsafe(0);
   #start = 0;
   #at = 0;
@@ -46,9 +47,10 @@ export class RespWriter implements ReplyWriter {
   #fullBytes = 0;
   #overflowed = false;
 
-  /** `limit`: bytes that may gather before they are taken, checked slab by slab. */
-  constructor(limit: number = OUTPUT_BYTES_MAX) {
+  /** `limit`: bytes that may gather before they are taken, checked slab by slab. `onError`: told of each error. */
+  constructor(limit: number = OUTPUT_BYTES_MAX, onError: ((text: string) => void) | null = null) {
     this.#limit = limit;
+    this.#onError = onError;
   }
 
   /** Bytes gathered and not yet taken. */
@@ -85,6 +87,7 @@ export class RespWriter implements ReplyWriter {
   }
 
   error(text: string): void {
+    this.#onError?.(text);
     this.#line(0x2d, withoutLineBreaks(text));
   }
 

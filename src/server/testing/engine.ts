@@ -1,6 +1,8 @@
 /** An engine without a log: it runs requests on a store, in order, when it is told to. */
-import { asNodeId } from '../../raft/types.ts';
+import { asNodeId, type NodeId } from '../../raft/types.ts';
+import { settings } from '../../store/settings.ts';
 import { Store } from '../../store/store.ts';
+import { Activity } from '../activity.ts';
 import { Blocked, runOrWait } from '../blocked.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import {
@@ -10,6 +12,7 @@ import {
   type NodeAddress,
   type NodeStatus,
   type Request,
+  type SnapshotStatus,
   tellUnknown,
 } from '../engine.ts';
 import { isTry, isWrite } from '../requests.ts';
@@ -32,7 +35,16 @@ export class FakeEngine implements Engine {
     return this.store.meta.entries('users');
   }
 
+  get lookups(): { readonly hits: number; readonly misses: number } {
+    return this.store.lookups;
+  }
+
+  resetLookups(): void {
+    this.store.resetLookups();
+  }
+
   readonly events: StoreEvents = new StoreEvents(this.store);
+  readonly activity: Activity;
   readonly blocked: Blocked;
   /** What this node says is its own address. */
   host: string = SELF.host;
@@ -55,6 +67,11 @@ export class FakeEngine implements Engine {
   /** `clock`: for the timeouts of clients that wait. */
   constructor(clock: Clock = systemClock) {
     this.blocked = new Blocked({ store: this.store, clock, events: this.events });
+    this.activity = new Activity(clock);
+    const configure = (): void =>
+      this.activity.configure((name) => Number(this.setting(name) ?? settings.get(name)?.initial));
+    configure();
+    this.events.watch({ metaChanged: configure });
   }
 
   submit(lane: Lane, request: Request): void {
@@ -126,6 +143,26 @@ export class FakeEngine implements Engine {
 
   get pendingBytes(): number {
     return 0;
+  }
+
+  snapshots: SnapshotStatus = {
+    inProgress: false,
+    taken: 0,
+    lastAt: 1_700_000_000,
+    lastOk: true,
+    lastSeconds: -1,
+  };
+  /** What `takeSnapshot` and `transfer` come to. */
+  succeeds = true;
+  readonly transfers: (NodeId | null)[] = [];
+
+  takeSnapshot(): Promise<boolean> {
+    return Promise.resolve(this.succeeds);
+  }
+
+  transfer(to: NodeId | null): Promise<boolean> {
+    this.transfers.push(to);
+    return Promise.resolve(this.succeeds);
   }
 
   replicasAt(): number {
@@ -220,10 +257,14 @@ export class FakeEngine implements Engine {
     const counts = new Map<Client, number>();
     const requests = this.#queues[lane].splice(0).filter(starts);
     if (requests.length > 0) this.beforeRun();
+    this.activity.begin();
     for (const request of requests) {
+      if (request.kind === 'command') this.activity.starts(request.command);
       if (!write(request)) continue;
+      if (request.kind === 'command') this.activity.ran(request.args, request.client);
       counts.set(request.client, (counts.get(request.client) ?? 0) + 1);
     }
+    this.activity.end();
     for (const [client, count] of counts) client.settled(count);
   }
 }

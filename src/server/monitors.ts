@@ -1,0 +1,58 @@
+/**
+ * MONITOR: connections that see every command that this node takes, as it takes it. Passwords are not shown, nor are
+ * administrative commands, as in Redis.
+ *
+ * What a monitor does not fetch is bounded as messages are: one that is too slow is closed.
+ */
+import type { CommandSpec } from '../store/command.ts';
+import { isSecret } from './secrets.ts';
+import type { Subscriber } from './subscriptions.ts';
+
+export class Monitors {
+  readonly #monitors = new Set<Pick<Subscriber, 'push'>>();
+
+  /** To be asked first: nearly always there are none. */
+  get none(): boolean {
+    return this.#monitors.size === 0;
+  }
+
+  add(monitor: Pick<Subscriber, 'push'>): void {
+    this.#monitors.add(monitor);
+  }
+
+  delete(monitor: Pick<Subscriber, 'push'>): void {
+    this.#monitors.delete(monitor);
+  }
+
+  has(monitor: Pick<Subscriber, 'push'>): boolean {
+    return this.#monitors.has(monitor);
+  }
+
+  /** `now`: ms since 1970. `from`: the address of the client, or where the command came from. */
+  show({ flags }: Pick<CommandSpec, 'flags'>, args: readonly string[], from: string, now: number): void {
+    if (flags.includes('admin') || flags.includes('skip_monitor')) return;
+    const words = args.map((arg, at) => quoted(isSecret(args, at) ? '(redacted)' : arg));
+    const line = `+${(now / 1000).toFixed(6)} [0 ${from}] ${words.join(' ')}\r\n`;
+    for (const monitor of this.#monitors) monitor.push({ resp2: line, resp3: line });
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\\': '\\\\',
+  '"': '\\"',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\x07': '\\a',
+  '\b': '\\b',
+};
+
+/** As Redis shows bytes. */
+function quoted(text: string): string {
+  const escaped = text.replaceAll(
+    // oxlint-disable-next-line no-control-regex -- those are what must not be shown as they are
+    /[\x00-\x1f"\\\x7f-\xff]/g,
+    (byte) => ESCAPES[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+  return `"${escaped}"`;
+}
