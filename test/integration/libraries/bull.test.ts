@@ -80,11 +80,13 @@ describe.each(ways)('$name', ({ args, clustered }) => {
   });
 
   test('again and again, until nobody wants it any more', async () => {
-    const queue = await queueOf('clock', 0);
+    const [queue, worker] = [await queueOf('clock', 0), await queueOf('clock', 1)];
     let ticks = 0;
-    void queue.process(async () => (ticks += 1));
+    void worker.process(async () => (ticks += 1));
     await queue.add({}, { repeat: { every: 100 } });
     await expect.poll(() => ticks, { timeout: PATIENCE_MS }).toBeGreaterThanOrEqual(2);
+    // A worker that has just begun one would note the next.
+    await worker.close();
     const [repeated] = await queue.getRepeatableJobs();
     await queue.removeRepeatableByKey(repeated!.key);
     expect(await queue.getRepeatableJobs()).toEqual([]);
