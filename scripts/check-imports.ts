@@ -21,7 +21,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   wal: { imports: [], typesOf: ['raft'] },
   transport: { imports: [], typesOf: ['raft'] },
   server: { imports: ['raft', 'store', 'wal', 'transport'], typesOf: [] },
-  embedded: { imports: ['store', 'wal'], typesOf: [] },
+  embedded: { imports: ['store', 'wal'], typesOf: ['raft'] },
   cli: { imports: ['server', 'embedded', 'wal'], typesOf: [] },
 };
 

@@ -24,8 +24,9 @@ import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context, Wait } from './context.ts';
 import { Digest, digestOf } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
+import { Frozen } from './frozen.ts';
 import { invariant } from './invariant.ts';
-import { Keyspace, UNSETTLED } from './keyspace.ts';
+import { type Entry, isExpired, Keyspace, UNSETTLED } from './keyspace.ts';
 import type { EventClass, StoreListener } from './listener.ts';
 import { Meta, type MetaTable } from './meta.ts';
 import { KEPT_REPLY_BYTES_MAX, keepsReply, type Once, OnceTable } from './once.ts';
@@ -185,6 +186,10 @@ export class Store {
     return this.#meta;
   }
 
+  get listener(): StoreListener | null {
+    return this.#keyspace.listener;
+  }
+
   /** Told what happens while entries are applied. One; `null` for none. */
   set listener(listener: StoreListener | null) {
     this.#keyspace.listener = listener;
@@ -274,6 +279,20 @@ export class Store {
     }
   }
 
+  /** What `SET key value` does, with a deadline in ms since 1970 that is to come or 0, without a command around it. */
+  put(key: string, value: string, expiresAt: number): void {
+    invariant(this.#entry !== 0, 'a value put outside an entry');
+    const keyspace = this.#keyspace;
+    keyspace.writeNumber++;
+    keyspace.usage.now = this.#time;
+    this.#ordinal++;
+    keyspace.set(key, value, expiresAt);
+    const { listener } = keyspace;
+    if (listener === null) return;
+    listener.event('$', 'set', key);
+    if (expiresAt !== 0) listener.event('g', 'expire', key);
+  }
+
   /** Removes those of the keys whose deadline is not after the entry's time, or of what they hold, those parts. */
   expire(keys: readonly string[]): void {
     invariant(this.#entry !== 0, 'expiry outside an entry');
@@ -343,6 +362,36 @@ export class Store {
       this.read(command, args, reply, now);
       observer.ran(args);
     }
+  }
+
+  /**
+   * What GET finds, without a command around it: the key's entry, to be looked at only. `clock` tells the time in ms since
+   * 1970, and is asked only where there is a deadline.
+   */
+  use(key: string, clock: () => number): Readonly<Entry> | undefined {
+    const entry = this.#keyspace.peek(key);
+    if (entry === undefined) return undefined;
+    if (entry.expiresAt !== 0 || typeof entry.value !== 'string') {
+      const now = Math.max(clock(), this.#time);
+      if (isExpired(entry, now)) return undefined;
+    }
+    entry.usage = this.#keyspace.usage.next(entry.usage);
+    return entry;
+  }
+
+  /** The entry of a key that is alive at `now` (ms since 1970), to be looked at only. No use of it. */
+  find(key: string, now: number): Readonly<Entry> | undefined {
+    return this.#keyspace.find(key, Math.max(now, this.#time));
+  }
+
+  /** The same whatever its deadline. */
+  stored(key: string): Readonly<Entry> | undefined {
+    return this.#keyspace.peek(key);
+  }
+
+  /** All keys as they are now, between two writes, for whoever looks at them while writes go on; to be closed. */
+  freeze(): Frozen {
+    return new Frozen(this.#keyspace);
   }
 
   /** What the key holds in the log's time, to be looked at only; undefined for nothing. */
@@ -428,8 +477,11 @@ export class Store {
     });
   }
 
-  /** Starts to read a snapshot back; the state is replaced when the decoder's `finish` has seen all of it. */
-  beginRestore(): SnapshotDecoder {
+  /**
+   * Starts to read a snapshot back; the state is replaced when the decoder's `finish` has seen all of it. `index`: where the
+   * store stands then, if not where the snapshot was taken.
+   */
+  beginRestore(index: number | null = null): SnapshotDecoder {
     return new SnapshotDecoder(({ keyspace, once, meta }, { time, appliedIndex }) => {
       invariant(this.#entry === 0, `a snapshot is restored inside entry ${this.#entry}`);
       keyspace.listener = this.#keyspace.listener;
@@ -441,8 +493,8 @@ export class Store {
         context.once = once;
         context.meta = meta;
       }
-      this.#time = time;
-      this.#appliedIndex = appliedIndex;
+      this.#time = index === null ? time : Math.max(time, this.#time);
+      this.#appliedIndex = index ?? appliedIndex;
       keyspace.listener?.restored();
     });
   }

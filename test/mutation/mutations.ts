@@ -449,7 +449,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'unknown-outcome',
     fault: 'a write with an unknown outcome is reported as not done',
     file: 'server/requests.ts',
-    find: 'if (isWrite(request)) request.client.reply.error(outcomeUnknown());',
+    find: 'if (isWrite(request)) tellUnknown(request.client);',
     replace: 'if (isWrite(request)) refuse(request);',
     world: 'node',
   },

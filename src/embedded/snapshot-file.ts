@@ -1,0 +1,64 @@
+/** Snapshots in files of their own, anywhere: the same bytes as those in a data directory. */
+import { basename, dirname, join } from 'node:path';
+import { asIndex, asTerm } from '../raft/types.ts';
+import { nodeStorage } from '../wal/node-storage.ts';
+import {
+  readBlocks,
+  readFooter,
+  SnapshotEncoder as FileEncoder,
+  type SnapshotState,
+  verifySnapshot,
+} from '../wal/snapshot-file.ts';
+
+/** What a store's snapshots say of a cluster's things: nothing. */
+export function standingAt(index: number): SnapshotState {
+  const configuration = { voters: [], outgoing: [], learners: [], removed: [] };
+  return { index: asIndex(index), term: asTerm(1), configuration, configurationIndex: asIndex(0) };
+}
+
+/**
+ * Writes a file, durable under its name when this resolves to its size in bytes; one that was there is replaced then, not
+ * before.
+ */
+export async function writeSnapshotFile(
+  path: string,
+  group: string,
+  index: number,
+  blocks: AsyncIterable<Uint8Array>,
+): Promise<number> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.tmp`);
+  await nodeStorage.makeDirectory(directory);
+  const encoder = new FileEncoder();
+  const file = await nodeStorage.open(temporary, 'create');
+  const put = async (encode: () => Uint8Array[]): Promise<void> => {
+    const at = encoder.bytes;
+    await file.write(encode(), at);
+  };
+  try {
+    await put(() => encoder.head(group));
+    for await (const block of blocks) await put(() => encoder.block(block));
+    await put(() => encoder.footer(standingAt(index)).buffers);
+    await file.sync();
+  } catch (error) {
+    await file.close();
+    await nodeStorage.remove(temporary).catch(() => undefined);
+    throw error;
+  }
+  await file.close();
+  await nodeStorage.rename(temporary, path);
+  await nodeStorage.syncDirectory(directory);
+  return encoder.bytes;
+}
+
+/** The blocks of a file, after a check of all of it; throws a `WalError` where it is damaged. */
+export async function* readSnapshotFile(path: string): AsyncGenerator<Buffer, void, void> {
+  const file = await nodeStorage.open(path, 'read');
+  try {
+    await verifySnapshot(file, path);
+    const { blocksEnd } = await readFooter(file, path);
+    yield* readBlocks(file, path, blocksEnd);
+  } finally {
+    await file.close();
+  }
+}

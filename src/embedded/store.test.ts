@@ -1,0 +1,632 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
+
+let root = '';
+let made = 0;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'kvorum-embedded-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+const fresh = (): string => join(root, `store-${++made}`);
+
+/** The code with which it fails; undefined when it does not. */
+async function codeOf(run: () => unknown): Promise<string | undefined> {
+  try {
+    await run();
+    return undefined;
+  } catch (error) {
+    return error instanceof StoreError ? error.code : String(error);
+  }
+}
+
+describe('reading and writing', () => {
+  test('a write is seen at once, and its promise resolves', async () => {
+    await using store = await open();
+    const written = store.set('name', 'Alice');
+    expect(store.get('name')).toBe('Alice');
+    await written;
+    expect(store.get('missing')).toBeUndefined();
+    expect(await store.delete('name')).toBe(true);
+    expect(await store.delete('name')).toBe(false);
+    expect(store.has('name')).toBe(false);
+  });
+
+  test('text of every language and every byte come back as they were', async () => {
+    await using store = await open();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.string({ unit: 'grapheme' }),
+        fc.string({ unit: 'grapheme' }),
+        async (key, value) => {
+          await store.set(key, value);
+          expect(store.get(key)).toBe(value);
+        },
+      ),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array(), fc.uint8Array(), async (key, value) => {
+        await store.set(key, value);
+        expect(store.getBuffer(key)).toEqual(Buffer.from(value));
+      }),
+    );
+    await store.set('straße', 'grün');
+    expect(store.getBuffer(Buffer.from('straße'))?.toString()).toBe('grün');
+    expect([...store.keys({ prefix: 'stra' })]).toEqual(['straße']);
+  });
+
+  test('setNX, xx and compareAndSet tell whether they wrote', async () => {
+    await using store = await open();
+    expect(await store.setNX('lock', 'a')).toBe(true);
+    expect(await store.setNX('lock', 'b')).toBe(false);
+    expect(await store.setIf('other', 'b', { xx: true })).toBe(false);
+    await store.set('other', 'b', { xx: true });
+    expect(store.has('other')).toBe(false);
+    expect(await store.compareAndSet('lock', 'b', 'c')).toBe(false);
+    expect(await store.compareAndSet('lock', 'a', 'c')).toBe(true);
+    expect(await store.compareAndSet('new', undefined, '1')).toBe(true);
+    expect(store.get('lock')).toBe('c');
+    expect(await codeOf(() => store.setIf('x', '1', { nx: true, xx: true }))).toBe('INVALID_ARGUMENT');
+  });
+
+  test('times to live: given, default, changed, taken away; onExpire hears of it with the value', async () => {
+    const gone: [string, string | null][] = [];
+    await using store = await open({
+      defaultTtl: 60_000,
+      cleanupInterval: 1,
+      onExpire: (key, value) => void gone.push([key, value]),
+    });
+    await store.set('default', '1');
+    await store.set('ever', '1', { ttl: 0 });
+    await store.set('soon', 'value', { ttl: 1 });
+    expect(store.ttl('default')).toBeGreaterThan(50_000);
+    expect(store.ttl('ever')).toBeNull();
+    expect(store.ttl('missing')).toBeUndefined();
+    expect(await store.expire('ever', 1_000_000)).toBe(true);
+    expect(store.ttl('ever')).toBeGreaterThan(900_000);
+    expect(await store.persist('ever')).toBe(true);
+    expect(store.ttl('ever')).toBeNull();
+    await expect.poll(() => gone).toEqual([['soon', 'value']]);
+    expect(store.get('soon')).toBeUndefined();
+    expect(store.size).toBe(2);
+    expect(store.stats().expired).toBe(1);
+  });
+
+  test('with refreshTtlOnAccess a read keeps an entry alive', async () => {
+    await using store = await open({ defaultTtl: 60_000, refreshTtlOnAccess: true });
+    await store.set('a', '1', { ttl: 1000 });
+    store.get('a');
+    expect(store.ttl('a')).toBeGreaterThan(50_000);
+  });
+
+  test('any command of the table, with its reply as values and its error as an error', async () => {
+    await using store = await open();
+    expect(store.execute(['ZADD', 'board', 1, 'ann', 2.5, 'bob'])).toBe(2);
+    expect(store.execute(['ZRANGE', 'board', 0, -1, 'WITHSCORES'])).toEqual([
+      ['ann', 1],
+      ['bob', 2.5],
+    ]);
+    expect(store.execute(['HSET', 'h', 'f', 'v'])).toBe(1);
+    expect(store.execute(['HGETALL', 'h'])).toEqual(new Map([['f', 'v']]));
+    expect(store.execute(['GET', 'none'])).toBeNull();
+    store.execute(['SET', 'bytes', Buffer.from([0, 255])]);
+    expect(store.execute(['GET', 'bytes'], { buffers: true })).toEqual(Buffer.from([0, 255]));
+    expect(() => store.execute(['LPUSH', 'h', 'x'])).toThrow('WRONGTYPE');
+    expect(() => store.get('h')).toThrow('WRONGTYPE');
+    expect(await codeOf(() => store.execute(['GET']))).toBe('COMMAND');
+    expect(await codeOf(() => store.execute(['CLUSTER', 'INFO']))).toBe('INVALID_ARGUMENT');
+  });
+
+  test('lists, hashes, sets, sorted sets and counters', async () => {
+    await using store = await open();
+    const list = store.list('l');
+    expect(await list.push('b', 'c')).toBe(2);
+    expect(await list.unshift('a')).toBe(3);
+    expect([...list]).toEqual(['a', 'b', 'c']);
+    expect(list.slice(0, 2)).toEqual(['a', 'b']);
+    expect(list.slice(-2)).toEqual(['b', 'c']);
+    expect(await list.pop()).toBe('c');
+    expect(await list.shift()).toBe('a');
+    await list.set(0, 'x');
+    expect(list.at(0)).toBe('x');
+    expect(await list.remove('x')).toBe(1);
+    expect(list.length).toBe(0);
+    const hash = store.hash('h');
+    expect(await hash.assign({ a: '1', b: '2' })).toBe(2);
+    expect(await hash.set('a', '3')).toBe(false);
+    expect(await hash.increment('a')).toBe(4);
+    expect(hash.toObject()).toEqual({ a: '4', b: '2' });
+    expect(await hash.delete('b')).toBe(true);
+    expect(hash.has('b')).toBe(false);
+    const set = store.memberSet('s');
+    expect(await set.add('x', 'y', 'x')).toBe(2);
+    expect(set.has('x')).toBe(true);
+    expect([...set].sort()).toEqual(['x', 'y']);
+    const sorted = store.sortedSet('z');
+    await sorted.add('ann', 10);
+    await sorted.add('bob', Infinity);
+    expect(await sorted.increment('ann', 5)).toBe(15);
+    expect(sorted.rank('bob')).toBe(1);
+    expect(sorted.rank('bob', { reverse: true })).toBe(0);
+    expect([...sorted]).toEqual([
+      { member: 'ann', score: 15 },
+      { member: 'bob', score: Infinity },
+    ]);
+    expect(sorted.between(0, 20)).toEqual([{ member: 'ann', score: 15 }]);
+    const counter = store.counter('c');
+    expect(counter.value).toBe(0);
+    await counter.add();
+    await counter.add(9_007_199_254_740_993n);
+    expect(counter.value).toBe(9_007_199_254_740_994n);
+  });
+
+  test('what is known about an entry', async () => {
+    await using store = await open();
+    await store.set('a', 'eins', { ttl: 5000 });
+    const entry = store.getEntry('a');
+    expect(entry).toMatchObject({ key: 'a', value: 'eins', type: 'string' });
+    expect(entry?.expiresAt).toBeGreaterThan(Date.now());
+    await store.set('a', 'zwei');
+    expect(store.getEntry('a')?.version).not.toBe(entry?.version);
+    await store.list('l').push('x');
+    expect(store.getEntry('l')).toMatchObject({ value: null, type: 'list', expiresAt: null });
+    expect(store.getEntry('none')).toBeUndefined();
+  });
+
+  test('hits, misses, writes are counted', async () => {
+    await using store = await open();
+    await store.set('a', '1');
+    store.get('a');
+    store.get('a');
+    store.get('b');
+    await store.delete('a');
+    expect(store.stats()).toMatchObject({ entries: 0, hits: 2, misses: 1, gets: 3, sets: 1, deletes: 1 });
+    expect(store.stats().hitRate).toBeCloseTo(2 / 3);
+  });
+});
+
+describe('limits', () => {
+  test('a key or value that is too large is refused and nothing is changed', async () => {
+    await using store = await open({ maxKeySize: 4, maxValueSize: 8 });
+    expect(await codeOf(() => store.set('fünf', '1'))).toBe('KEY_TOO_LARGE');
+    expect(await codeOf(() => store.set('a', '123456789'))).toBe('VALUE_TOO_LARGE');
+    expect(await codeOf(() => store.execute(['LPUSH', 'toolong', 'x']))).toBe('KEY_TOO_LARGE');
+    expect(await codeOf(() => store.batch().put('a', '1').put('b', '123456789').write())).toBe(
+      'VALUE_TOO_LARGE',
+    );
+    expect(store.size).toBe(0);
+  });
+
+  test('a full store without eviction refuses new keys and takes new values', async () => {
+    await using store = await open({ maxEntries: 2 });
+    await store.set('a', '1');
+    await store.set('b', '1');
+    expect(await codeOf(() => store.set('c', '1'))).toBe('STORE_FULL');
+    expect(await codeOf(() => store.execute(['LPUSH', 'c', '1']))).toBe('STORE_FULL');
+    expect(await codeOf(() => store.batch().delete('a').put('c', '1').put('d', '1').write())).toBe(
+      'STORE_FULL',
+    );
+    await store.set('a', '2');
+    await store.delete('b');
+    await store.set('c', '1');
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'c']);
+  });
+
+  test('what has expired makes room before anything is evicted', async () => {
+    await using store = await open({ maxEntries: 2, cleanupInterval: 1_000_000 });
+    await store.set('a', '1');
+    await store.set('b', '1', { ttl: 1 });
+    await expect.poll(() => store.get('b')).toBeUndefined();
+    await store.set('c', '1');
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'c']);
+  });
+
+  test.each([
+    ['lru', ['a', 'c', 'd']],
+    ['lfu', ['a', 'c', 'd']],
+    ['ttl', ['a', 'c', 'd']],
+  ] as const)('%s', async (eviction, left) => {
+    const evicted: [string, string | null][] = [];
+    await using store = await open({
+      maxEntries: 3,
+      eviction,
+      onEvict: (key, value) => void evicted.push([key, value]),
+    });
+    await store.set('a', '1', { ttl: 300_000 });
+    await store.set('b', '2', { ttl: 100_000 });
+    await store.set('c', '3', { ttl: 200_000 });
+    store.get('c');
+    store.get('a');
+    await store.set('d', '4');
+    expect(evicted).toEqual([['b', '2']]);
+    expect([...store.keys({ sorted: true })]).toEqual(left);
+    expect(store.stats().evicted).toBe(1);
+  });
+
+  test('random: any, and never more than maxEntries', async () => {
+    await using store = await open({ maxEntries: 10, eviction: 'random' });
+    for (let at = 0; at < 100; at++) await store.set(`k${at}`, '1');
+    expect(store.size).toBe(10);
+  });
+
+  test('ttl: without any deadline nothing may go', async () => {
+    await using store = await open({ maxEntries: 1, eviction: 'ttl' });
+    await store.set('a', '1');
+    expect(await codeOf(() => store.set('b', '1'))).toBe('STORE_FULL');
+  });
+
+  test('least recently and least frequently used, as a model has it', async () => {
+    const step = fc.tuple(fc.constantFrom('get', 'set', 'delete'), fc.integer({ min: 0, max: 9 }));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('lru', 'lfu'),
+        fc.array(step, { maxLength: 60 }),
+        async (eviction, steps) => {
+          await using store = await open({ maxEntries: 4, eviction });
+          const model = new Map<string, { uses: number; at: number }>();
+          let at = 0;
+          for (const [what, number] of steps) {
+            const key = `k${number}`;
+            const known = model.get(key);
+            at++;
+            if (what === 'delete') {
+              await store.delete(key);
+              model.delete(key);
+            } else if (what === 'get') {
+              store.get(key);
+              if (known !== undefined) model.set(key, { uses: known.uses + 1, at });
+            } else {
+              await store.set(key, '1');
+              if (known === undefined && model.size === 4) {
+                const [victim] = [...model].sort(([, a], [, b]) =>
+                  eviction === 'lru' ? a.at - b.at : a.uses - b.uses || a.at - b.at,
+                )[0]!;
+                model.delete(victim);
+              }
+              model.set(key, { uses: (known?.uses ?? 0) + 1, at });
+            }
+            expect([...store.keys({ sorted: true })]).toEqual([...model.keys()].sort());
+          }
+        },
+      ),
+    );
+  });
+
+  test.each([
+    [{ maxEntrys: 3 }, 'maxEntrys'],
+    [{ maxEntries: 0 }, 'maxEntries: 0'],
+    [{ sync: 'sometimes' }, 'sync: "sometimes"'],
+    [{ persistence: 'wal' }, 'persistence: "wal"'],
+    [{ directory: '' }, 'directory: ""'],
+    [{ defaultTtl: -1 }, 'defaultTtl: -1'],
+    [{ refreshTtlOnAccess: true }, 'refreshTtlOnAccess'],
+    [{ onEvict: 'no' }, 'onEvict: "no"'],
+    [{ keepSnapshots: 0 }, 'keepSnapshots: 0'],
+  ])('an option that makes no sense is named: %j', async (options, message) => {
+    await expect(open(options as StoreOptions)).rejects.toThrow(message);
+    expect(await codeOf(() => open(options as StoreOptions))).toBe('INVALID_OPTION');
+  });
+});
+
+describe('together', () => {
+  test('a batch is applied at once', async () => {
+    await using store = await open();
+    await store.set('old', '1');
+    const batch = store.batch().put('a', '1').putWithTtl('b', '2', 60_000).delete('old').delete('none');
+    expect(batch.size).toBe(4);
+    expect(store.has('a')).toBe(false);
+    expect(await batch.write()).toEqual({ successful: 4, failed: 0, deleted: 1 });
+    expect(batch.size).toBe(0);
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'b']);
+  });
+
+  test('a transaction that somebody else disturbs runs again, and loses nothing', async () => {
+    await using store = await open();
+    await store.set('sum', '0');
+    const add = () =>
+      store.transaction(async (transaction) => {
+        const sum = Number(transaction.get('sum'));
+        await Promise.resolve();
+        transaction.set('sum', String(sum + 1));
+        return sum;
+      });
+    const seen = await Promise.all(Array.from({ length: 20 }, add));
+    expect(store.get('sum')).toBe('20');
+    expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, at) => at));
+  });
+
+  test('a transaction sees its own writes, and one that throws writes nothing', async () => {
+    await using store = await open();
+    await expect(
+      store.transaction((transaction) => {
+        transaction.set('a', '1');
+        expect(transaction.get('a')).toBe('1');
+        transaction.delete('a');
+        expect(transaction.has('a')).toBe(false);
+        transaction.set('b', '1');
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
+    expect(store.size).toBe(0);
+  });
+
+  test('one that is always disturbed ends', async () => {
+    await using store = await open();
+    const disturbed = store.transaction((transaction) => {
+      transaction.get('a');
+      void store.set('a', String(Math.random()));
+    });
+    await expect(disturbed).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+});
+
+describe('iterations', () => {
+  test('ranges, prefixes, order, limits and filters as a sorted array has them', async () => {
+    await using store = await open();
+    const key = fc.string({ unit: fc.constantFrom('a', 'b', 'ä', '\u{1F600}'), maxLength: 4 });
+    const bytes = (text: string) => Buffer.from(text);
+    const least = <T>(a: T, b: T, text: (each: T) => string) =>
+      Buffer.compare(bytes(text(a)), bytes(text(b)));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(key, fc.boolean()), { maxLength: 30 }),
+        fc.record(
+          { prefix: key, gte: key, gt: key, lt: key, lte: key, reverse: fc.boolean(), limit: fc.nat(5) },
+          { requiredKeys: [] },
+        ),
+        async (changes, options) => {
+          for (const [name, present] of changes) {
+            if (present) await store.set(name, `v${name}`);
+            else await store.delete(name);
+          }
+          const compare = (name: string, bound: string | undefined) =>
+            bound === undefined ? null : Buffer.compare(bytes(name), bytes(bound));
+          let expected = store
+            .keys('*')
+            .filter((name) => name.startsWith(options.prefix ?? ''))
+            .filter((name) => (compare(name, options.gte) ?? 0) >= 0 && (compare(name, options.gt) ?? 1) > 0)
+            .filter((name) => (compare(name, options.lt) ?? -1) < 0 && (compare(name, options.lte) ?? 0) <= 0)
+            .sort((a, b) => least(a, b, (each) => each));
+          if (options.reverse === true) expected.reverse();
+          expected = expected.slice(0, options.limit ?? Infinity);
+          const found = [...store.keys({ ...options, sorted: true })];
+          expect(found).toEqual(expected);
+          expect([...store.entries({ ...options, sorted: true })]).toEqual(
+            expected.map((name) => [name, `v${name}`]),
+          );
+        },
+      ),
+    );
+  });
+
+  test('without an order all is as it was when it began', async () => {
+    await using store = await open();
+    for (let at = 0; at < 1000; at++) await store.set(`k${at}`, 'before');
+    const seen = new Map<string, string>();
+    let changed = false;
+    for (const [key, value] of store) {
+      seen.set(key, value);
+      if (changed) continue;
+      changed = true;
+      for (let at = 0; at < 1000; at += 2) await store.set(`k${at}`, 'after');
+      for (let at = 1; at < 1000; at += 4) await store.delete(`k${at}`);
+      await store.set('new', 'after');
+    }
+    expect(seen.size).toBe(1000);
+    expect(new Set(seen.values())).toEqual(new Set(['before']));
+  });
+
+  test('an iteration in order is not disturbed by writes, and one may end early', async () => {
+    await using store = await open();
+    for (let at = 0; at < 100; at++) await store.set(`k${String(at).padStart(2, '0')}`, '1');
+    const seen: string[] = [];
+    for (const key of store.keys({ prefix: 'k' })) {
+      seen.push(key);
+      await store.delete('k50');
+      await store.set('k000', 'behind it');
+      await store.set('k999', 'before it');
+    }
+    expect(seen).toHaveLength(99);
+    for (const key of store.keys({ prefix: 'k', filter: (each) => each.endsWith('5'), limit: 2 }))
+      seen.push(key);
+    expect(seen.slice(99)).toEqual(['k05', 'k15']);
+    for (const key of store.keys()) {
+      expect(key).toBeDefined();
+      break;
+    }
+  });
+});
+
+describe('watching', () => {
+  test('a key, a prefix, everything: in order, with values', async () => {
+    await using store = await open();
+    const signal = AbortSignal.timeout(5000);
+    const one = store.watch('user:1', { signal });
+    const all = store.watch({ prefix: 'user:' }, { signal });
+    const events: Change[] = [];
+    store.on('change', (change) => void events.push(change));
+    await store.set('user:1', 'Alice');
+    await store.set('user:2', 'Bob');
+    await store.set('other', '1');
+    await store.delete('user:1');
+    await store.list('user:3').push('x');
+    await store.clear();
+    expect(await one.next()).toEqual({ done: false, value: { type: 'set', key: 'user:1', value: 'Alice' } });
+    expect(await one.next()).toEqual({ done: false, value: { type: 'delete', key: 'user:1' } });
+    expect(await one.next()).toEqual({ done: false, value: { type: 'clear' } });
+    const seen: Change[] = [];
+    for await (const change of all) {
+      seen.push(change);
+      if (change.type === 'clear') break;
+    }
+    expect(seen.map((change) => ('key' in change ? change.key : '*'))).toEqual([
+      'user:1',
+      'user:2',
+      'user:1',
+      'user:3',
+      '*',
+    ]);
+    expect(events).toHaveLength(6);
+  });
+
+  test('ends with its signal and with the store', async () => {
+    const store = await open();
+    const stop = new AbortController();
+    const first = store.watch('a', { signal: stop.signal }).next();
+    stop.abort();
+    expect(await first).toEqual({ done: true, value: undefined });
+    const second = store.watch('a').next();
+    await store.close();
+    expect(await second).toEqual({ done: true, value: undefined });
+  });
+
+  test('who does not keep up gets what was kept, and then an error', async () => {
+    await using store = await open();
+    const watcher = store.watch({ prefix: '' }, { buffer: 2 });
+    for (const key of ['a', 'b', 'c']) await store.set(key, '1');
+    expect(await watcher.next()).toMatchObject({ value: { key: 'a' } });
+    expect(await watcher.next()).toMatchObject({ value: { key: 'b' } });
+    await expect(watcher.next()).rejects.toMatchObject({ code: 'OVERFLOW' });
+    expect(await watcher.next()).toEqual({ done: true, value: undefined });
+  });
+});
+
+describe('on disk', () => {
+  test.each(['wal', 'snapshot', 'hybrid'] as const)(
+    '%s: what was written is there again',
+    async (persistence) => {
+      const directory = fresh();
+      let digest = '';
+      {
+        await using store = await open({ directory, persistence, snapshotBytes: 2000 });
+        for (let at = 0; at < 200; at++)
+          await store.set(`k${at}`, `v${at}`, at % 3 === 0 ? { ttl: 600_000 } : {});
+        await store.list('list').push('a', 'b');
+        await store.delete('k7');
+        await store.batch().put('ü', 'ö').delete('k8').write();
+        digest = digestOf(store);
+      }
+      await using store = await open({ directory, persistence });
+      expect(store.size).toBe(200);
+      expect(store.get('k9')).toBe('v9');
+      expect(store.ttl('k9')).toBeGreaterThan(500_000);
+      expect(store.has('k7')).toBe(false);
+      expect([...store.list('list')]).toEqual(['a', 'b']);
+      expect(store.get('ü')).toBe('ö');
+      expect(digestOf(store)).toBe(digest);
+    },
+  );
+
+  test('evictions and expiries are in the log', async () => {
+    const directory = fresh();
+    let digest = '';
+    {
+      await using store = await open({ directory, maxEntries: 5, eviction: 'lru', cleanupInterval: 1 });
+      for (let at = 0; at < 20; at++) await store.set(`k${at}`, '1', at % 2 === 0 ? { ttl: 1 } : {});
+      await expect.poll(() => store.stats().expired).toBeGreaterThan(0);
+      await store.flush();
+      digest = digestOf(store);
+    }
+    await using store = await open({ directory, cleanupInterval: 1_000_000 });
+    expect(digestOf(store)).toBe(digest);
+  });
+
+  test('a snapshot on demand lets the log go, and only so many are kept', async () => {
+    const directory = fresh();
+    await using store = await open({ directory, keepSnapshots: 2 });
+    for (let round = 0; round < 4; round++) {
+      await store.set('a', String(round));
+      const taken = await store.snapshot();
+      expect(taken.entries).toBe(1);
+      expect((await readFile(taken.path)).length).toBe(taken.bytes);
+    }
+    expect((await readdir(directory)).filter((name) => name.endsWith('.snap'))).toHaveLength(2);
+  });
+
+  test('writes go on while a snapshot is taken, and it is of one moment', async () => {
+    await using store = await open();
+    for (let at = 0; at < 20_000; at++) void store.set(`k${at}`, 'x'.repeat(100));
+    const file = join(root, 'moment.snap');
+    const taken = store.snapshot(file);
+    const done = new AbortController();
+    void taken.finally(() => done.abort());
+    let writes = 0;
+    while (!done.signal.aborted) {
+      await store.set(`k${writes % 20_000}`, 'later');
+      writes++;
+      await new Promise(setImmediate);
+    }
+    expect(writes).toBeGreaterThan(1);
+    await using other = await open();
+    await other.restore(file);
+    expect(other.size).toBe(20_000);
+    expect([...other.values()].every((value) => value.length === 100)).toBe(true);
+  });
+
+  test('restore replaces everything, here and on disk; a damaged file changes nothing', async () => {
+    const directory = fresh();
+    const file = join(root, 'restore.snap');
+    {
+      await using source = await open();
+      await source.set('from', 'the file');
+      await source.snapshot(file);
+    }
+    {
+      await using store = await open({ directory });
+      await store.set('before', '1');
+      await store.restore(file);
+      expect([...store]).toEqual([['from', 'the file']]);
+      await store.set('after', '2');
+    }
+    const bytes = await readFile(file);
+    bytes[600] = (bytes[600] ?? 0) ^ 1;
+    const damaged = join(root, 'damaged.snap');
+    await writeFile(damaged, bytes);
+    await using store = await open({ directory });
+    expect([...store.entries({ sorted: true })]).toEqual([
+      ['after', '2'],
+      ['from', 'the file'],
+    ]);
+    await expect(store.restore(damaged)).rejects.toThrow('damaged');
+    expect(store.size).toBe(2);
+    await store.set('still', 'works');
+  });
+
+  test('a directory is open once at a time', async () => {
+    const directory = fresh();
+    await using store = await open(directory);
+    expect(await codeOf(() => open(directory))).toBe('LOCKED');
+    await store.close();
+    await store.close();
+    expect(await codeOf(() => store.set('a', '1'))).toBe('CLOSED');
+    expect(await codeOf(() => store.get('a'))).toBe('CLOSED');
+    await (await open(directory)).close();
+  });
+
+  test('concurrent writers share the disk, and each promise means what it says', async () => {
+    const directory = fresh();
+    const writers = Array.from({ length: 16 }, (_, writer) => writer);
+    {
+      await using store = await open(directory);
+      await Promise.all(
+        writers.map(async (writer) => {
+          for (let at = 0; at < 50; at++) await store.set(`${writer}:${at}`, String(at));
+        }),
+      );
+    }
+    await using store = await open(directory);
+    expect(store.size).toBe(16 * 50);
+  });
+});
+
+/** Of everything that the store holds, versions and deadlines included. */
+function digestOf(store: Store): string {
+  const rows = [...store.keys({ sorted: true })].map((key) => {
+    const { version, expiresAt, value } = store.getEntry(key)!;
+    return `${key} ${version} ${expiresAt} ${value}`;
+  });
+  return rows.join('\n');
+}

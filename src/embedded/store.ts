@@ -1,0 +1,875 @@
+/**
+ * A store inside the program: reads are synchronous, writes apply at once and return a promise that settles when they are as
+ * durable as was asked for.
+ *
+ * ```
+ * set, delete, execute …  ──▶  the state machine, inside an entry that is open until the turn of the event loop ends
+ *                              the journal: the entry goes to the log, with those that waited   ──▶ promise
+ * get, entries, …         ──▶  the state machine
+ * ```
+ *
+ * The state machine, its commands and the files are those of a cluster's node. Keys and values are text, held as UTF-8, or
+ * bytes; `get` answers text and `getBuffer` bytes.
+ */
+import { EventEmitter } from 'node:events';
+import { hasArity } from '../store/arity.ts';
+import { BatchEncoder } from '../store/batch.ts';
+import { type DataCommand, keysOf } from '../store/command.ts';
+import type { StoreListener } from '../store/listener.ts';
+import type { SnapshotEncoder } from '../store/snapshot.ts';
+import { Store as StateMachine } from '../store/store.ts';
+import { dataCommandOf, dataCommands } from '../store/table.ts';
+import { bytesOf, isString, textOf } from '../store/value.ts';
+import { Batch, type BatchResult } from './batch.ts';
+import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
+import { CommandError, StoreError } from './errors.ts';
+import { evictionOrder, type EvictionOrder } from './eviction.ts';
+import { GROUP, Journal } from './journal.ts';
+import { KeyIndex } from './key-index.ts';
+import { type Settings, settingsOf, type StoreOptions } from './options.ts';
+import { type RangeOptions, rangeOf } from './range.ts';
+import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
+import { type Bytes, toBuffer, toStored, toText } from './text.ts';
+import { runTransaction, type Transaction } from './transaction.ts';
+import { type Value, ValueReply } from './value-reply.ts';
+import { type Change, type Target, Watchers, type WatchOptions } from './watch.ts';
+
+export interface SetOptions {
+  /** Milliseconds that the entry lives from now; 0 for ever. Default: the store's `defaultTtl`. */
+  ttl?: number;
+  /** Only where there is no such key; only where there is one. */
+  nx?: boolean;
+  xx?: boolean;
+}
+
+/** An entry with what is known about it. */
+export interface StoredEntry {
+  readonly key: string;
+  /** Null when it is no string. */
+  readonly value: string | null;
+  readonly type: string;
+  /** When it expires, in ms since 1970; null for never. */
+  readonly expiresAt: number | null;
+  /** Another one after every change. */
+  readonly version: number;
+  /** What it takes in memory, about, in bytes. */
+  readonly bytes: number;
+}
+
+/** A snapshot that was written. */
+export interface SnapshotInfo {
+  readonly entries: number;
+  /** Size of its file. */
+  readonly bytes: number;
+  readonly path: string;
+}
+
+export interface StoreStats {
+  readonly entries: number;
+  /** What all keys and values take in memory, about. */
+  readonly bytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  /** Hits per read, from 0 to 1; 0 before the first. */
+  readonly hitRate: number;
+  readonly gets: number;
+  readonly sets: number;
+  readonly deletes: number;
+  readonly expired: number;
+  readonly evicted: number;
+}
+
+/** What `execute` takes. */
+export type Argument = Bytes | number | bigint;
+
+export interface ExecuteOptions {
+  /** Strings of the reply as buffers. Default: false, they are text. */
+  buffers?: boolean;
+}
+
+interface StoreEvents {
+  change: [Change];
+}
+
+/** What is encoded of a snapshot in one go: a millisecond or two. */
+const SLICE_BYTES = 256 * 1024;
+/** Expired entries that are removed in one go. */
+const EXPIRED_AT_ONCE = 1000;
+/** A read moves a deadline when it gains at least this share of the time to live: a log line per read would be too many. */
+const REFRESH_SHARE = 1 / 16;
+const DONE: Promise<void> = Promise.resolve();
+const SET = 'SET';
+const PXAT = 'PXAT';
+const DEL = commandNamed('del');
+const PEXPIREAT = commandNamed('pexpireat');
+const PERSIST = commandNamed('persist');
+const FLUSHALL = commandNamed('flushall');
+const now = Date.now;
+
+/**
+ * Opens a store: a directory, with every write on its disk before its promise settles; or options; or neither, in memory
+ * only. Rejects with a `StoreError`.
+ */
+export async function open(directory?: string | StoreOptions): Promise<Store> {
+  const settings = settingsOf(typeof directory === 'string' ? { directory } : (directory ?? {}));
+  const machine = new StateMachine();
+  const journal =
+    settings.directory === null || settings.persistence === 'none'
+      ? null
+      : await Journal.open(settings.directory, settings, machine);
+  return new Store(settings, machine, journal);
+}
+
+export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #machine: StateMachine;
+  readonly #journal: Journal | null;
+  readonly #batch = new BatchEncoder();
+  readonly #order: EvictionOrder | null;
+  readonly #index = new KeyIndex();
+  readonly #watchers = new Watchers();
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** Whether an entry is open: something was written in this turn. */
+  #writing = false;
+  /** Of the writes of this turn; pending until they are durable. */
+  #durable: Promise<void> = DONE;
+  #settle: ((outcome: Promise<void>) => void) | null = null;
+  /** Keys that the write under way changed. */
+  #changed: string[] = [];
+  #snapshotting: Promise<SnapshotInfo> | null = null;
+  #restoring = false;
+  #closed = false;
+  #hits = 0;
+  #misses = 0;
+  #sets = 0;
+  #deletes = 0;
+  #expired = 0;
+  #evicted = 0;
+
+  /** @internal Use {@link open}. */
+  constructor(settings: Settings, machine: StateMachine, journal: Journal | null) {
+    super();
+    this.#settings = settings;
+    this.#machine = machine;
+    this.#journal = journal;
+    this.#order = evictionOrder(settings.eviction, {
+      any: () => machine.sampleKeys('all', 1, Math.random)[0]?.key,
+      soonest: () => machine.dueKeys(Number.MAX_SAFE_INTEGER, 1)[0],
+    });
+    if (this.#order !== null) {
+      this.#listen();
+      for (const key of this.#allKeys()) this.#order.used(key);
+    }
+    const every = (ms: number, task: () => void): void =>
+      void this.#timers.push(setInterval(task, ms).unref());
+    every(settings.cleanupInterval, () => this.#expireDue());
+    if (journal !== null && settings.snapshotInterval > 0)
+      every(settings.snapshotInterval, () => this.#snapshotInBackground());
+  }
+
+  // --- Reading ---------------------------------------------------------------------------------------------------
+
+  /** The text under the key; undefined when there is none. Throws when the key holds something that is no string. */
+  get(key: Bytes): string | undefined {
+    const stored = this.#read(toStored(key));
+    return stored === undefined ? undefined : toText(stored);
+  }
+
+  /** The bytes under the key. */
+  getBuffer(key: Bytes): Buffer | undefined {
+    const stored = this.#read(toStored(key));
+    return stored === undefined ? undefined : toBuffer(stored);
+  }
+
+  #read(key: string): string | undefined {
+    this.#check();
+    const entry = this.#machine.use(key, now);
+    if (entry === undefined) {
+      this.#misses++;
+      return undefined;
+    }
+    this.#hits++;
+    const { value } = entry;
+    if (this.#order !== null) this.#order.used(key);
+    if (this.#settings.refreshTtlOnAccess && entry.expiresAt !== 0) this.#refresh(key, entry.expiresAt);
+    if (typeof value === 'string') return value;
+    if (!isString(value))
+      throw new CommandError('get', 'WRONGTYPE Operation against a key holding the wrong kind of value');
+    return textOf(value);
+  }
+
+  /** The entry with what is known about it. Not a use of it. */
+  getEntry(key: Bytes): StoredEntry | undefined {
+    const stored = toStored(key);
+    const entry = this.#machine.find(stored, now());
+    if (entry === undefined) return undefined;
+    const { value, expiresAt, version } = entry;
+    return {
+      key: toText(stored),
+      value: isString(value) ? toText(textOf(value)) : null,
+      type: typeof value === 'string' ? 'string' : value.type,
+      expiresAt: expiresAt === 0 ? null : expiresAt,
+      version,
+      bytes: bytesOf(stored, value),
+    };
+  }
+
+  has(key: Bytes): boolean {
+    return this.#machine.find(toStored(key), now()) !== undefined;
+  }
+
+  exists(key: Bytes): boolean {
+    return this.has(key);
+  }
+
+  /** How many entries there are; those that expired within the last moments may be counted. */
+  get size(): number {
+    return this.#machine.size;
+  }
+
+  /** Milliseconds that the entry still lives; null for ever, undefined when there is none. */
+  ttl(key: Bytes): number | null | undefined {
+    const at = now();
+    const entry = this.#machine.find(toStored(key), at);
+    if (entry === undefined) return undefined;
+    return entry.expiresAt === 0 ? null : Math.max(0, entry.expiresAt - at);
+  }
+
+  /** All keys that match the pattern, as KEYS has it: `*`, `?`, `[a-z]`, `\` before what is meant literally. */
+  keys(pattern: string): string[];
+  /** The keys, in the order and within the bounds that the options say. */
+  keys(options?: RangeOptions): IterableIterator<string>;
+  keys(options: string | RangeOptions = {}): string[] | IterableIterator<string> {
+    if (typeof options !== 'string') return this.#keysIn(options);
+    return this.execute(['KEYS', options]) as unknown as string[];
+  }
+
+  /** The values of strings; entries of other types are left out. */
+  *values(options: RangeOptions = {}): IterableIterator<string> {
+    for (const [, value] of this.entries(options)) yield value;
+  }
+
+  /**
+   * Keys and values of strings; entries of other types are left out.
+   *
+   * Without an order all is as it was when the iteration began, whatever is written meanwhile. In order, the keys are those
+   * of that moment, less those that are gone when their turn comes, with their values then.
+   */
+  *entries(options: RangeOptions = {}): IterableIterator<[key: string, value: string]> {
+    for (const { key, value } of this.#visit(options)) if (value !== null) yield [toText(key), toText(value)];
+  }
+
+  [Symbol.iterator](): IterableIterator<[key: string, value: string]> {
+    return this.entries();
+  }
+
+  *#keysIn(options: RangeOptions): IterableIterator<string> {
+    for (const { key } of this.#visit(options)) yield toText(key);
+  }
+
+  /** Value null: no string. */
+  *#visit(options: RangeOptions): IterableIterator<{ key: string; value: string | null }> {
+    this.#check();
+    const range = rangeOf(options);
+    const { filter } = options;
+    let left = range.limit;
+    for (const found of range.sorted ? this.#inOrder(range) : this.#inNoOrder(range)) {
+      if (left === 0) return;
+      if (filter !== undefined && !filter(toText(found.key))) continue;
+      left--;
+      yield found;
+    }
+  }
+
+  *#inOrder({
+    from,
+    to,
+    reverse,
+  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: string | null }> {
+    this.#listen();
+    const keys = this.#index.read(
+      () => this.#allKeys(),
+      (key) => this.#machine.stored(key) !== undefined,
+    );
+    const start = keys.rank(from);
+    const end = to === null ? keys.size : keys.rank(to);
+    for (let at = 0; at < end - start; at++) {
+      const key = keys.at(reverse ? end - 1 - at : start + at) ?? '';
+      const value = this.#machine.find(key, now())?.value;
+      if (value !== undefined) yield { key, value: isString(value) ? textOf(value) : null };
+    }
+  }
+
+  *#inNoOrder({
+    from,
+    to,
+  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: string | null }> {
+    const at = now();
+    const frozen = this.#machine.freeze();
+    try {
+      for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
+        frozen.take();
+        const { key, image } = next;
+        if (key < from || (to !== null && key >= to) || (image.expiresAt !== 0 && image.expiresAt <= at))
+          continue;
+        yield { key, value: isString(image.value) ? textOf(image.value) : null };
+      }
+    } finally {
+      frozen.close();
+    }
+  }
+
+  #allKeys(): string[] {
+    const keys: string[] = [];
+    const frozen = this.#machine.freeze();
+    for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
+      keys.push(next.key);
+      frozen.take();
+    }
+    frozen.close();
+    return keys;
+  }
+
+  // --- Writing ---------------------------------------------------------------------------------------------------
+
+  /** Sets the key. With `nx` or `xx` use {@link setIf}, which tells whether it was done. */
+  set(key: Bytes, value: Bytes, options?: SetOptions): Promise<void> {
+    const storedKey = toStored(key);
+    if (
+      options !== undefined &&
+      (options.nx === true || options.xx === true) &&
+      !this.#allows(storedKey, options)
+    )
+      return this.#durable;
+    this.#put(storedKey, toStored(value), options?.ttl);
+    return this.#durable;
+  }
+
+  /** As `set`, and resolves to whether the key was set. */
+  async setIf(key: Bytes, value: Bytes, options: SetOptions): Promise<boolean> {
+    const storedKey = toStored(key);
+    const allowed = this.#allows(storedKey, options);
+    if (allowed) this.#put(storedKey, toStored(value), options.ttl);
+    await this.#durable;
+    return allowed;
+  }
+
+  /** Sets the key if it is missing; resolves to whether it was. */
+  setNX(key: Bytes, value: Bytes, options: Pick<SetOptions, 'ttl'> = {}): Promise<boolean> {
+    return this.setIf(key, value, { ...options, nx: true });
+  }
+
+  /** Sets the key if it holds this value, `undefined` for missing; resolves to whether it did. */
+  async compareAndSet(
+    key: Bytes,
+    expected: Bytes | undefined,
+    value: Bytes,
+    options: Pick<SetOptions, 'ttl'> = {},
+  ): Promise<boolean> {
+    const storedKey = toStored(key);
+    const found = this.#machine.find(storedKey, now())?.value;
+    const isExpected =
+      expected === undefined
+        ? found === undefined
+        : found !== undefined && isString(found) && textOf(found) === toStored(expected);
+    if (isExpected) this.#put(storedKey, toStored(value), options.ttl);
+    await this.#durable;
+    return isExpected;
+  }
+
+  /** Removes the key; resolves to whether it was there. */
+  async delete(key: Bytes): Promise<boolean> {
+    const gone = this.#remove(toStored(key));
+    await this.#durable;
+    return gone;
+  }
+
+  /** Removes everything. */
+  clear(): Promise<void> {
+    this.#run(FLUSHALL, ['FLUSHALL']);
+    return this.#durable;
+  }
+
+  /** Gives the entry `ttl` milliseconds to live from now; resolves to whether it was there. */
+  async expire(key: Bytes, ttl: number): Promise<boolean> {
+    const deadline = String(now() + wholeMs(ttl));
+    const done = this.#run(PEXPIREAT, ['PEXPIREAT', toStored(key), deadline]) === 1;
+    await this.#durable;
+    return done;
+  }
+
+  /** Has the entry live for ever; resolves to whether it had a deadline. */
+  async persist(key: Bytes): Promise<boolean> {
+    const done = this.#run(PERSIST, ['PERSIST', toStored(key)]) === 1;
+    await this.#durable;
+    return done;
+  }
+
+  /** Writes that are applied together or not at all. */
+  batch(): Batch {
+    return new Batch((operations) => this.#apply(operations));
+  }
+
+  /**
+   * Runs `run`, whose reads are noted and whose writes are gathered. When it is done and nothing that it read has changed
+   * meanwhile, all writes are applied at once; otherwise it runs again. When it throws nothing is written.
+   */
+  transaction<T>(run: (transaction: Transaction) => T | Promise<T>): Promise<T> {
+    return runTransaction(run, {
+      find: (key) => {
+        this.#check();
+        const at = now();
+        const value = this.#machine.find(key, at)?.value;
+        return {
+          value: value !== undefined && isString(value) ? textOf(value) : undefined,
+          version: this.#machine.version(key, at),
+        };
+      },
+      apply: (operations) => this.#apply(operations),
+    });
+  }
+
+  /**
+   * Runs any command of the table that concerns data, by its Redis name. The reply is there at once; what it wrote is durable
+   * when {@link flush} resolves. Throws a `CommandError` when the command answers with an error. `BLPOP` and the like do not wait.
+   */
+  execute(args: readonly [string, ...Argument[]], { buffers = false }: ExecuteOptions = {}): Value {
+    const stored = args.map((arg) =>
+      toStored(typeof arg === 'string' || arg instanceof Uint8Array ? arg : String(arg)),
+    );
+    const command = dataCommandOf(stored);
+    if (command === undefined)
+      throw new StoreError(
+        'INVALID_ARGUMENT',
+        `${args[0]}: no such command here; expected one that concerns data`,
+      );
+    if (!hasArity(command, stored))
+      throw new CommandError(command.name, `ERR wrong number of arguments for '${command.name}' command`);
+    const reply = new ValueReply(command.name, buffers);
+    if (command.write) this.#write(command, stored, reply);
+    else {
+      this.#check();
+      this.#machine.read(command, stored, reply, now());
+    }
+    return reply.result();
+  }
+
+  // --- Types -----------------------------------------------------------------------------------------------------
+
+  /** The list under the key, which need not be there yet. */
+  list(key: Bytes): List {
+    return new List(this, key);
+  }
+
+  hash(key: Bytes): Hash {
+    return new Hash(this, key);
+  }
+
+  memberSet(key: Bytes): MemberSet {
+    return new MemberSet(this, key);
+  }
+
+  sortedSet(key: Bytes): SortedSet {
+    return new SortedSet(this, key);
+  }
+
+  counter(key: Bytes): Counter {
+    return new Counter(this, key);
+  }
+
+  // --- Watching --------------------------------------------------------------------------------------------------
+
+  /** Changes of the key, or of all keys with the prefix, from now on. */
+  watch(target: string | Target, options: WatchOptions = {}): AsyncIterableIterator<Change> {
+    this.#check();
+    this.#listen();
+    return this.#watchers.add(typeof target === 'string' ? { key: target } : target, options);
+  }
+
+  override on<E extends keyof StoreEvents>(event: E, listener: (...args: StoreEvents[E]) => void): this {
+    this.#listen();
+    // The emitter's own signature is of a conditional type that the compiler does not see through here.
+    return super.on(event, listener as never);
+  }
+
+  // --- Snapshots and the end -------------------------------------------------------------------------------------
+
+  /** Resolves when everything that was written is as durable as `sync` asks. */
+  async flush(): Promise<void> {
+    this.#check();
+    await this.#durable;
+    await this.#journal?.flush();
+  }
+
+  /**
+   * Writes all entries as they are now into a file, or without one into the store's directory, where the log before it is
+   * let go. Writes go on meanwhile.
+   */
+  async snapshot(file?: string): Promise<SnapshotInfo> {
+    this.#check();
+    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
+    this.#check();
+    if (file === undefined && this.#journal === null)
+      throw new StoreError(
+        'INVALID_ARGUMENT',
+        'a store without a directory needs the name of a file for its snapshot',
+      );
+    this.#snapshotting = this.#takeSnapshot(file).finally(() => {
+      this.#snapshotting = null;
+    });
+    return this.#snapshotting;
+  }
+
+  async #takeSnapshot(file: string | undefined): Promise<SnapshotInfo> {
+    this.#endTurn();
+    const entries = this.#machine.size;
+    const index = this.#machine.appliedIndex;
+    const encoder = this.#machine.startSnapshot();
+    try {
+      if (file !== undefined)
+        return { entries, path: file, bytes: await writeSnapshotFile(file, GROUP, index, slices(encoder)) };
+      if (this.#journal === null) throw closed();
+      return { entries, ...(await this.#journal.snapshot(index, slices(encoder))) };
+    } finally {
+      encoder.cancel();
+    }
+  }
+
+  #snapshotInBackground(): void {
+    if (this.#snapshotting !== null || this.#closed || this.#restoring) return;
+    // A disk that has failed is told of by the writes.
+    this.snapshot().catch(() => undefined);
+  }
+
+  /** Replaces everything by what is in a file that {@link snapshot} wrote. All or nothing, after a crash, too. */
+  async restore(file: string): Promise<void> {
+    await this.flush();
+    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
+    this.#check();
+    this.#restoring = true;
+    try {
+      this.#endTurn();
+      const index = this.#machine.appliedIndex + 1;
+      if (this.#journal !== null) {
+        // What becomes durable first is what the state machine then takes from memory: a damaged file changes neither.
+        const copy = new StateMachine();
+        await load(copy, file, index);
+        const encoder = copy.startSnapshot();
+        await this.#journal.replace(index, slices(encoder));
+      }
+      await load(this.#machine, file, index);
+    } finally {
+      this.#restoring = false;
+    }
+  }
+
+  stats(): StoreStats {
+    const gets = this.#hits + this.#misses;
+    return {
+      entries: this.#machine.size,
+      bytes: this.#machine.bytes,
+      hits: this.#hits,
+      misses: this.#misses,
+      hitRate: gets === 0 ? 0 : this.#hits / gets,
+      gets,
+      sets: this.#sets,
+      deletes: this.#deletes,
+      expired: this.#expired,
+      evicted: this.#evicted,
+    };
+  }
+
+  /** Makes what was written durable, takes a last snapshot if the options say so, and gives the directory free. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
+    this.#endTurn();
+    if (this.#journal !== null && this.#settings.snapshotOnClose) await this.snapshot();
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#watchers.close();
+    await this.#journal?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // --- The way of a write ----------------------------------------------------------------------------------------
+
+  /** Opens the entry of this turn where none is open. Throws when nothing may be written. */
+  #begin(): void {
+    if (this.#writing) return;
+    this.#check();
+    if (this.#restoring)
+      throw new StoreError('BUSY', 'a snapshot is being restored; wait for the promise of restore()');
+    this.#journal?.check();
+    this.#machine.beginEntry(this.#machine.appliedIndex + 1, now());
+    this.#writing = true;
+    if (this.#journal === null) this.#durable = DONE;
+    else {
+      this.#durable = new Promise((resolve) => {
+        this.#settle = resolve;
+      });
+      // Whoever does not wait for it hears of a failed disk from the next write.
+      this.#durable.catch(() => undefined);
+    }
+    queueMicrotask(() => this.#endTurn());
+  }
+
+  /** Closes the entry and hands it to the journal. */
+  #endTurn(): void {
+    if (!this.#writing) return;
+    this.#writing = false;
+    this.#machine.endEntry();
+    if (this.#journal === null) return;
+    const settle = this.#settle;
+    this.#settle = null;
+    const payload = this.#batch.finish(this.#machine.time);
+    settle?.(this.#journal.append(this.#machine.appliedIndex, payload));
+    const { bytesSinceSnapshot, lastSnapshotBytes } = this.#journal;
+    const { persistence, snapshotBytes } = this.#settings;
+    if (persistence === 'hybrid' && bytesSinceSnapshot >= Math.max(snapshotBytes, lastSnapshotBytes))
+      this.#snapshotInBackground();
+  }
+
+  #put(key: string, value: string, ttl: number | undefined): void {
+    const { maxKeySize, maxValueSize, maxEntries, defaultTtl } = this.#settings;
+    if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
+    if (value.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
+    const lives = ttl === undefined ? defaultTtl : wholeMs(ttl);
+    this.#begin();
+    if (this.#settings.onExpire !== null) this.#expireDue();
+    if (this.#machine.size >= maxEntries) this.#makeRoom(key);
+    this.#sets++;
+    // Never before the time of the entry, which a clock that was put back does not undo.
+    const expiresAt = lives === 0 ? 0 : Math.max(now(), this.#machine.time) + lives;
+    this.#machine.put(key, value, expiresAt);
+    if (this.#journal !== null) {
+      if (expiresAt === 0) this.#batch.addCommand([SET, key, value]);
+      else this.#batch.addCommand([SET, key, value, PXAT, String(expiresAt)]);
+    }
+    if (this.#changed.length > 0) this.#tellChanges();
+  }
+
+  #remove(key: string): boolean {
+    this.#deletes++;
+    return this.#run(DEL, ['DEL', key]) === 1;
+  }
+
+  /** Runs a command that answers with a number. */
+  #run(command: DataCommand, args: readonly string[]): Value {
+    const reply = new ValueReply(command.name, false);
+    this.#write(command, args, reply);
+    return reply.result();
+  }
+
+  #write(command: DataCommand, args: readonly string[], reply: ValueReply): void {
+    this.#checkSizes(command, args);
+    this.#begin();
+    if (this.#settings.onExpire !== null) this.#expireDue();
+    if (this.#machine.size >= this.#settings.maxEntries && command.flags.includes('denyoom'))
+      for (const key of keysOf(command, args)) this.#makeRoom(key);
+    this.#machine.execute(command, args, reply);
+    if (this.#journal !== null) this.#batch.addCommand(args);
+    if (this.#changed.length > 0) this.#tellChanges();
+  }
+
+  #apply(operations: readonly Operation[]): Promise<BatchResult> {
+    const { maxKeySize, maxValueSize, maxEntries, eviction } = this.#settings;
+    const added = new Set<string>();
+    for (const { key, value } of operations) {
+      if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
+      if (value === null) added.delete(key);
+      else if (value.length > maxValueSize)
+        throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
+      else if (maxEntries !== Infinity && this.#machine.find(key, now()) === undefined) added.add(key);
+    }
+    if (eviction === 'none' && this.#machine.size + added.size > maxEntries) throw full(maxEntries);
+    let deleted = 0;
+    for (const { key, value, ttl } of operations) {
+      if (value !== null) this.#put(key, value, ttl);
+      else if (this.#remove(key)) deleted++;
+    }
+    const result = { successful: operations.length, failed: 0, deleted };
+    return this.#durable.then(() => result);
+  }
+
+  #allows(key: string, { nx = false, xx = false }: SetOptions): boolean {
+    if (nx && xx)
+      throw new StoreError('INVALID_ARGUMENT', 'nx and xx together allow nothing; give one of them');
+    const there = this.#machine.find(key, now()) !== undefined;
+    return nx ? !there : !xx || there;
+  }
+
+  /** Has others go until there is room for the key. */
+  #makeRoom(key: string): void {
+    const { maxEntries, onEvict } = this.#settings;
+    if (this.#machine.stored(key) !== undefined) return;
+    while (this.#machine.size >= maxEntries) {
+      const [due] = this.#machine.dueKeys(now(), 1);
+      if (due !== undefined) {
+        this.#expire([due]);
+        continue;
+      }
+      const chosen = this.#order?.next();
+      if (chosen === undefined) throw full(maxEntries);
+      const value = this.#valueOf(chosen);
+      this.#machine.evict([chosen]);
+      if (this.#journal !== null) this.#batch.addEvict([chosen]);
+      this.#evicted++;
+      if (this.#changed.length > 0) this.#tellChanges();
+      onEvict?.(toText(chosen), value);
+    }
+  }
+
+  /** Removes what has expired. */
+  #expireDue(): void {
+    if (this.#closed || this.#restoring || !this.#machine.hasDue(now())) return;
+    const due = this.#machine.dueKeys(now(), EXPIRED_AT_ONCE);
+    if (due.length > 0) this.#expire(due);
+  }
+
+  #expire(keys: readonly string[]): void {
+    const { onExpire } = this.#settings;
+    // The entry of this turn may have begun before their time came.
+    if (this.#writing && this.#machine.time < now()) this.#endTurn();
+    this.#begin();
+    const values = onExpire === null ? null : keys.map((key) => this.#valueOf(key));
+    this.#machine.expire(keys);
+    if (this.#journal !== null) this.#batch.addExpire(keys);
+    for (const [at, key] of keys.entries()) {
+      // Only a part of what it holds may have expired.
+      if (this.#machine.stored(key) !== undefined) continue;
+      this.#expired++;
+      onExpire?.(toText(key), values?.[at] ?? null);
+    }
+    if (this.#changed.length > 0) this.#tellChanges();
+  }
+
+  #refresh(key: string, expiresAt: number): void {
+    const { defaultTtl } = this.#settings;
+    const deadline = now() + defaultTtl;
+    if (deadline - expiresAt < defaultTtl * REFRESH_SHARE) return;
+    this.#run(PEXPIREAT, ['PEXPIREAT', key, String(deadline)]);
+  }
+
+  #valueOf(key: string): string | null {
+    const value = this.#machine.stored(key)?.value;
+    return value !== undefined && isString(value) ? toText(textOf(value)) : null;
+  }
+
+  #checkSizes(command: DataCommand, args: readonly string[]): void {
+    const { maxKeySize, maxValueSize } = this.#settings;
+    for (const key of keysOf(command, args))
+      if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
+    for (const arg of args)
+      if (arg.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'argument', arg.length, maxValueSize);
+  }
+
+  /** From now on changed keys are noted. */
+  #listen(): void {
+    this.#machine.listener ??= {
+      changed: (key) => void this.#changed.push(key),
+      cleared: () => this.#tellCleared(),
+      event() {},
+      message: () => 0,
+      metaChanged() {},
+      refused() {},
+      restored: () => this.#tellCleared(),
+    } satisfies StoreListener;
+  }
+
+  #tellChanges(): void {
+    const keys = this.#changed;
+    this.#changed = [];
+    const watched = this.#watchers.size > 0 || this.listenerCount('change') > 0;
+    for (const [at, key] of keys.entries()) {
+      if (keys.indexOf(key) < at) continue;
+      const value = this.#machine.stored(key)?.value;
+      this.#index.changed(key);
+      if (value === undefined) this.#order?.gone(key);
+      else this.#order?.used(key);
+      if (!watched) continue;
+      this.#tell(
+        value === undefined
+          ? { type: 'delete', key: toText(key) }
+          : { type: 'set', key: toText(key), value: isString(value) ? toText(textOf(value)) : null },
+      );
+    }
+  }
+
+  #tellCleared(): void {
+    this.#changed = [];
+    this.#index.forget();
+    if (this.#order !== null) {
+      this.#order.cleared();
+      for (const key of this.#allKeys()) this.#order.used(key);
+    }
+    this.#tell({ type: 'clear' });
+  }
+
+  #tell(change: Change): void {
+    this.#watchers.tell(change);
+    this.emit('change', change);
+  }
+
+  #check(): void {
+    if (this.#closed) throw closed();
+  }
+}
+
+/** A write of a batch or a transaction, in the store's bytes. */
+export interface Operation {
+  readonly key: string;
+  /** Null: the key is removed. */
+  readonly value: string | null;
+  readonly ttl: number | undefined;
+}
+
+/** The encoder's blocks, each in a turn of its own. */
+async function* slices(encoder: SnapshotEncoder): AsyncGenerator<Uint8Array, void, void> {
+  for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
+    yield block;
+    await new Promise(setImmediate);
+  }
+}
+
+/** Replaces what the state machine holds by what is in the file. */
+async function load(machine: StateMachine, file: string, index: number): Promise<void> {
+  const decoder = machine.beginRestore(index);
+  for await (const block of readSnapshotFile(file)) decoder.push(block);
+  decoder.finish();
+}
+
+function commandNamed(name: string): DataCommand {
+  const command = dataCommands.get(name);
+  if (command === undefined) throw new Error(`the table has no ${name}`);
+  return command;
+}
+
+function wholeMs(ttl: number): number {
+  if (!Number.isFinite(ttl) || ttl < 0)
+    throw new StoreError('INVALID_ARGUMENT', `ttl: ${ttl}; expected milliseconds, from 0 (for ever) on`);
+  return Math.ceil(ttl);
+}
+
+function tooLarge(
+  code: 'KEY_TOO_LARGE' | 'VALUE_TOO_LARGE',
+  what: string,
+  bytes: number,
+  max: number,
+): StoreError {
+  return new StoreError(code, `a ${what} of ${bytes} bytes; the store takes at most ${max}`);
+}
+
+function full(max: number): StoreError {
+  return new StoreError(
+    'STORE_FULL',
+    `the store holds ${max} entries, as many as maxEntries allows; delete some, or choose an eviction`,
+  );
+}
+
+function closed(): StoreError {
+  return new StoreError('CLOSED', 'the store is closed');
+}

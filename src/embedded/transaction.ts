@@ -1,0 +1,87 @@
+/** Reads and writes that nobody else comes between. */
+import type { BatchResult } from './batch.ts';
+import { StoreError } from './errors.ts';
+import type { Operation } from './store.ts';
+import { type Bytes, toBuffer, toStored, toText } from './text.ts';
+
+/** How often a transaction is run before its promise rejects with `CONFLICT`. */
+const ATTEMPTS_MAX = 100;
+
+/** What a transaction needs of the store. */
+interface Base {
+  find(key: string): { readonly value: string | undefined; readonly version: number };
+  apply(operations: readonly Operation[]): Promise<BatchResult>;
+}
+
+/** The store as a transaction sees it: with its own writes, which nobody else sees yet. */
+export class Transaction {
+  readonly #base: Base;
+  readonly #versions = new Map<string, number>();
+  readonly #writes = new Map<string, Operation>();
+
+  /** @internal Use `store.transaction()`. */
+  constructor(base: Base) {
+    this.#base = base;
+  }
+
+  get(key: Bytes): string | undefined {
+    const stored = this.#read(toStored(key));
+    return stored === undefined ? undefined : toText(stored);
+  }
+
+  getBuffer(key: Bytes): Buffer | undefined {
+    const stored = this.#read(toStored(key));
+    return stored === undefined ? undefined : toBuffer(stored);
+  }
+
+  has(key: Bytes): boolean {
+    return this.#read(toStored(key)) !== undefined;
+  }
+
+  /** `ttl`: milliseconds that the entry lives. */
+  set(key: Bytes, value: Bytes, { ttl }: { ttl?: number } = {}): void {
+    const stored = toStored(key);
+    this.#writes.set(stored, { key: stored, value: toStored(value), ttl });
+  }
+
+  delete(key: Bytes): void {
+    const stored = toStored(key);
+    this.#writes.set(stored, { key: stored, value: null, ttl: undefined });
+  }
+
+  /** @internal Whether nothing that was read has changed. */
+  get unchanged(): boolean {
+    for (const [key, version] of this.#versions) if (this.#base.find(key).version !== version) return false;
+    return true;
+  }
+
+  /** @internal */
+  get operations(): Operation[] {
+    return [...this.#writes.values()];
+  }
+
+  #read(key: string): string | undefined {
+    const own = this.#writes.get(key);
+    if (own !== undefined) return own.value ?? undefined;
+    const { value, version } = this.#base.find(key);
+    if (!this.#versions.has(key)) this.#versions.set(key, version);
+    return value;
+  }
+}
+
+export async function runTransaction<T>(
+  run: (transaction: Transaction) => T | Promise<T>,
+  base: Base,
+): Promise<T> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const transaction = new Transaction(base);
+    const result = await run(transaction);
+    if (!transaction.unchanged) continue;
+    await base.apply(transaction.operations);
+    return result;
+  }
+  throw new StoreError(
+    'CONFLICT',
+    `after ${ATTEMPTS_MAX} attempts somebody still changed what the transaction had read`,
+  );
+}

@@ -1,0 +1,117 @@
+/**
+ * Changes as they happen, for whoever watches a key or a prefix. A watcher that does not keep up has its changes
+ * kept, up to a bound; then it ends with `OVERFLOW` after those that were kept, for with gaps it would be of no use.
+ */
+import { StoreError } from './errors.ts';
+
+/** `set`: written, whatever it is now. `delete`: deleted, expired or evicted. `clear`: all keys are gone. */
+export type Change =
+  | { readonly type: 'set'; readonly key: string; readonly value: string | null }
+  | { readonly type: 'delete'; readonly key: string }
+  | { readonly type: 'clear' };
+
+export interface WatchOptions {
+  /** Ends the iteration, without an error. */
+  signal?: AbortSignal;
+  /** Changes that are kept for a watcher that is busy. Default: 1024. */
+  buffer?: number;
+}
+
+/** What is watched: one key, or all that begin so. */
+export type Target = { readonly key: string } | { readonly prefix: string };
+
+const BUFFER_DEFAULT = 1024;
+
+export class Watchers {
+  readonly #all = new Set<Watcher>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** The changes from now on, whenever they are asked for. */
+  add(target: Target, { signal, buffer = BUFFER_DEFAULT }: WatchOptions): AsyncIterableIterator<Change> {
+    const watcher = new Watcher(target, buffer, () => this.#all.delete(watcher));
+    this.#all.add(watcher);
+    if (signal?.aborted === true) watcher.end(null);
+    signal?.addEventListener('abort', () => watcher.end(null), { once: true });
+    return watcher;
+  }
+
+  tell(change: Change): void {
+    for (const watcher of this.#all) watcher.tell(change);
+  }
+
+  /** Nothing will change any more. */
+  close(): void {
+    for (const watcher of this.#all) watcher.end(null);
+  }
+}
+
+class Watcher implements AsyncIterableIterator<Change> {
+  readonly #target: Target;
+  readonly #buffer: number;
+  readonly #left: () => void;
+  readonly #kept: Change[] = [];
+  /** Those who ask and have no change yet. */
+  readonly #asking: {
+    resolve: (next: IteratorResult<Change>) => void;
+    reject: (error: StoreError) => void;
+  }[] = [];
+  /** Why it ended; null for no reason; undefined while it goes on. */
+  #end: StoreError | null | undefined;
+
+  constructor(target: Target, buffer: number, left: () => void) {
+    this.#target = target;
+    this.#buffer = buffer;
+    this.#left = left;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  tell(change: Change): void {
+    if (this.#end !== undefined || !this.#wants(change)) return;
+    const asking = this.#asking.shift();
+    if (asking !== undefined) asking.resolve({ done: false, value: change });
+    else if (this.#kept.length < this.#buffer) this.#kept.push(change);
+    else
+      this.end(
+        new StoreError(
+          'OVERFLOW',
+          `${this.#buffer} changes were not taken in time; begin anew, or with a larger buffer`,
+        ),
+      );
+  }
+
+  next(): Promise<IteratorResult<Change>> {
+    const change = this.#kept.shift();
+    if (change !== undefined) return Promise.resolve({ done: false, value: change });
+    if (this.#end === undefined)
+      return new Promise((resolve, reject) => this.#asking.push({ resolve, reject }));
+    const why = this.#end;
+    this.#end = null;
+    return why === null ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(why);
+  }
+
+  return(): Promise<IteratorResult<Change>> {
+    this.#kept.length = 0;
+    this.end(null);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  end(why: StoreError | null): void {
+    if (this.#end !== undefined) return;
+    this.#end = why;
+    this.#left();
+    for (const { resolve } of this.#asking.splice(0)) resolve({ done: true, value: undefined });
+  }
+
+  #wants(change: Change): boolean {
+    if (change.type === 'clear') return true;
+    return 'key' in this.#target
+      ? change.key === this.#target.key
+      : change.key.startsWith(this.#target.prefix);
+  }
+}
