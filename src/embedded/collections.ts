@@ -283,5 +283,7 @@ function scored(reply: Value): Scored[] {
 
 /** The table answers something else than it says: a bug. */
 function unexpected(reply: Value): Error {
-  return new Error(`a command answered ${JSON.stringify(reply)}, which is not what it is documented to answer`);
+  return new Error(
+    `a command answered ${JSON.stringify(reply)}, which is not what it is documented to answer`,
+  );
 }

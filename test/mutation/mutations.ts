@@ -440,9 +440,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'reply-after-disk',
     fault: 'promises leave when a disk write begins',
     file: 'server/driver.ts',
-    find: '    this.#diskBusy = true;\n    this.#writing = this.#write(work);',
+    find: '    this.#diskBusy = true;',
     replace:
-      '    this.#diskBusy = true;\n    for (const { to, message } of work.replies) this.#peers.send(to, message);\n    this.#writing = this.#write(work);',
+      '    this.#diskBusy = true;\n    for (const { to, message } of work.replies) this.#peers.send(to, message);',
     world: 'node',
   },
   {
