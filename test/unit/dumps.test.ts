@@ -7,9 +7,11 @@ import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter } from '../../src/store/bytes.ts';
 import { dumpOf } from '../../src/store/rdb/dump.ts';
 import { KIND } from '../../src/store/rdb/kinds.ts';
+import { listpackOf } from '../../src/store/rdb/packed.ts';
 import { DumpReader, readCount, readString } from '../../src/store/rdb/primitives.ts';
 import { isIntact, valueOf } from '../../src/store/rdb/restore.ts';
-import { Harness, restored, snapshotOf } from '../../src/store/testing/harness.ts';
+import { dataCommandOf } from '../../src/store/table.ts';
+import { Harness, Recorder, restored, snapshotOf } from '../../src/store/testing/harness.ts';
 import { newCollection } from '../../src/store/types.ts';
 import { typeOf, type Value } from '../../src/store/value.ts';
 import {
@@ -26,8 +28,6 @@ import { loadGroups } from '../differential/groups.ts';
 import { Link } from '../differential/link.ts';
 import { meaningOf } from '../differential/meaning.ts';
 import { REDIS_VERSION, RedisServer, redisServerFound } from '../differential/redis-server.ts';
-import { Recorder } from '../../src/store/testing/harness.ts';
-import { dataCommandOf } from '../../src/store/table.ts';
 
 const recorded = readDumps();
 
@@ -278,6 +278,88 @@ describe('damaged dumps with a right checksum', () => {
     expect(taken).toBeGreaterThan(300);
   });
 });
+
+/** A stream of nodes, each with the first sequence number and those of its entries, negative where they are deleted. */
+function streamOf(...nodes: readonly [first: number, ...entries: number[]][]): string {
+  const writer = new ByteWriter(64);
+  writer.byte(KIND.stream2);
+  writer.byte(nodes.length);
+  for (const [first, ...entries] of nodes) {
+    writer.characters(`\x10${'\0'.repeat(15)}${String.fromCharCode(first)}`);
+    const deleted = entries.filter((entry) => entry < 0).length;
+    const elements = [entries.length - deleted, deleted, 1, 'f', 0];
+    for (const entry of entries) elements.push(entry < 0 ? 3 : 2, 0, Math.abs(entry) - first, 'v', 4);
+    const listpack = listpackOf(elements.map(String));
+    writer.characters('\x80\0\0\0');
+    writer.byte(listpack.length);
+    writer.bytes(listpack);
+  }
+  const alive = nodes.flatMap(([, ...entries]) => entries.filter((entry) => entry > 0));
+  writer.byte(alive.length);
+  // The last id, the first one, that of the last deletion, the number of all additions, no groups.
+  writer.characters(`\0\x3f\0${String.fromCharCode(alive[0] ?? 0)}\0\0\x3f\0`);
+  return sealed(writer.view().toString('latin1'));
+}
+
+test.each([
+  {
+    nodes: [
+      [1, 1, 2],
+      [3, 3, 5],
+    ],
+    taken: true,
+  },
+  {
+    nodes: [
+      [1, -1, 2, -9],
+      [3, 3, 5],
+    ],
+    taken: true,
+  },
+  {
+    nodes: [
+      [1, 1, -9, 2],
+      [3, 3],
+    ],
+    taken: true,
+  },
+  {
+    nodes: [
+      [3, 3],
+      [1, 1],
+    ],
+    taken: false,
+  },
+  {
+    nodes: [
+      [1, 1],
+      [1, 2],
+    ],
+    taken: false,
+  },
+  {
+    nodes: [
+      [1, 1, 4],
+      [3, 5],
+    ],
+    taken: false,
+  },
+  { nodes: [[1, 2, 2]], taken: false },
+  { nodes: [[1, 3, 2]], taken: false },
+  { nodes: [[2, 1, 3]], taken: false },
+  { nodes: [[1, 3, -2]], taken: false },
+  { nodes: [[1, -1]], taken: false },
+  { nodes: [[1]], taken: false },
+  { nodes: [[1, 1, 64]], taken: false },
+] as { nodes: [number, ...number[]][]; taken: boolean }[])(
+  'entries in order: $nodes, $taken',
+  ({ nodes, taken }) => {
+    const harness = new Harness();
+    const reply = harness.run('RESTORE', 'k', '0', streamOf(...nodes));
+    expect(reply).toEqual(taken ? 'OK' : new Error('ERR Bad data format'));
+    expect(restored(snapshotOf(harness.store)).digest()).toBe(harness.store.digest());
+  },
+);
 
 /** The old formats as they come in: what is recorded is what Redis made of them. */
 function recordedOld(): Pick<RecordedDump, 'dump'>[] {
