@@ -14,12 +14,14 @@ import { VERSION } from '../server/version.ts';
 import type { Target } from './cluster.ts';
 import { CommandError } from './command-error.ts';
 
+const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/]*):\d+$/;
+const REPL_OPTIONS_WITH_VALUES: ReadonlySet<string> = new Set(['--file', '--user', '--password-file']);
 const DEFAULT_STATUS_URL = 'http://127.0.0.1:7380';
 
 /** Runs the command line to its end; the outcome is in `process.exitCode`. */
 export async function run(argv: readonly string[]): Promise<void> {
   try {
-    await program().parseAsync(argv);
+    await program().parseAsync(withReplOptionsFirst(argv));
   } catch (error) {
     if (!(error instanceof ConfigError) && !(error instanceof CommandError)) throw error;
     console.error(`kvorum: ${error.message}`);
@@ -32,11 +34,14 @@ export function program(): Command {
   const kvorum = new Command('kvorum')
     .description('A strongly consistent, Raft-replicated key-value cluster that speaks the Redis protocol.')
     .version(VERSION);
+  // What follows the words of a command in the REPL is the command's, also when it looks like an option.
+  kvorum.enablePositionalOptions();
   kvorum.addCommand(serveCommand());
   kvorum.addCommand(statusCommand());
   kvorum.addCommand(clusterCommand());
   kvorum.addCommand(checkCommand());
   kvorum.addCommand(recoverCommand());
+  kvorum.addCommand(replCommand());
   return kvorum;
 }
 
@@ -66,6 +71,52 @@ function checkCommand(): Command {
       const { check } = await import('./check.ts');
       await check(directory, options.json ?? false);
     });
+}
+
+function replCommand(): Command {
+  return new Command('repl')
+    .description(
+      'Talk to a server: interactively, with lines from a pipe, or with one command. Exits with 1 when a command from a pipe or the command line failed.',
+    )
+    .argument('[host:port]', 'a server, any node of a cluster (default: 127.0.0.1:6380)')
+    .argument('[command...]', 'one command and its arguments')
+    .option('--user <name>', 'user that the password belongs to', 'default')
+    .option('--password-file <file>', 'file with the password (default: KVORUM_PASSWORD, or it is asked for)')
+    .option('--json', 'print replies as JSON, one line each')
+    .passThroughOptions()
+    .action(
+      async (
+        first: string | undefined,
+        others: string[],
+        options: { user: string; passwordFile?: string; json?: true },
+      ) => {
+        const { repl, replTarget } = await import('./repl/repl.ts');
+        const { user, passwordFile = null, json = false } = options;
+        await repl({ ...replTarget(first, others), user, passwordFile, json });
+      },
+    );
+}
+
+/**
+ * Options of the REPL may stand in front of the address and behind it, not behind the first word of a command. One dash is enough
+ * for `-file`.
+ */
+export function withReplOptionsFirst(argv: readonly string[]): readonly string[] {
+  const start = 3;
+  if (argv[start - 1] !== 'repl') return argv;
+  const options: string[] = [];
+  const addresses: string[] = [];
+  let at = start;
+  for (; at < argv.length; at += 1) {
+    const arg = argv[at] ?? '';
+    if (arg.startsWith('-')) {
+      const option = arg.replace(/^-(?=file\b)/, '--');
+      options.push(option);
+      if (REPL_OPTIONS_WITH_VALUES.has(option) && at + 1 < argv.length) options.push(argv[(at += 1)] ?? '');
+    } else if (addresses.length === 0 && ADDRESS.test(arg)) addresses.push(arg);
+    else break;
+  }
+  return [...argv.slice(0, start), ...options, ...addresses, ...argv.slice(at)];
 }
 
 function recoverCommand(): Command {

@@ -11,6 +11,9 @@
 import { BYTE_STRING_MAX } from './latin1.ts';
 import { splitWords } from '../../store/split-words.ts';
 
+/** For clients that read lines by the same rules as inline requests. */
+export { splitWords } from '../../store/split-words.ts';
+
 /** Redis's `proto-max-bulk-len`, or what V8 can hold. Bytes of one argument. */
 export const BULK_BYTES_MAX: number = Math.min(512 * 1024 * 1024, BYTE_STRING_MAX);
 /** Arguments of one request. */

@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest';
+
+import { commandTable } from '../../server/table.ts';
+import { Hints } from './hints.ts';
+import { SYNTAX } from './syntax.ts';
+
+const hints = new Hints([]);
+
+test('every command that takes arguments says which', () => {
+  const missing: string[] = [];
+  for (const command of new Set(commandTable.values())) {
+    const subcommands = command.kind === 'local' ? (command.subcommands ?? []) : [];
+    if (subcommands.length === 0 && SYNTAX[command.name] === undefined) missing.push(command.name);
+    for (const { name, arity, usage } of subcommands)
+      if (arity !== 2 && usage === undefined && SYNTAX[name] === undefined) missing.push(name);
+  }
+  expect(missing, 'add these to syntax.ts, or `usage` to the subcommand').toEqual([]);
+});
+
+test('the least number of arguments of a syntax is what the arity says', () => {
+  const wrong: string[] = [];
+  for (const { name, arity, kind } of new Set(commandTable.values())) {
+    const syntax = SYNTAX[name];
+    if (syntax === undefined || (kind === 'local' && syntax === '')) continue;
+    const least = leastWords(syntax) + 1;
+    if (least !== Math.abs(arity)) wrong.push(`${name}: ${arity}, "${syntax}" has ${least}`);
+  }
+  expect(wrong).toEqual([]);
+});
+
+test.each([
+  ['', ''],
+  ['GE', ''],
+  ['GET', ' key'],
+  ['get ', 'key'],
+  ['get a', ''],
+  ['get "a', ''],
+  [
+    'SET a',
+    ' value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]',
+  ],
+  ['SET a "b c" ex ', 'seconds [NX|XX] [GET]'],
+  ['SET a b ex 5 nx', ' [GET]'],
+  ['MSET a 1', ' [key value ...]'],
+  ['MSET a 1 b', ' value [key value ...]'],
+  ['BLPOP a', ' [key ...] timeout'],
+  ['LINSERT k', ' BEFORE|AFTER pivot element'],
+  ['LINSERT k before ', 'pivot element'],
+  ['XADD s MAXLEN ~ 1000 ', '[LIMIT count] [NOMKSTREAM] *|id field value [field value ...]'],
+  ['XADD s * ', 'field value [field value ...]'],
+  ['ZADD z XX 1', ' member [score member ...]'],
+  ['CONFIG GET ', 'pattern [pattern ...]'],
+  ['GET a b c', ''],
+  ['NOSUCH a', ''],
+])('behind %j comes %j', (line, expected) => {
+  expect(hints.hint(line)).toBe(expected);
+});
+
+test.each<[string, readonly string[]]>([
+  ['HGETA', ['HGETALL ']],
+  ['hgeta', ['hgetall ']],
+  ['CONFIG RES', ['RESETSTAT ']],
+  ['config res', ['resetstat ']],
+  ['SET a b K', ['KEEPTTL ']],
+  ['SET a b nx e', ['ex ', 'exat ']],
+  ['LMOVE a b ', ['LEFT ', 'RIGHT ']],
+  ['GEOSEARCH k FROMMEMBER m BYR', ['BYRADIUS ']],
+  ['GET ', []],
+  ['HELP hgeta', ['hgetall ']],
+])('%j is completed to %j', (line, expected) => {
+  expect(hints.complete(line)[0]).toEqual(expected);
+});
+
+/** Arguments that no bracket makes optional; of a choice of sequences the shortest. */
+function leastWords(syntax: string): number {
+  const required = withoutOptions(syntax);
+  let count = 0;
+  let depth = 0;
+  let group = '';
+  for (const word of required.split(' ').filter((text) => text !== '')) {
+    const opens = word.split('(').length - word.split(')').length;
+    if (depth === 0 && opens === 0 && !word.startsWith('(')) count += 1;
+    else {
+      group = depth === 0 ? word : `${group} ${word}`;
+      depth += opens;
+      if (depth === 0) count += shortest(group.slice(1, -1));
+    }
+  }
+  return count;
+}
+
+function shortest(group: string): number {
+  const alternatives: string[] = [''];
+  let depth = 0;
+  for (const char of group) {
+    depth += char === '(' ? 1 : char === ')' ? -1 : 0;
+    if (char === '|' && depth === 0) alternatives.push('');
+    else alternatives[alternatives.length - 1] += char;
+  }
+  return Math.min(...alternatives.map(leastWords));
+}
+
+function withoutOptions(syntax: string): string {
+  let depth = 0;
+  let kept = '';
+  for (const char of syntax) {
+    if (char === '[') depth += 1;
+    if (depth === 0) kept += char;
+    if (char === ']') depth -= 1;
+  }
+  return kept;
+}
