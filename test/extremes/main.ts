@@ -28,8 +28,8 @@ const MIDDLE = 256 * MIB;
 /** A connection to the leader for one scenario, and what happened on the side. */
 class Stage {
   readonly cluster: Cluster;
-  readonly leader: NodeProcess;
-  readonly #client: RespClient;
+  leader: NodeProcess;
+  #client: RespClient;
 
   constructor(cluster: Cluster, leader: NodeProcess, client: RespClient) {
     this.cluster = cluster;
@@ -37,9 +37,19 @@ class Stage {
     this.#client = client;
   }
 
+  /** Asks the leader, and its successor where it leads no more. */
   async run(...args: string[]): Promise<WireReply> {
-    const [reply = null] = await this.#client.send([args], PATIENCE_MS);
-    return reply;
+    for (;;) {
+      const [reply = null] = await this.#client.send([args], PATIENCE_MS);
+      if (!(reply instanceof ReplyError) || !['MOVED', 'CLUSTERDOWN'].includes(reply.code)) return reply;
+      this.#client.close();
+      this.leader = await this.cluster.leader();
+      this.#client = await RespClient.connect({ host: '127.0.0.1', port: this.leader.port });
+    }
+  }
+
+  close(): void {
+    this.#client.close();
   }
 
   runAll(requests: readonly (readonly string[])[]): Promise<WireReply[]> {
@@ -281,9 +291,10 @@ for (const [name, scenario] of Object.entries(scenarios)) {
     const pings = probe(leader, ['PING']);
     const sets = probe(leader, ['SET', 'probe', 'x']);
     const termBefore = (await cluster.status(leader))?.term;
-    await scenario(new Stage(cluster, leader, client), (what) => console.log(`  ${what}`));
+    const stage = new Stage(cluster, leader, client);
+    await scenario(stage, (what) => console.log(`  ${what}`));
     const [ping, set] = await Promise.all([pings(), sets()]);
-    client.close();
+    stage.close();
     const termAfter = (await cluster.status(leader))?.term;
     console.log(
       `  meanwhile: longest PING ${ping.toFixed(0)} ms, SET ${set.toFixed(0)} ms; terms ${termBefore} to ${termAfter}`,
