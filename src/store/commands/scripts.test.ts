@@ -150,6 +150,7 @@ describe('a script is ended', () => {
     ['commands without end', 'while true do redis.call("set", "a", 1) end'],
     ['commands that look at much', 'while true do redis.call("keys", "x*") end'],
     ['texts without end', 'local t = {1} while true do cjson.encode(t) end'],
+    ['a text that grows', 'local s = "x" while true do s = s .. s end'],
   ])('by its steps: %s', (_what, script) => {
     const harness = new Harness();
     expect(error(evaluate(harness, script))).toMatch(
@@ -161,8 +162,8 @@ describe('a script is ended', () => {
 
   const longText = 'local s = string.rep("x", 2^22) local t = {} for i = 1, 40 do t[i] = s end ';
   test.each([
-    ['a table that grows', 'local t = {} while true do t[#t + 1] = {} end'],
-    ['a text that grows', 'local s = "x" while true do s = s .. s end'],
+    ['a table that grows', 'local t = {} for i = 1, 1e9 do t[i] = i end'],
+    ['coroutines', 'local t = {} while true do t[#t + 1] = coroutine.create(function() end) end'],
     ['a text of a gigabyte', 'return string.rep("x", 1024 * 1024 * 1024)'],
     ['more than 32 bits say', 'return string.rep("x", 2^32 + 1)'],
     ['JSON', `${longText}return cjson.encode(t)`],

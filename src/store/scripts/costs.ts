@@ -12,7 +12,7 @@ import { SHARD_COUNT, type Keyspace } from '../keyspace.ts';
 import { bytesOf, isString } from '../value.ts';
 
 const READ_STEPS = 1000;
-const WRITE_STEPS = 4000;
+const WRITE_STEPS = 3000;
 /** To look at one key among all keys, at a member of a collection that is scanned. */
 const KEY_STEPS = 100;
 /** To make the shards of an empty keyspace. */

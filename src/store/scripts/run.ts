@@ -15,7 +15,7 @@ import { Recording } from './recording.ts';
  * as well: room for thousands that end by themselves, but when one had to be stopped, those behind it are not even begun.
  * A loop that forty clients send at once takes a fraction of a second, not ten.
  */
-const ENTRY_STEPS_MAX: number = 8 * SCRIPT_STEPS_MAX;
+const ENTRY_STEPS_MAX: number = 20 * SCRIPT_STEPS_MAX;
 const ENTRY_FULL =
   'BUSY other scripts sent at the same time took too many steps; this one was not run. Send it again.';
 export const WRITES_FROM_RO = 'ERR Can not execute a script with write flag using *_ro command.';
