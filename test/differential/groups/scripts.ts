@@ -178,7 +178,7 @@ const call = (source: Source): string => {
     () => `"lrange",${k},0,-1`,
     () => `"lpop",${k}`,
     () => `"lpop",${k},2`,
-    () => `"hset",${hash},"f",${quoted(source.member())},"g",${number(source)}`,
+    () => `"hset",${hash},"f",${quoted(source.member().slice(0, 60))},"g",${number(source)}`,
     () => `"hgetall",${hash}`,
     () => `"hget",${hash},"f"`,
     () => `"sadd",${set},1,${source.below(9)}`,
