@@ -237,7 +237,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
   password: {
     flag: 'password',
     argument: '<text>',
-    description: 'Password that clients give with AUTH or HELLO.',
+    description:
+      'Password of the user default, which clients give with AUTH or HELLO, until ACL SETUSER default says otherwise. The same on every node.',
     defaultNote: 'none: only allowed on loopback or with `--insecure`',
     secret: true,
     read: readSecret,

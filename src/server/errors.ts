@@ -86,7 +86,7 @@ export const ERRORS: Readonly<Record<ErrorName, ErrorReply>> = {
     code: 'NOAUTH',
     message: 'Authentication required.',
     retryable: true,
-    hint: 'send AUTH with the password of the node first',
+    hint: 'send AUTH with a user and a password first',
   },
   maxClients: {
     code: 'ERR',
