@@ -18,11 +18,12 @@ interface Layer {
 export const LAYERS: Readonly<Record<string, Layer>> = {
   raft: { imports: [], typesOf: [], packages: [] },
   store: { imports: [], typesOf: [], packages: ['node:zlib', 'node:crypto'] },
+  formats: { imports: ['store'], typesOf: [], packages: ['node:buffer'] },
   wal: { imports: [], typesOf: ['raft'] },
   transport: { imports: [], typesOf: ['raft'] },
   server: { imports: ['raft', 'store', 'wal', 'transport'], typesOf: [] },
-  embedded: { imports: ['store', 'wal'], typesOf: ['raft'] },
-  cli: { imports: ['server', 'embedded', 'wal'], typesOf: [] },
+  embedded: { imports: ['store', 'wal', 'formats'], typesOf: ['raft'] },
+  cli: { imports: ['server', 'embedded', 'wal', 'formats'], typesOf: [] },
 };
 
 /** What single files may import besides. The Lua interpreter is a file of a package: code, which is read as imports are. */

@@ -128,9 +128,14 @@ export class ByteReader {
     throw new FormatError(what, this.offset);
   }
 
+  /** `count` bytes are not there, of which `what` should be made. */
+  protected short(_count: number, what: string): never {
+    return this.fail(`the bytes end where ${what} should be`);
+  }
+
   byte(what: string): number {
     const value = this.#bytes[this.#at];
-    if (value === undefined) this.fail(`the bytes end where ${what} should be`);
+    if (value === undefined) return this.short(1, what);
     this.#at++;
     return value;
   }
@@ -158,7 +163,7 @@ export class ByteReader {
   }
 
   double(what: string): number {
-    if (this.remaining < 8) this.fail(`the bytes end where ${what} should be`);
+    if (this.remaining < 8) this.short(8, what);
     const value = this.#bytes.readDoubleLE(this.#at);
     this.#at += 8;
     return value;
@@ -171,7 +176,7 @@ export class ByteReader {
 
   /** So many bytes; a view of what is read from. */
   view(count: number, what: string): Buffer {
-    if (this.remaining < count) this.fail(`the bytes end where ${what} should be`);
+    if (this.remaining < count) this.short(count, what);
     this.#at += count;
     return this.#bytes.subarray(this.#at - count, this.#at);
   }
@@ -185,7 +190,7 @@ export class ByteReader {
 
   /** So many bytes, whose number is not written. */
   characters(count: number, what: string): string {
-    if (this.remaining < count) this.fail(`the bytes end where ${what} should be`);
+    if (this.remaining < count) this.short(count, what);
     this.#at += count;
     return this.#bytes.toString('latin1', this.#at - count, this.#at);
   }

@@ -20,16 +20,32 @@ for (let byte = 0; byte < 256; byte++) {
   LOW[byte] = low;
 }
 
-/** The checksum as 8 bytes, the lowest first. */
-export function crc64(bytes: Uint8Array): Buffer {
-  let [high, low] = [0, 0];
-  for (let at = 0; at < bytes.length; at++) {
-    const index = (low ^ (bytes[at] ?? 0)) & 0xff;
-    low = ((low >>> 8) | (high << 24)) ^ (LOW[index] ?? 0);
-    high = (high >>> 8) ^ (HIGH[index] ?? 0);
+/** The checksum of bytes that come one part after the other. */
+export class Crc64 {
+  #high = 0;
+  #low = 0;
+
+  add(bytes: Uint8Array): this {
+    let [high, low] = [this.#high, this.#low];
+    for (let at = 0; at < bytes.length; at++) {
+      const index = (low ^ (bytes[at] ?? 0)) & 0xff;
+      low = ((low >>> 8) | (high << 24)) ^ (LOW[index] ?? 0);
+      high = (high >>> 8) ^ (HIGH[index] ?? 0);
+    }
+    this.#high = high;
+    this.#low = low;
+    return this;
   }
-  const checksum = Buffer.allocUnsafe(8);
-  checksum.writeInt32LE(low | 0, 0);
-  checksum.writeInt32LE(high | 0, 4);
-  return checksum;
+
+  /** Of all that was added, as 8 bytes, the lowest first. */
+  bytes(): Buffer {
+    const checksum = Buffer.allocUnsafe(8);
+    checksum.writeInt32LE(this.#low | 0, 0);
+    checksum.writeInt32LE(this.#high | 0, 4);
+    return checksum;
+  }
+}
+
+export function crc64(bytes: Uint8Array): Buffer {
+  return new Crc64().add(bytes).bytes();
 }
