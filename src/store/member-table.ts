@@ -38,6 +38,14 @@ export class MemberTable<E extends Named> {
   #shared = false;
   #tree: Tree<E> | null = null;
 
+  /** A large one of elements with distinct names, in any order. */
+  static largeOf<E extends Named>(elements: E[]): MemberTable<E> {
+    const table = new MemberTable<E>();
+    table.#items = elements;
+    table.grow();
+    return table;
+  }
+
   get size(): number {
     return this.#tree?.size ?? this.#items?.length ?? 0;
   }

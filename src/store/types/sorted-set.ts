@@ -82,9 +82,12 @@ export class SortedSet implements Collection {
     const set = new SortedSet();
     const large =
       members.length > SMALL_MEMBERS_MAX || members.some(({ name }) => name.length > SMALL_MEMBER_BYTES_MAX);
-    if (large) set.#grow();
-    const elements = members.map(({ name, score }) => set.#element(name, hashOf(name), score));
+    const elements = members.map(({ name, score }) => {
+      return { name, hash: hashOf(name), score: large ? score : withoutSign(score) };
+    });
     for (const element of elements.sort(inOrder)) set.#insert(element, set.size);
+    // At the end, as to sort them once more takes less time than to find the place of each.
+    if (large) set.#grow();
     return set;
   }
 
@@ -281,9 +284,8 @@ export class SortedSet implements Collection {
 
   // --- Elements --------------------------------------------------------------------------------------------------
 
-  /** Redis's listpack has no -0. */
   #element(name: string, hash: number, score: number): Scored {
-    return { name, hash, score: this.#dictionary === null ? score + 0 : score };
+    return { name, hash, score: this.#dictionary === null ? withoutSign(score) : score };
   }
 
   #insert(element: Scored, rank: number): void {
@@ -293,11 +295,13 @@ export class SortedSet implements Collection {
   }
 
   #grow(): void {
-    const dictionary = new MemberTable<Scored>();
-    dictionary.grow();
-    this.#order.visit(0, this.size, (element) => void dictionary.put(element));
-    this.#dictionary = dictionary;
+    this.#dictionary = MemberTable.largeOf(this.#order.slice());
   }
+}
+
+/** Redis's listpack has no -0. */
+function withoutSign(score: number): number {
+  return score + 0;
 }
 
 /** Whether the member is not before the lower end of a range. */
