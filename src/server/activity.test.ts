@@ -18,7 +18,8 @@ let two: RawClient;
 
 beforeEach(async () => {
   port = new ClientPort({
-    engine: new FakeEngine(),
+    // No time passes: nothing is slow that is not meant to be.
+    engine: new FakeEngine(new ManualClock()),
     host: '127.0.0.1',
     port: 0,
     users: new Users(null, catalogue),

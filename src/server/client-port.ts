@@ -52,6 +52,8 @@ export interface ClientPortOptions {
   /** See {@link PortSettings.unknownOutcome}. */
   readonly unknownOutcome?: UnknownOutcome;
   readonly logger: Logger;
+  /** A client has asked for the end of this node. */
+  readonly onShutDown?: () => void;
 }
 
 export class ClientPort implements ConnectionOwner {
@@ -170,6 +172,10 @@ export class ClientPort implements ConnectionOwner {
 
   get paused(): 'all' | 'writes' | null {
     return this.#pause?.what ?? null;
+  }
+
+  shutDown(): void {
+    this.#options.onShutDown?.();
   }
 
   pause(what: 'all' | 'writes', ms: number): void {

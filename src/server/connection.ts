@@ -64,6 +64,7 @@ const LINGER_MS = 1_000;
 
 const OK = (reply: ReplyWriter): void => reply.ok();
 const QUEUED = (reply: ReplyWriter): void => reply.simple('QUEUED');
+const countAlone: ReplicaWait['answer'] = (have, reply) => reply.integer(have);
 const NO_CALLS = (reply: ReplyWriter): void => reply.array(0);
 
 /** What a connection needs of the client port that owns it. */
@@ -83,6 +84,8 @@ export interface ConnectionOwner extends PortContext {
 interface ReplicaWait {
   readonly count: number;
   readonly index: number;
+  /** Writes how many have the writes. */
+  readonly answer: (have: number, reply: ReplyWriter) => void;
   /** Milliseconds of the port's clock. */
   readonly deadline: number;
 }
@@ -323,16 +326,31 @@ export class Connection implements Client, Session {
     return true;
   }
 
-  waitForReplicas(count: number, timeoutMs: number, reply: ReplyWriter): void {
+  later(reply: Promise<(reply: ReplyWriter) => void>): void {
+    this.#open = 1;
+    this.#lane = 'read';
+    this.#waiting = true;
+    void reply.then((write) => {
+      write(this.reply);
+      this.settled(1);
+    });
+  }
+
+  waitForReplicas(
+    count: number,
+    timeoutMs: number,
+    reply: ReplyWriter,
+    answer: ReplicaWait['answer'] = countAlone,
+  ): void {
     const { engine } = this.port;
     const have = engine.replicasAt(this.#lastWriteIndex);
     if (!engine.leading) {
       reply.error(this.#redirection(0));
     } else if (have >= count) {
-      reply.integer(have);
+      answer(have, reply);
     } else {
       const deadline = timeoutMs === 0 ? Infinity : this.port.monotonic() + timeoutMs;
-      this.#replicaWait = { count, index: this.#lastWriteIndex, deadline };
+      this.#replicaWait = { count, index: this.#lastWriteIndex, deadline, answer };
       this.port.poll(this);
     }
   }
@@ -353,10 +371,11 @@ export class Connection implements Client, Session {
 
   /** Answers a WAIT with what it has come to, or with an error. */
   #endReplicaWait(ending: Ending): void {
-    const have = this.port.engine.replicasAt(this.#replicaWait?.index ?? 0);
+    const { index = 0, answer = countAlone } = this.#replicaWait ?? {};
+    const have = this.port.engine.replicasAt(index);
     this.#replicaWait = null;
     if (ending.kind === 'error') this.reply.error(ending.text);
-    else this.reply.integer(have);
+    else answer(have, this.reply);
     this.port.touch(this);
   }
 

@@ -326,6 +326,8 @@ class Server {
       proxy,
       unknownOutcome,
       logger: this.#logger,
+      // As its operator would: the program that runs the node stops it.
+      onShutDown: () => process.kill(process.pid, 'SIGTERM'),
     });
     const address = await this.#port.listen();
     this.#clientAddress = announce ?? address;

@@ -82,6 +82,8 @@ export interface Session extends Subscriber {
    * request that asks for it.
    */
   muteReplies(which: 'none' | 'all' | 'next'): void;
+  /** The reply comes later; nothing of this connection runs in between. */
+  later(reply: Promise<(reply: ReplyWriter) => void>): void;
   /** Closes the connection at once, whatever is open. */
   destroy(): void;
   /** No more requests; closes once the replies so far are out. */
@@ -90,7 +92,12 @@ export interface Session extends Subscriber {
    * Answers with the number of other nodes that hold all of this connection's writes on disk: once there are `count`
    * of them, or after `timeoutMs` (0: no limit). Nothing of this connection runs in between.
    */
-  waitForReplicas(count: number, timeoutMs: number, reply: ReplyWriter): void;
+  waitForReplicas(
+    count: number,
+    timeoutMs: number,
+    reply: ReplyWriter,
+    answer?: (have: number, reply: ReplyWriter) => void,
+  ): void;
 }
 
 /** The client port and the node behind it. */
@@ -117,6 +124,8 @@ export interface PortContext {
    */
   pause(what: 'all' | 'writes', ms: number): void;
   unpause(): void;
+  /** Stops the node as its operator would. */
+  shutDown(): void;
   /** Milliseconds that never run backwards. */
   monotonic(): number;
 }

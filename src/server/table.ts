@@ -18,6 +18,8 @@ import { infoCommands } from './commands/info.ts';
 import { latencyCommands } from './commands/latency.ts';
 import { memoryCommands } from './commands/memory.ts';
 import { monitorCommands } from './commands/monitor.ts';
+import { notApplicableCommands } from './commands/not-applicable.ts';
+import { operationCommands } from './commands/operations.ts';
 import { pubsubCommands } from './commands/pubsub.ts';
 import { pureCommands } from './commands/pure.ts';
 import { replicationCommands } from './commands/replication.ts';
@@ -42,6 +44,8 @@ export const commandTable: CommandTable = new Map(
     ...latencyCommands,
     ...memoryCommands,
     ...monitorCommands,
+    ...notApplicableCommands,
+    ...operationCommands,
     ...slowLogCommands,
     ...pubsubCommands,
     ...replicationCommands,

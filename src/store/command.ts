@@ -52,6 +52,8 @@ export interface CommandSpec {
   readonly subcommands?: readonly CommandSpec[];
   /** A subcommand's arguments as its container's HELP shows them. */
   readonly usage?: string;
+  /** It is there to say that there is no such command, and why: COMMAND does not list it. */
+  readonly absent?: true;
 }
 
 /**

@@ -8,13 +8,20 @@ import type { ReplyWriter } from '../../store/reply.ts';
 import type { MemberStatus, NodeStatus } from '../engine.ts';
 import type { LocalCommand, PortContext, Session } from '../session.ts';
 import { keySlot, SLOTS } from '../slot.ts';
+import { clusterKeyCommands } from './cluster-keys.ts';
 import { container } from './container.ts';
+import { notApplicableClusterSubcommands } from './not-applicable.ts';
 
 const shared = {
   flags: ['stale'],
   categories: ['slow'],
   complexity: 'O(n) in the nodes',
   since: '3.0.0',
+} as const;
+
+const administrative = {
+  flags: ['admin', 'stale'],
+  categories: ['admin', 'slow', 'dangerous'],
 } as const;
 
 export const clusterCommands: readonly LocalCommand[] = [
@@ -76,7 +83,59 @@ export const clusterCommands: readonly LocalCommand[] = [
         complexity: 'O(n) in the length of the key',
         run: (_session, args, reply) => reply.integer(keySlot(args[2] ?? '')),
       },
+      {
+        ...shared,
+        ...administrative,
+        name: 'replicas',
+        usage: '<node-id>',
+        arity: 3,
+        summary: 'The lines of the nodes that follow this one.',
+        since: '5.0.0',
+        run: replicas,
+      },
+      {
+        ...shared,
+        ...administrative,
+        name: 'slaves',
+        usage: '<node-id>',
+        arity: 3,
+        summary: 'As REPLICAS.',
+        run: replicas,
+      },
+      {
+        ...shared,
+        ...administrative,
+        name: 'count-failure-reports',
+        usage: '<node-id>',
+        arity: 3,
+        summary: 'Answers 0: nodes do not report the failures of others, they elect a leader.',
+        run(session, args, reply) {
+          const id = args[2] ?? '';
+          const known = reachable(session, session.port.engine.status()).some(({ name }) => name === id);
+          if (known) reply.integer(0);
+          else reply.error(`ERR Unknown node ${id}`);
+        },
+      },
+      {
+        ...shared,
+        name: 'links',
+        arity: 2,
+        summary: 'The nodes that this one is connected to.',
+        since: '7.0.0',
+        run: links,
+      },
+      {
+        ...shared,
+        ...administrative,
+        name: 'saveconfig',
+        arity: 2,
+        summary: 'Answers OK: who belongs to the cluster is in the log.',
+        complexity: 'O(1)',
+        run: (_session, _args, reply) => reply.ok(),
+      },
+      ...notApplicableClusterSubcommands,
     ],
+    clusterKeyCommands,
   ),
 ];
 
@@ -193,6 +252,37 @@ function nodes(session: Session): string {
     })
     .map((line) => `${line}\n`)
     .join('');
+}
+
+/** The nodes that follow the one with the id; there are some only for the leader. */
+function replicas(session: Session, args: readonly string[], reply: ReplyWriter): void {
+  const id = args[2] ?? '';
+  const all = reachable(session, session.port.engine.status());
+  const node = all.find(({ name }) => name === id);
+  if (node === undefined) reply.error(`ERR Unknown node ${id}`);
+  else if (!node.head) reply.error('ERR The specified node is not a master');
+  else {
+    const lines = nodes(session).split('\n');
+    const found = lines.filter((line) => line !== '' && !line.startsWith(id));
+    reply.array(found.length);
+    for (const line of found) reply.bulk(line);
+  }
+}
+
+function links(session: Session, _args: readonly string[], reply: ReplyWriter): void {
+  const others = reachable(session, session.port.engine.status()).filter(
+    ({ member }) => !member.self && member.connected,
+  );
+  reply.array(others.length);
+  for (const { name } of others) {
+    reply.map(6);
+    writeText(reply, 'direction', 'to');
+    writeText(reply, 'node', name);
+    writeNumber(reply, 'create-time', 0);
+    writeText(reply, 'events', 'rw');
+    writeNumber(reply, 'send-buffer-allocated', 0);
+    writeNumber(reply, 'send-buffer-used', 0);
+  }
 }
 
 function info({ engine }: PortContext): string {

@@ -98,11 +98,11 @@ export const commandCommands: readonly LocalCommand[] = [
 
 /** Every command once; the table holds each under two names. */
 function allOf(commands: CommandTable): Command[] {
-  return [...new Set(commands.values())];
+  return [...new Set(commands.values())].filter(({ absent }) => absent !== true);
 }
 
 function subcommandsOf(command: CommandSpec): readonly CommandSpec[] {
-  return command.subcommands ?? [];
+  return (command.subcommands ?? []).filter(({ absent }) => absent !== true);
 }
 
 /** A command by its name in any case, a subcommand as `container|name`. */
@@ -110,7 +110,8 @@ function find(commands: CommandTable, name: string): CommandSpec | undefined {
   const wanted = name.toLowerCase();
   const [first = ''] = wanted.split('|', 1);
   const command = commands.get(first);
-  if (command === undefined || wanted === first) return command;
+  if (command === undefined || command.absent === true) return undefined;
+  if (wanted === first) return command;
   return subcommandsOf(command).find((sub) => sub.name === wanted);
 }
 

@@ -137,7 +137,7 @@ describe('COMMAND', () => {
   });
 
   test('counts, lists and filters', async () => {
-    const count = new Set(commandTable.values()).size;
+    const count = [...new Set(commandTable.values())].filter(({ absent }) => absent !== true).length;
     expect(await ask('COMMAND', 'COUNT')).toBe(count);
     expect(await ask('COMMAND')).toHaveLength(count);
     expect(await ask('COMMAND', 'INFO')).toHaveLength(count);
@@ -200,8 +200,8 @@ describe('COMMAND', () => {
   test('HELP names every subcommand', async () => {
     for (const container of ['client', 'cluster', 'command', 'config', 'kvorum.session', 'xgroup', 'xinfo']) {
       const lines = ((await ask(container, 'HELP')) as string[]).join('\n');
-      for (const { name } of commandTable.get(container)?.subcommands ?? [])
-        expect(lines).toContain(name.slice(container.length + 1).toUpperCase());
+      for (const { name, absent } of commandTable.get(container)?.subcommands ?? [])
+        if (absent !== true) expect(lines).toContain(name.slice(container.length + 1).toUpperCase());
     }
   });
 });

@@ -44,12 +44,13 @@ export function container(
   const all = [...subcommands, help];
   const lines = [
     `${spec.name.toUpperCase()} <subcommand> [<argument> ...], where <subcommand> is one of:`,
-    ...[...data.map((sub) => ({ ...sub, name: sub.name.slice(spec.name.length + 1) })), ...all].flatMap(
-      ({ name, usage, summary }) => [
-        usage === undefined ? name.toUpperCase() : `${name.toUpperCase()} ${usage}`,
-        `    ${summary}`,
-      ],
-    ),
+    ...[
+      ...data.map((sub) => ({ ...sub, name: sub.name.slice(spec.name.length + 1) })),
+      ...all.filter(({ absent }) => absent !== true),
+    ].flatMap(({ name, usage, summary }) => [
+      usage === undefined ? name.toUpperCase() : `${name.toUpperCase()} ${usage}`,
+      `    ${summary}`,
+    ]),
   ];
   return {
     kind: 'local',

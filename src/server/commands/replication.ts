@@ -29,6 +29,16 @@ export const replicationCommands: readonly LocalCommand[] = [
       complexity: 'O(1)',
       run: wait,
     },
+    {
+      name: 'waitaof',
+      arity: 4,
+      flags: ['noscript'],
+      categories: ['slow', 'connection'],
+      summary: 'As WAIT, and whether this node has the writes on its own disk',
+      since: '7.2.0',
+      complexity: 'O(1)',
+      run: waitForLogs,
+    },
   ]),
   ...localCommands('cluster', [
     {
@@ -104,4 +114,29 @@ function wait(session: Session, args: readonly string[], reply: ReplyWriter): vo
   else if (timeout === undefined) reply.error('ERR timeout is not an integer or out of range');
   else if (timeout < 0) reply.error('ERR timeout is negative');
   else session.waitForReplicas(clampInteger(count), clampInteger(timeout), reply);
+}
+
+/** What a node answers is on its disk as soon as it is written, where every write of the log is waited for. */
+function waitForLogs(session: Session, args: readonly string[], reply: ReplyWriter): void {
+  const local = parseInteger(args[1] ?? '');
+  const count = parseInteger(args[2] ?? '');
+  const timeout = parseInteger(args[3] ?? '');
+  const always = session.port.engine.status().fsync === 'always';
+  if (local === undefined) reply.error(NOT_AN_INTEGER);
+  else if (local < 0 || local > 1) reply.error('ERR value is out of range, value must between 0 and 1');
+  else if (count === undefined) reply.error(NOT_AN_INTEGER);
+  else if (count < 0) reply.error('ERR value is out of range, must be positive');
+  else if (timeout === undefined) reply.error('ERR timeout is not an integer or out of range');
+  else if (timeout < 0) reply.error('ERR timeout is negative');
+  else if (local === 1 && !always)
+    reply.error(
+      'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled. Start the node with --fsync always',
+    );
+  else {
+    session.waitForReplicas(clampInteger(count), clampInteger(timeout), reply, (have, writer) => {
+      writer.array(2);
+      writer.integer(always ? 1 : 0);
+      writer.integer(have);
+    });
+  }
 }

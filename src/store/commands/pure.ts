@@ -17,6 +17,8 @@ const INT_MIN = -0x8000_0000;
 const INT_MAX = 0x7fff_ffff;
 const NO_INT = `ERR value is out of range, value must between ${INT_MIN} and ${INT_MAX}`;
 
+const NO_DATABASE = 'ERR DB index is out of range';
+
 const shared = { keys: NO_KEYS, complexity: 'O(1)' } as const;
 
 export const pureSpecs: readonly PureSpec[] = [
@@ -75,8 +77,54 @@ export const pureSpecs: readonly PureSpec[] = [
       if (database === undefined) reply.error(NOT_AN_INTEGER);
       else if (database < INT_MIN || database > INT_MAX) reply.error(NO_INT);
       else if (database === 0) reply.ok();
-      else reply.error('ERR DB index is out of range');
+      else reply.error(NO_DATABASE);
     },
+  },
+  {
+    ...shared,
+    name: 'move',
+    arity: 3,
+    flags: ['write', 'fast'],
+    keys: { first: 1, last: 1, step: 1 },
+    categories: ['keyspace', 'write', 'fast'],
+    summary: 'Moves a key to another database; there is none',
+    since: '1.0.0',
+    group: 'generic',
+    answer(args, _now, reply) {
+      const database = parseInteger(args[2] ?? '');
+      if (database === undefined) reply.error(NOT_AN_INTEGER);
+      else if (database < INT_MIN || database > INT_MAX) reply.error(NO_INT);
+      else if (database === 0) reply.error('ERR source and destination objects are the same');
+      else reply.error(NO_DATABASE);
+    },
+  },
+  {
+    ...shared,
+    name: 'swapdb',
+    arity: 3,
+    flags: ['write', 'fast'],
+    categories: ['keyspace', 'write', 'fast', 'dangerous'],
+    summary: 'Exchanges two databases; there is one, 0',
+    since: '4.0.0',
+    group: 'server',
+    answer(args, _now, reply) {
+      const [first, second] = [parseInteger(args[1] ?? ''), parseInteger(args[2] ?? '')];
+      if (first === undefined) reply.error('ERR invalid first DB index');
+      else if (second === undefined) reply.error('ERR invalid second DB index');
+      else if (first === 0 && second === 0) reply.ok();
+      else reply.error(NO_DATABASE);
+    },
+  },
+  {
+    ...shared,
+    name: 'lolwut',
+    arity: -1,
+    flags: ['readonly', 'fast'],
+    categories: ['read', 'fast'],
+    summary: 'Says which release of Redis the commands follow',
+    since: '5.0.0',
+    group: 'server',
+    answer: (_args, _now, reply) => reply.verbatim('txt', 'Redis ver. 7.0.15\n'),
   },
 ];
 
