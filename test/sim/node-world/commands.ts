@@ -77,6 +77,15 @@ const SCRIPTS: Group = {
     (source) => ['SCRIPT', 'LOAD', source.pick(FATES)],
     (source) => ['FUNCTION', 'LOAD', 'REPLACE', fateful(source.pick(FATES))],
     (source) => ['FCALL', 'fate', '2', source.key(), source.key()],
+    // With the rights that a user has at that place of the log.
+    (source) => ['kvorum.as', 'ann', 'EVAL', source.pick(FATES), '2', source.key(), source.key()],
+    (source) => [
+      'ACL',
+      'SETUSER',
+      'ann',
+      source.pick(['~*', 'resetkeys', '+@all', '-@write', '+@fast', '-spop']),
+    ],
+    (source) => ['ACL', 'DELUSER', source.pick(['ann', 'bob'])],
   ],
 };
 
