@@ -134,14 +134,14 @@ export class Harness {
   }
 }
 
-/** The events of a store from now on, as `<class> <event> <key>`. */
-export function eventsOf(store: Store): string[] {
+/** The events of a store from now on, as `<class> <event> <key>`. Each message has so many `receivers`. */
+export function eventsOf(store: Store, receivers = 0): string[] {
   const events: string[] = [];
   store.listener = {
     changed() {},
     cleared() {},
     event: (type, event, key) => void events.push(`${type} ${event} ${key}`),
-    message: () => 0,
+    message: () => receivers,
     metaChanged() {},
     refused() {},
     restored() {},
