@@ -80,7 +80,9 @@ export interface NodeWorldOptions {
 /** Nodes are inspected from top to bottom once in this many steps. */
 const INSPECTION_STEPS = 500;
 /** Stores are compared at every so many entries: a digest looks at every byte. */
-const DIGEST_ENTRIES = 8;
+const DIGEST_ENTRIES = 16;
+/** Of so many snapshots one is taken down as commands show it, for those who start from it or get it. */
+const PORTRAIT_EVERY = 2;
 /** One in so many snapshots is read back and written again beside the run. */
 const ROUND_TRIP_EVERY = 16;
 /** A process that its supervisor starts again is up after so many ms. */
@@ -433,8 +435,8 @@ export class NodeWorld {
     const start = store.startSnapshot.bind(store);
     store.startSnapshot = () => {
       this.#compare(machine, store);
-      this.#comparePortraits(machine, store);
       this.#snapshots += 1;
+      if (this.#snapshots % PORTRAIT_EVERY === 0) this.#comparePortraits(machine, store);
       if (this.#snapshots % ROUND_TRIP_EVERY === 0) this.#roundTrip(machine, store);
       return start();
     };
@@ -472,8 +474,8 @@ export class NodeWorld {
   /** SM: and so is what commands show of them. */
   #comparePortraits(machine: Machine, store: Store): void {
     const { appliedIndex } = store;
-    const portrait = portraitOf(store);
     const other = this.#portraits.get(appliedIndex);
+    const portrait = portraitOf(store);
     if (other === undefined) {
       this.#portraits.set(appliedIndex, portrait);
       return;
