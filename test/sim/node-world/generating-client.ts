@@ -56,7 +56,9 @@ export class GeneratingClient extends Caller {
       return;
     }
     if (asked.kind === 'transaction') coverage.count('generated transactions done');
-    for (const { command } of asked.kind === 'command' ? [asked.call] : asked.calls)
-      if (command.write) coverage.count(scenarioOf(command.group));
+    for (const { command } of asked.kind === 'command' ? [asked.call] : asked.calls) {
+      const scenario = scenarioOf(command.group);
+      if (command.write && scenario !== null) coverage.count(scenario);
+    }
   }
 }
