@@ -128,6 +128,7 @@ export const clusterCommands: readonly LocalCommand[] = [
         ...shared,
         ...administrative,
         name: 'saveconfig',
+        flags: ['admin', 'stale', 'no_async_loading'],
         arity: 2,
         summary: 'Answers OK: who belongs to the cluster is in the log.',
         complexity: 'O(1)',
