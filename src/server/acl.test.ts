@@ -2,8 +2,13 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ClientPort } from './client-port.ts';
+import { ByteReader } from '../store/bytes.ts';
+import { writeEncodedReply } from '../store/encoded-reply.ts';
 import { noReply } from '../store/reply.ts';
+import { Recorder } from '../store/testing/harness.ts';
 import type { Request } from './engine.ts';
+import { decodeOutcomes, encodeRequests } from './forward-codec.ts';
+import { runForwarded } from './forwarded.ts';
 import { catalogue } from './table.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 import { encode, RawClient } from './testing/socket.ts';
@@ -385,6 +390,37 @@ describe('a node that does not lead', () => {
     await be('ann');
   });
 
+  test('passes on what it refuses late, in its place in the transaction, and whose rights a script has', async () => {
+    await restart(null, true);
+    await setUser('ann on nopass ~a ~b +@all');
+    await be('ann');
+    engine.leading = false;
+    engine.leader = OTHER;
+    client.request('MULTI', 'SET a 1', 'SET b 1');
+    client.send(encode(['EVAL', "return redis.pcall('GET', 'b')", '0']));
+    await client.expect('+OK', '+QUEUED', '+QUEUED', '+QUEUED');
+    engine.leading = true;
+    await setUser('ann resetkeys ~a');
+    engine.leading = false;
+    client.request('EXEC');
+    while (forwarded.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const [request] = forwarded;
+    if (request === undefined || request.kind === 'text') throw new Error('no request was passed on');
+    const leader = new FakeEngine();
+    const [outcome] = decodeOutcomes(await runForwarded(leader, encodeRequests([request])));
+    const replies = new Recorder();
+    if (outcome?.kind === 'reply') writeEncodedReply(new ByteReader(outcome.reply), replies);
+    expect(replies.replies).toEqual([
+      [
+        'OK',
+        new Error(`${LATE.slice(1)} no permission to touch the specified keys`),
+        // A user that the leader does not know has no rights.
+        new Error("ERR The user executing the script can't run this command or subcommand"),
+      ],
+    ]);
+    expect([leader.store.peek('a'), leader.store.peek('b')]).toEqual(['1', undefined]);
+  });
+
   test('refuses before it passes anything on', async () => {
     await restart(null, true);
     await setUser('ann on nopass ~a +@all');
@@ -443,4 +479,19 @@ describe('ACL LOG', () => {
     admin.request('ACL LOG RESET', 'ACL LOG');
     await admin.expect('+OK', '*0');
   });
+});
+
+test('monitors and SLOWLOG see no password', async () => {
+  admin.request('CONFIG SET slowlog-log-slower-than 0');
+  await admin.expect('+OK');
+  client.request('MONITOR');
+  await client.expect('+OK');
+  await setUser('ann on >hunter2 +@all');
+  admin.request('AUTH ann hunter2', 'SLOWLOG GET 10', 'PING');
+  const log = await admin.through('+PONG\r\n');
+  expect(log).toContain('(redacted)');
+  expect(log).not.toContain('hunter2');
+  const seen = await client.through('"PING"\r\n');
+  expect(seen).toContain('"AUTH" "(redacted)" "(redacted)"');
+  expect(seen).not.toContain('hunter2');
 });

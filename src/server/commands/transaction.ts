@@ -82,8 +82,8 @@ export const queuedUnwatch: DataCommand = {
 /** Stands for a request that its user may not make, in the place where its reply has to be. */
 export const refusedCommand: DataCommand = {
   ...queuedUnwatch,
-  // No client can send a command without a name.
-  name: '',
+  // No table has it, so that no client can send it.
+  name: 'kvorum.refused',
   arity: 2,
   run: (_context, args, reply) => reply.error(args[1] ?? ''),
 };
