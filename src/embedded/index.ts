@@ -2,6 +2,7 @@
 export { Batch, type BatchResult } from './batch.ts';
 export { Counter, Hash, List, MemberSet, type Scored, SortedSet } from './collections.ts';
 export { CommandError, StoreError, type StoreErrorCode } from './errors.ts';
+export type { Format } from '../formats/format.ts';
 export type { Eviction, Persistence, StoreOptions, Sync } from './options.ts';
 export type { RangeOptions } from './range.ts';
 export {

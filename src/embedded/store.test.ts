@@ -595,6 +595,46 @@ describe('on disk', () => {
     await store.set('still', 'works');
   });
 
+  test.each(['rdb', 'resp'] as const)('%s: all types and deadlines go out and come in', async (format) => {
+    const file = join(root, `all.${format}`);
+    await using store = await open();
+    await store.set('text', 'ü', { ttl: 600_000 });
+    await store.list('list').push('a', 'b');
+    await store.hash('hash').assign({ f: 'v' });
+    await store.memberSet('set').add('x', '1');
+    await store.sortedSet('sorted').add('m', 1.5);
+    store.execute(['XADD', 'stream', '1-1', 'f', 'v']);
+    expect(await store.export(file, format)).toMatchObject({ entries: 6, path: file });
+    await using other = await open();
+    await other.set('kept', '1');
+    expect((await other.load(file)).commands).toBeGreaterThanOrEqual(6);
+    expect(other.size).toBe(7);
+    expect(other.get('text')).toBe('ü');
+    expect(other.ttl('text')).toBeGreaterThan(500_000);
+    expect([...other.list('list')]).toEqual(['a', 'b']);
+    expect(other.hash('hash').toObject()).toEqual({ f: 'v' });
+    expect(other.execute(['XRANGE', 'stream', '-', '+'])).toEqual([['1-1', ['f', 'v']]]);
+    const bytes = await readFile(file);
+    await writeFile(file, bytes.subarray(0, bytes.length - 5));
+    await using third = await open();
+    expect(await codeOf(() => third.load(file))).toBe('DAMAGED');
+    expect(third.size).toBe(0);
+  });
+
+  test.each(['json', 'binary', 'kvsp', 'kvlg'] as const)('%s: strings go out and come in', async (format) => {
+    const file = join(root, `strings.${format}`);
+    await using store = await open();
+    await store.set('user:1', 'Alice');
+    await store.set('user:2', 'Bob');
+    await store.export(file, format);
+    await using other = await open();
+    await other.load(file);
+    expect([...other.entries({ sorted: true })]).toEqual([
+      ['user:1', 'Alice'],
+      ['user:2', 'Bob'],
+    ]);
+  });
+
   test('a directory is open once at a time', async () => {
     const directory = fresh();
     await using store = await open(directory);

@@ -18,13 +18,16 @@ import { type DataCommand, keysOf } from '../store/command.ts';
 import type { StoreListener } from '../store/listener.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import { Store as StateMachine } from '../store/store.ts';
+import { dumpOf } from '../store/rdb/dump.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';
 import { bytesOf, isString, textOf } from '../store/value.ts';
+import type { Entry as FileEntry, Format } from '../formats/format.ts';
 import { Batch, type BatchResult } from './batch.ts';
 import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal } from './journal.ts';
+import { commandsIn, writeFormat } from './exchange.ts';
 import { KeyIndex } from './key-index.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
@@ -560,6 +563,51 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
       await load(this.#machine, file, index);
     } finally {
       this.#restoring = false;
+    }
+  }
+
+  /**
+   * Adds what is in a file of another program: JSON, the binary formats, Redis's snapshots and files of commands, recognised by
+   * their beginning. Keys that are there already are overwritten. The whole file is read once before the first key is
+   * written, so that a damaged one changes nothing. Resolves to the number of commands, when all are durable.
+   */
+  async load(file: string, format: Format | null = null): Promise<{ commands: number }> {
+    this.#check();
+    let commands = 0;
+    for await (const [name = '', ...args] of commandsIn(file, format)) {
+      this.execute([name, ...args.map(toBuffer)]);
+      commands++;
+    }
+    await this.flush();
+    return { commands };
+  }
+
+  /** Writes all entries as they are now in a format of another program; refuses what that format can't say. */
+  async export(file: string, format: Format): Promise<SnapshotInfo> {
+    this.#check();
+    const entries = this.size;
+    return { entries, path: file, bytes: await writeFormat(file, format, this.#entriesToWrite()) };
+  }
+
+  *#entriesToWrite(): IterableIterator<FileEntry> {
+    const at = now();
+    const frozen = this.#machine.freeze();
+    try {
+      for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
+        frozen.take();
+        const { key, image } = next;
+        if (image.expiresAt !== 0 && image.expiresAt <= at) continue;
+        const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
+        if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };
+        else {
+          const dump = dumpOf(image.value, at);
+          if (dump === null)
+            throw new StoreError('INVALID_ARGUMENT', `${toText(key)}: too large to be written as one value`);
+          yield { kind: 'dump', key, dump, expiresAt };
+        }
+      }
+    } finally {
+      frozen.close();
     }
   }
 
