@@ -1,6 +1,7 @@
 /** The verbs and their options, as commander sees them. What a verb does is loaded only when it is called. */
 import { Command, Option } from 'commander';
 
+import { type Format, FORMATS } from '../formats/format.ts';
 import {
   ConfigError,
   type Config,
@@ -13,6 +14,8 @@ import {
 import { VERSION } from '../server/version.ts';
 import type { Target } from './cluster.ts';
 import { CommandError } from './command-error.ts';
+import { DEFAULT_CLIENT_ADDRESS } from './transfer/addresses.ts';
+import type { Credentials } from './transfer/node-link.ts';
 
 const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/]*):\d+$/;
 const REPL_OPTIONS_WITH_VALUES: ReadonlySet<string> = new Set(['--file', '--user', '--password-file']);
@@ -42,6 +45,8 @@ export function program(): Command {
   kvorum.addCommand(checkCommand());
   kvorum.addCommand(recoverCommand());
   kvorum.addCommand(replCommand());
+  kvorum.addCommand(importCommand());
+  kvorum.addCommand(exportCommand());
   return kvorum;
 }
 
@@ -179,6 +184,77 @@ function clusterCommand(): Command {
     },
   );
   return cluster;
+}
+
+function importCommand(): Command {
+  return new Command('import')
+    .description(
+      'Read a file of data into a cluster or a data directory. Nothing is run before the whole file was found to be sound; keys of the same names are replaced.',
+    )
+    .argument('<file>', 'the file; for append-only files from Redis 7 on, their manifest')
+    .addOption(formatOption('recognised by how the file begins'))
+    .option('--to <host:port>', `client port of any node of the cluster (default: ${DEFAULT_CLIENT_ADDRESS})`)
+    .option('--into <dir>', 'instead: the data directory of an embedded store, which is made if need be')
+    .addOption(userOption())
+    .addOption(optionOf(SETTINGS.password))
+    .option('--db <number|all>', 'which database of a Redis file; needed where others than 0 have keys')
+    .option('--lossy', 'go on without what can not be taken over, and say what that was')
+    .option('--torn-end', 'take a log (kvlg, resp) up to where it breaks off in the middle, as after a crash')
+    .action(async (file: string, options: ImportFlags) => {
+      const { importInto } = await import('./transfer/verbs.ts');
+      await importInto(file, options, credentialsOf(options));
+    });
+}
+
+function exportCommand(): Command {
+  return new Command('export')
+    .description('Write all keys of a cluster or a data directory into a file.')
+    .argument('<file>', 'the file; - is the standard output')
+    .addOption(formatOption('by the ending of the file'))
+    .option(
+      '--from <host:port|dir>',
+      `client port of any node of the cluster, or the data directory of an embedded store (default: ${DEFAULT_CLIENT_ADDRESS})`,
+    )
+    .addOption(userOption())
+    .addOption(optionOf(SETTINGS.password))
+    .option('--lossy', 'leave out what the format has no words for, and say what that was')
+    .action(async (file: string, options: ExportFlags) => {
+      const { exportFrom } = await import('./transfer/verbs.ts');
+      await exportFrom(file, options, credentialsOf(options));
+    });
+}
+
+interface CredentialFlags {
+  readonly user: string;
+  readonly password?: string;
+}
+
+/** As commander finds them. */
+export interface ImportFlags extends CredentialFlags {
+  readonly format?: Format;
+  readonly to?: string;
+  readonly into?: string;
+  readonly db?: string;
+  readonly lossy?: true;
+  readonly tornEnd?: true;
+}
+
+export interface ExportFlags extends CredentialFlags {
+  readonly format?: Format;
+  readonly from?: string;
+  readonly lossy?: true;
+}
+
+function credentialsOf({ user, password }: CredentialFlags): Credentials {
+  return { user, password: readOne('password', password, process.env) };
+}
+
+function formatOption(otherwise: string): Option {
+  return new Option('--format <format>', `what the file is (default: ${otherwise})`).choices(FORMATS);
+}
+
+function userOption(): Option {
+  return new Option('--user <name>', 'who to be').default('default');
 }
 
 interface TargetOptions {
