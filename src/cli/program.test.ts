@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { ConfigError, SETTINGS } from '../server/config.ts';
-import { program, run } from './program.ts';
+import { program, run, withReplOptionsFirst } from './program.ts';
 
 /** Values that the settings refuse; a secret with a space, a number that is none, and so on. */
 const BAD = 'not a value';
@@ -38,5 +38,24 @@ test('a wrong setting is one line on stderr and exit code 1', async () => {
   expect(process.exitCode).toBe(1);
   expect(error.mock.calls).toEqual([
     ['kvorum: --fsync: "maybe" is not known; use one of always, interval, never'],
+  ]);
+});
+
+test.each([
+  ['repl', 'repl'],
+  ['serve -file x', 'serve -file x'],
+  ['repl -file data.json', 'repl --file data.json'],
+  ['repl -file=data.json GET a', 'repl --file=data.json GET a'],
+  ['repl --file data.json SET a -file', 'repl --file data.json SET a -file'],
+  ['repl h:1 --json GET a', 'repl --json h:1 GET a'],
+  ['repl --user joe h:1 --json --password-file p', 'repl --user joe --json --password-file p h:1'],
+  ['repl h:1 SET a --json', 'repl h:1 SET a --json'],
+  ['repl h:1 SET a h:2', 'repl h:1 SET a h:2'],
+  ['repl [::1]:5 LRANGE a 0 -1', 'repl [::1]:5 LRANGE a 0 -1'],
+])('%s is taken as %s', (given, taken) => {
+  expect(withReplOptionsFirst(['node', 'kvorum', ...given.split(' ')])).toEqual([
+    'node',
+    'kvorum',
+    ...taken.split(' '),
   ]);
 });

@@ -81,10 +81,11 @@ function checkCommand(): Command {
 function replCommand(): Command {
   return new Command('repl')
     .description(
-      'Talk to a server: interactively, with lines from a pipe, or with one command. Exits with 1 when a command from a pipe or the command line failed.',
+      'Talk to a server, or to a file: interactively, with lines from a pipe, or with one command. Exits with 1 when a command from a pipe or the command line failed.',
     )
     .argument('[host:port]', 'a server, any node of a cluster (default: 127.0.0.1:6380)')
     .argument('[command...]', 'one command and its arguments')
+    .option('--file <file>', 'the data of this file in place of a server; -file will do')
     .option('--user <name>', 'user that the password belongs to', 'default')
     .option('--password-file <file>', 'file with the password (default: KVORUM_PASSWORD, or it is asked for)')
     .option('--json', 'print replies as JSON, one line each')
@@ -93,11 +94,11 @@ function replCommand(): Command {
       async (
         first: string | undefined,
         others: string[],
-        options: { user: string; passwordFile?: string; json?: true },
+        options: { file?: string; user: string; passwordFile?: string; json?: true },
       ) => {
         const { repl, replTarget } = await import('./repl/repl.ts');
-        const { user, passwordFile = null, json = false } = options;
-        await repl({ ...replTarget(first, others), user, passwordFile, json });
+        const { file = null, user, passwordFile = null, json = false } = options;
+        await repl({ ...replTarget(file, first, others), user, passwordFile, json });
       },
     );
 }

@@ -18,7 +18,8 @@ import { bytesOf } from './words.ts';
 const DEFAULT_ADDRESS: Address = { host: '127.0.0.1', port: 6380 };
 
 export interface ReplOptions {
-  readonly address: Address;
+  /** A server, or a file. */
+  readonly address: Address | string;
   readonly user: string;
   readonly passwordFile: string | null;
   readonly json: boolean;
@@ -26,11 +27,16 @@ export interface ReplOptions {
   readonly words: readonly string[];
 }
 
-/** What the operands mean: an address, or none for this machine, and a command, or none for a conversation. */
+/**
+ * What the operands mean: an address, or none for this machine, and a command, or none for a conversation. With a file there is
+ * no address.
+ */
 export function replTarget(
+  file: string | null,
   first: string | undefined,
   others: readonly string[],
 ): Pick<ReplOptions, 'address' | 'words'> {
+  if (file !== null) return { address: file, words: first === undefined ? [] : [first, ...others] };
   if (first === undefined) return { address: DEFAULT_ADDRESS, words: [] };
   const address = addressOf(first, DEFAULT_ADDRESS.host);
   if (address !== null) return { address, words: others };
@@ -42,13 +48,16 @@ export function replTarget(
 }
 
 export async function repl(options: ReplOptions): Promise<void> {
-  const password = passwordOf(options.passwordFile);
-  const target = new ServerTarget(
-    options.address,
-    bytesOf(options.user),
-    password === null ? null : bytesOf(password),
-  );
-  await converse(target, options);
+  await converse(await targetOf(options), options);
+}
+
+async function targetOf({ address, user, passwordFile }: ReplOptions): Promise<Target> {
+  if (typeof address === 'string') {
+    const { FileTarget } = await import('./file-target.ts');
+    return FileTarget.open(address);
+  }
+  const password = passwordOf(passwordFile);
+  return new ServerTarget(address, bytesOf(user), password === null ? null : bytesOf(password));
 }
 
 async function converse(

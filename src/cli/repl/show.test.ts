@@ -12,9 +12,17 @@ const NESTED = reply('*3\r\n$1\r\na\r\n*2\r\n:1\r\n*0\r\n%1\r\n+f\r\n~2\r\n_\r\n
 
 test('for people', () => {
   expect(human(NESTED)).toBe(
-    ['1) "a"', '2) 1) (integer) 1', '   2) (empty array)', '3) 1# f => 1~ (nil)', '      2~ (true)'].join(
-      '\n',
-    ),
+    [
+      '1) "a"',
+      '2) 1) (integer) 1',
+      '   2) (empty array)',
+      '3) 1# f => ',
+      '      1~ (nil)',
+      '      2~ (true)',
+    ].join('\n'),
+  );
+  expect(human(reply('%1\r\n+f\r\n*2\r\n:1\r\n:2\r\n'))).toBe(
+    '1# f => \n   1) (integer) 1\n   2) (integer) 2',
   );
   const eleven = reply(`*11\r\n${':7\r\n'.repeat(11)}`);
   expect(human(eleven).split('\n').slice(8)).toEqual([

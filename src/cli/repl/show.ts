@@ -55,9 +55,11 @@ function numbered({ type, items }: Extract<Reply, { items: unknown }>, prefix: s
   const lines: string[] = [];
   for (let at = 0; at < items.length; at += perItem) {
     const number = `${at / perItem + 1}`.padStart(digits);
-    const texts = items.slice(at, at + perItem).map((item) => indented(item, inner));
+    const [first = '', second] = items.slice(at, at + perItem).map((item) => indented(item, inner));
+    // In a map a value of several lines begins on one of its own.
+    const value = second === undefined ? '' : ` => ${second.includes('\n') ? `\n${inner}` : ''}${second}`;
     // The first element stands behind the number of what it is in.
-    lines.push(`${at === 0 ? '' : prefix}${number}${AFTER_NUMBER[type]} ${texts.join(' => ')}`);
+    lines.push(`${at === 0 ? '' : prefix}${number}${AFTER_NUMBER[type]} ${first}${value}`);
   }
   return lines.join('\n');
 }

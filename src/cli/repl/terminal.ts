@@ -32,6 +32,7 @@ export class Terminal {
   #begun = '';
   #busy = true;
   #ending = false;
+  #finished = false;
   #asking: ((answer: string | null) => void) | null = null;
   #hidden = false;
   #hintShown = false;
@@ -73,7 +74,7 @@ export class Terminal {
     readline.on('close', () => {
       this.#ending = true;
       this.#asking?.(null);
-      if (!this.#busy) void this.#pump();
+      if (!this.#busy && !this.#finished) void this.#pump();
     });
     if (process.env['TERM'] !== 'dumb') {
       this.#input.prependListener('keypress', () => this.#wipeHint());
@@ -104,6 +105,7 @@ export class Terminal {
       await this.#handle(line);
       this.#busy = false;
     }
+    if (this.#finished) return;
     if (this.#ending) await this.#end();
     else this.#prompt();
   }
@@ -173,9 +175,8 @@ export class Terminal {
   }
 
   #finish(): void {
-    this.#busy = true;
+    this.#finished = true;
     this.#lines.length = 0;
-    this.#ending = true;
     this.#readline.close();
     this.#done();
   }
