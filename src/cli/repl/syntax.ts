@@ -250,5 +250,7 @@ export const SYNTAX: Readonly<Record<string, string>> = {
   zscore: 'key member',
   zunion: 'numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]',
   zunionstore: 'destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]',
+  'cluster|failover': '[FORCE|TAKEOVER]',
+  failover: '[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]',
   'config|set': 'parameter value [parameter value ...]',
 };
