@@ -489,6 +489,21 @@ test('a length that promises more than there is asks for no memory', async () =>
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50 * 1024 * 1024);
 });
 
+test('a record that never ends is given up', async () => {
+  let given = 0;
+  async function* endless(): AsyncGenerator<Buffer> {
+    // A set of four billion members.
+    yield Buffer.from('REDIS0010\x02\x01k\x80\xff\xff\xff\xff', 'latin1');
+    for (; ; given++) yield Buffer.from('\x01a'.repeat(10_000));
+  }
+  const reading = { check: true, leaveOut: (): void => {} };
+  const reader = readFormat('rdb', new Input('a file', endless(), 1_000_000), reading);
+  await expect(reader.next()).rejects.toThrow(
+    'expected at most 1000000 bytes until the length of an element',
+  );
+  expect(given).toBeLessThan(60);
+});
+
 describe('fuzz', () => {
   const files: Record<Format, Buffer[]> = {
     json: [golden('seed.json')],

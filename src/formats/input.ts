@@ -152,6 +152,7 @@ export class Input {
   /** Is fed what is read from now on. */
   checksum: Crc64 | null = null;
   readonly #chunks: AsyncIterator<Buffer>;
+  readonly #recordBytesMax: number;
   #buffer: Buffer = EMPTY;
   /** Where in the file the buffer begins. */
   #base = 0;
@@ -159,8 +160,9 @@ export class Input {
   #at = 0;
   #ended = false;
 
-  constructor(file: string, chunks: AsyncIterable<Buffer>) {
+  constructor(file: string, chunks: AsyncIterable<Buffer>, recordBytesMax: number = RECORD_BYTES_MAX) {
     this.file = file;
+    this.#recordBytesMax = recordBytesMax;
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
@@ -214,13 +216,13 @@ export class Input {
 
   async #fetch({ needed, what }: Short): Promise<void> {
     const rest = this.#buffer.subarray(this.#at);
-    if (needed > RECORD_BYTES_MAX || rest.length >= RECORD_BYTES_MAX)
+    if (needed > this.#recordBytesMax || rest.length >= this.#recordBytesMax)
       throw new DamagedFile(this.file, {
         offset: this.offset,
-        expected: `at most ${RECORD_BYTES_MAX} bytes until ${what}`,
+        expected: `at most ${this.#recordBytesMax} bytes until ${what}`,
         found: `${needed} or more`,
       });
-    const wanted = Math.min(Math.max(needed, 2 * rest.length), RECORD_BYTES_MAX);
+    const wanted = Math.min(Math.max(needed, 2 * rest.length), this.#recordBytesMax);
     const parts = [rest];
     let size = rest.length;
     while (size < wanted && !this.#ended) {
