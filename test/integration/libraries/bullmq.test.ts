@@ -29,7 +29,7 @@ const ways: readonly Way[] = [
   },
   {
     name: 'cluster clients',
-    args: [],
+    args: ['--unknown-outcome', 'disconnect'],
     async connect(cluster) {
       const nodes = cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port }));
       return new ClusterClient(nodes, {
@@ -191,23 +191,29 @@ describe.each(ways)('$name', ({ args, connect }) => {
     const jobs = Array.from({ length: JOBS }, (_, at) => ({
       name: 'job',
       data: at,
-      opts: at % 5 === 0 ? { delay: at } : {},
+      opts: { jobId: `job-${at}`, delay: at % 5 === 0 ? at : 0, attempts: 3 },
     }));
-    await queue.addBulk(jobs);
+    // They have ids of their own: what is added again, because its reply was lost, is not added twice. And they may be tried
+    // again: a connection that breaks as the end of a job is noted can count as the failure of the job.
+    await until('the jobs to be added', () =>
+      queue.addBulk(jobs).then(
+        () => true,
+        () => false,
+      ),
+    );
     await workerOf('many', work, settings);
     await workerOf('many', work, settings);
     await halfWay.promise;
     await cluster.kill(killed);
     await until('all jobs', () => done.size === JOBS);
-    await until('the queue to be empty', async () => {
-      const counts = await queue.getJobCounts().catch(() => null);
-      return counts !== null && counts['completed'] === JOBS;
-    });
+    const counts = (): Promise<unknown> => queue.getJobCounts().catch(String);
+    await expect
+      .poll(counts, { timeout: PATIENCE_MS })
+      .toMatchObject({ completed: JOBS, failed: 0, active: 0, delayed: 0 });
     await cluster.launch(killed);
     const twice = [...done.values()].filter((times) => times > 1).length;
     console.log(`${expect.getState().currentTestName}: ${twice} of ${JOBS} jobs were begun more than once`);
     // Only what was under way when the leader died is ever done again.
     expect(twice).toBeLessThanOrEqual(2 * settings.concurrency);
-    expect(await queue.getFailedCount()).toBe(0);
   });
 });
