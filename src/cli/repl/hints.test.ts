@@ -10,9 +10,12 @@ test('every command that takes arguments says which', () => {
   const missing: string[] = [];
   for (const command of new Set(commandTable.values())) {
     const subcommands = command.kind === 'local' ? (command.subcommands ?? []) : [];
-    if (subcommands.length === 0 && SYNTAX[command.name] === undefined) missing.push(command.name);
-    for (const { name, arity, usage } of subcommands)
-      if (arity !== 2 && usage === undefined && SYNTAX[name] === undefined) missing.push(name);
+    for (const spec of subcommands.length > 0 ? subcommands : [command]) {
+      const argumentless = spec.arity === (spec === command ? 1 : 2);
+      const told =
+        argumentless || ('usage' in spec && spec.usage !== undefined) || SYNTAX[spec.name] !== undefined;
+      if (!told && spec.absent !== true) missing.push(spec.name);
+    }
   }
   expect(missing, 'add these to syntax.ts, or `usage` to the subcommand').toEqual([]);
 });

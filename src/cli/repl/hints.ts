@@ -108,12 +108,13 @@ export class Hints {
   }
 }
 
-/** The command and its subcommands; of a container that does nothing by itself only these. */
+/** The command and its subcommands; of a container that does nothing by itself only these. Nothing that is only refused. */
 function describe(command: Command): Described[] {
   const subcommands = command.kind === 'local' ? (command.subcommands ?? []) : [];
   const specs =
     subcommands.length > 0 && command.name !== 'command' ? subcommands : [command, ...subcommands];
-  return specs.map(({ name, usage, summary, since, group }) => ({
+  const here = specs.filter(({ absent }) => absent !== true);
+  return here.map(({ name, usage, summary, since, group }) => ({
     name: name.replace('|', ' ').toUpperCase(),
     syntax: usage === undefined ? (SYNTAX[name] ?? '') : usage.replaceAll(/[<>]/g, ''),
     summary,
