@@ -130,7 +130,8 @@ describe('LATENCY', () => {
 
   test('HISTOGRAM counts up to each doubling, as Redis names them', () => {
     const times = new Histogram();
-    for (const microseconds of [0.5, 1, 10, 20, 30, 33, 500, 1_000_000]) times.add(microseconds);
+    for (const microseconds of [0.5, 1, 10, 20, 30, 33, 500, 1_000_000])
+      times.add(Histogram.bucketOf(microseconds));
     expect(times.doublings()).toEqual([
       { microseconds: 1, count: 2 },
       { microseconds: 16, count: 3 },

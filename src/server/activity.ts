@@ -50,10 +50,10 @@ export class CommandStatistics {
     this.logged = !flags.includes('skip_slowlog');
   }
 
-  took(microseconds: number): void {
+  took(microseconds: number, bucket: number): void {
     this.microseconds += microseconds;
     this.histogram ??= new Histogram();
-    this.histogram.add(microseconds);
+    this.histogram.add(bucket);
   }
 }
 
@@ -140,7 +140,7 @@ export class Activity {
     const now = this.#clock.monotonic();
     const microseconds = (now - this.#lookedAt) * 1000;
     this.#lookedAt = now;
-    ran.took(microseconds);
+    ran.took(microseconds, Histogram.bucketOf(microseconds));
     if (this.#slowerThan >= 0 && microseconds >= this.#slowerThan && ran.logged)
       this.slowLog.add(Math.round(microseconds), args, caller, this.#seconds());
     if (this.latency.threshold > 0)
@@ -180,7 +180,8 @@ export class Activity {
     const now = this.#clock.monotonic();
     const each = ((now - this.#lookedAt) * 1000) / this.#run.length;
     this.#lookedAt = now;
-    for (const ran of this.#run) ran.took(each);
+    const bucket = Histogram.bucketOf(each);
+    for (const ran of this.#run) ran.took(each, bucket);
     this.#run.length = 0;
   }
 

@@ -18,12 +18,16 @@ export class Histogram {
     return this.#total;
   }
 
-  add(microseconds: number): void {
+  /** Where a time is counted. */
+  static bucketOf(microseconds: number): number {
     const nanoseconds = Math.min(NANOSECONDS_MAX, Math.max(1, Math.round(microseconds * 1000)));
     const bits = 31 - Math.clz32(nanoseconds);
     const sub = bits < SUB_BITS ? 0 : (nanoseconds >>> (bits - SUB_BITS)) & (SUBS - 1);
-    const at = bits * SUBS + sub;
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    return bits * SUBS + sub;
+  }
+
+  add(bucket: number): void {
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#total += 1;
   }
 

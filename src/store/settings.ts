@@ -47,7 +47,7 @@ function memory(text: string): ReturnType<Setting['parse']> {
     : { problem: 'argument must be a memory value' };
 }
 
-function whole(least: number, most: number): Setting['parse'] {
+function whole(least: number, most: number | bigint): Setting['parse'] {
   return (text) => {
     const number = parseInteger(text);
     if (number === undefined) return { problem: "argument couldn't be parsed into an integer" };
@@ -79,19 +79,20 @@ function events(text: string): ReturnType<Setting['parse']> {
 }
 
 const INT_MAX = 2_147_483_647;
+const INT64_MAX = 9_223_372_036_854_775_807n;
 
 const SETTINGS: readonly Setting[] = [
   {
     name: 'acllog-max-len',
     initial: '128',
     summary: 'Refusals that ACL LOG keeps',
-    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    parse: whole(0, INT64_MAX),
   },
   {
     name: 'latency-monitor-threshold',
     initial: '0',
     summary: 'Milliseconds from which an event is kept for LATENCY; 0 keeps none',
-    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    parse: whole(0, INT64_MAX),
   },
   {
     name: 'maxmemory',
@@ -122,19 +123,19 @@ const SETTINGS: readonly Setting[] = [
     name: 'slowlog-log-slower-than',
     initial: '10000',
     summary: 'Microseconds from which a command is kept for SLOWLOG; 0 keeps all, -1 none',
-    parse: whole(-1, Number.MAX_SAFE_INTEGER),
+    parse: whole(-1, INT64_MAX),
   },
   {
     name: 'slowlog-max-len',
     initial: '128',
     summary: 'Commands that SLOWLOG keeps',
-    parse: whole(0, INT_MAX),
+    parse: whole(0, INT64_MAX),
   },
   {
     name: 'tracking-table-max-keys',
     initial: '1000000',
     summary: 'Keys that a node remembers for clients that track what they read; 0: as many as there are',
-    parse: whole(0, Number.MAX_SAFE_INTEGER),
+    parse: whole(0, INT64_MAX),
   },
 ];
 
