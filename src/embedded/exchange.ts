@@ -13,18 +13,18 @@ const CHUNK_BYTES: number = 1024 * 1024;
 export async function* commandsIn(file: string, given: Format | null): AsyncGenerator<readonly string[]> {
   const format = given ?? (await formatOf(file));
   try {
-    for await (const _ of readFormat(format, inputOf(file), { check: true, leaveOut: refuse(file) }));
-    for await (const { args, database } of readFormat(format, inputOf(file), {
-      check: false,
-      leaveOut() {},
+    for await (const { database } of readFormat(format, inputOf(file), {
+      check: true,
+      leaveOut: refuse(file),
     })) {
       if (database !== 0)
         throw new StoreError(
           'INVALID_ARGUMENT',
           `${file}: it has keys of database ${database}; a store has only one`,
         );
-      yield args;
     }
+    const again = readFormat(format, inputOf(file), { check: false, leaveOut() {} });
+    for await (const { args } of again) yield args;
   } catch (error) {
     throw error instanceof DamagedFile ? new StoreError('DAMAGED', error.message, error) : error;
   }

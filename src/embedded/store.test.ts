@@ -604,6 +604,8 @@ describe('on disk', () => {
     await store.memberSet('set').add('x', '1');
     await store.sortedSet('sorted').add('m', 1.5);
     store.execute(['XADD', 'stream', '1-1', 'f', 'v']);
+    const library = "#!lua name=l\nredis.register_function('answer', function() return 'ü' end)";
+    store.execute(['FUNCTION', 'LOAD', library]);
     expect(await store.export(file, format)).toMatchObject({ entries: 6, path: file });
     await using other = await open();
     await other.set('kept', '1');
@@ -614,6 +616,7 @@ describe('on disk', () => {
     expect([...other.list('list')]).toEqual(['a', 'b']);
     expect(other.hash('hash').toObject()).toEqual({ f: 'v' });
     expect(other.execute(['XRANGE', 'stream', '-', '+'])).toEqual([['1-1', ['f', 'v']]]);
+    expect(other.execute(['FCALL', 'answer', '0'])).toBe('ü');
     const bytes = await readFile(file);
     await writeFile(file, bytes.subarray(0, bytes.length - 5));
     await using third = await open();
@@ -633,6 +636,19 @@ describe('on disk', () => {
       ['user:1', 'Alice'],
       ['user:2', 'Bob'],
     ]);
+  });
+
+  test('a file for several databases changes nothing; a command that is refused is counted', async () => {
+    const file = join(root, 'commands.txt');
+    await using store = await open();
+    await writeFile(file, 'SET a 1\nSELECT 1\nSET b 2\n');
+    await expect(store.load(file)).rejects.toThrow('it has keys of database 1');
+    expect(store.size).toBe(0);
+    await writeFile(file, 'SET a 1\nLPUSH a 2\nSET b 2\n');
+    await expect(store.load(file)).rejects.toThrow(
+      'commands.txt: command 2 was refused, those before it were run: lpush: WRONGTYPE',
+    );
+    expect(store.get('a')).toBe('1');
   });
 
   test('a directory is open once at a time', async () => {

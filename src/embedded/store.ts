@@ -569,13 +569,20 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
   /**
    * Adds what is in a file of another program: JSON, the binary formats, Redis's snapshots and files of commands, recognised by
    * their beginning. Keys that are there already are overwritten. The whole file is read once before the first key is
-   * written, so that a damaged one changes nothing. Resolves to the number of commands, when all are durable.
+   * written, so that a damaged one changes nothing. A command that is refused ends it; the error says how many were run before.
+   * Resolves to the number of commands, when all are durable.
    */
   async load(file: string, format: Format | null = null): Promise<{ commands: number }> {
     this.#check();
     let commands = 0;
     for await (const [name = '', ...args] of commandsIn(file, format)) {
-      this.execute([name, ...args.map(toBuffer)]);
+      try {
+        this.execute([name, ...args.map(toBuffer)]);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        const what = `${file}: command ${commands + 1} was refused, those before it were run: ${error.message}`;
+        throw new StoreError(error.code, what, error);
+      }
       commands++;
     }
     await this.flush();
@@ -591,6 +598,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
 
   *#entriesToWrite(): IterableIterator<FileEntry> {
     const at = now();
+    for (const code of this.#machine.meta.entries('libraries').values()) yield { kind: 'library', code };
     const frozen = this.#machine.freeze();
     try {
       for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
