@@ -53,7 +53,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set(
     'kvorum.session lastsave latency lolwut memory migrate module monitor multi object pfdebug pfselftest psubscribe ' +
     'psync pubsub punsubscribe quit readonly ' +
     'readwrite replconf replicaof reset restore-asking role save shutdown slaveof slowlog ssubscribe subscribe sunsubscribe ' +
-    'swapdb sync unsubscribe unwatch wait watch'
+    'swapdb sync unsubscribe unwatch wait waitaof watch'
   ).split(' '),
 );
 
