@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 
 import { Connection } from '../../src/cli/repl/connection.ts';
 import { human } from '../../src/cli/repl/show.ts';
-import { Cluster, type NodeProcess } from './cluster.ts';
+import { Cluster, type NodeProcess, until } from './cluster.ts';
 import { TypedTerminal } from './terminal.ts';
 import { hasTool, run } from './tools.ts';
 
@@ -326,14 +326,30 @@ describe('a server', () => {
     typed.type('\x03');
     await typed.shows(`${address}> `);
     typed.type('BLPOP none 0\r');
-    for (;;) {
-      const list = await client.send(['INFO', 'clients']);
-      if (list.type !== 'error' && 'text' in list && list.text.includes('blocked_clients:1')) break;
-    }
+    await until('a client that waits', async () =>
+      human(await client.send(['INFO', 'clients'])).includes('blocked_clients:1'),
+    );
     typed.type('\x03');
     await typed.shows('Error: interrupted; whether the command was run is not known\n');
     typed.type('GET none\r');
     await typed.shows('(nil)\n');
+  });
+
+  test('a pipe that listens fails when the server goes', async () => {
+    const listening = repl([address], 'SUBSCRIBE gone\n', withPassword);
+    const client = await Connection.open({ host: '127.0.0.1', port: node.port }, () => {});
+    onTestFinished(() => client.close('over'));
+    await client.send(['HELLO', '3', 'AUTH', 'default', PASSWORD]);
+    await until('somebody to listen', async () => {
+      const numbers = await client.send(['PUBSUB', 'NUMSUB', 'gone']);
+      return human(numbers).endsWith('(integer) 1');
+    });
+    await client.send(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
+    expect(await listening).toEqual({
+      code: 1,
+      out: 'subscribe\ngone\n1\n',
+      error: 'kvorum: line 1: the server closed the connection\n',
+    });
   });
 
   test.skipIf(!redisCli)('people see what redis-cli shows them', async () => {

@@ -36,7 +36,7 @@ export class Connection {
   #waiting: Waiting | null = null;
   #lost: string | null = null;
   /** Called when it ends by itself or by {@link close}. */
-  onClose: () => void = () => {};
+  onClose: (reason: string) => void = () => {};
 
   private constructor(socket: Socket, onPush: (reply: Reply) => void) {
     this.#socket = socket;
@@ -118,7 +118,7 @@ export class Connection {
     const waiting = this.#waiting;
     this.#waiting = null;
     waiting?.reject(new ConnectionLost(reason, false));
-    this.onClose();
+    this.onClose(reason);
   }
 }
 

@@ -55,8 +55,7 @@ export class Script {
           return true;
         case 'listening':
           this.#reply(outcome.reply, line);
-          await outcome.until;
-          return false;
+          throw new CommandError((await outcome.until) ?? 'interrupted');
         case 'said':
           this.#say(outcome.text);
           return true;

@@ -68,8 +68,8 @@ export class ServerTarget implements Target {
     if (name === 'exec' || name === 'discard' || name === 'reset') this.#endTransaction();
     const connection = this.#connection;
     if (connection === null || !listens(name, reply)) return { kind: 'reply', reply };
-    const until = new Promise<void>((resolve) => {
-      connection.onClose = resolve;
+    const until = new Promise<string | null>((resolve) => {
+      connection.onClose = (reason) => resolve(reason === INTERRUPTED ? null : reason);
     });
     return { kind: 'listening', reply, until };
   }

@@ -8,8 +8,8 @@ export type AskSecret = (question: string) => Promise<string | null>;
 /** What becomes of a line. */
 export type Outcome =
   | { readonly kind: 'reply'; readonly reply: Reply }
-  /** Messages follow until somebody interrupts it, or the connection ends. */
-  | { readonly kind: 'listening'; readonly reply: Reply; readonly until: Promise<void> }
+  /** Messages follow until somebody interrupts it, or the connection ends: then with the reason. */
+  | { readonly kind: 'listening'; readonly reply: Reply; readonly until: Promise<string | null> }
   /** The target's own words, in place of a reply. */
   | { readonly kind: 'said'; readonly text: string }
   /** The end, with the last words. */

@@ -147,7 +147,7 @@ export class Terminal {
       case 'listening':
         this.#print(this.#show(outcome.reply));
         this.#print(LISTENING);
-        await outcome.until;
+        await this.#listen(outcome.until);
         break;
       case 'said':
         this.#print(outcome.text);
@@ -158,6 +158,11 @@ export class Terminal {
         return;
     }
     if (this.#target.spaced) this.#print('');
+  }
+
+  async #listen(until: Promise<string | null>): Promise<void> {
+    const reason = await until;
+    if (reason !== null) this.#print(bytesOf(`Error: ${reason}`));
   }
 
   /** The input is at its end, or there was a Ctrl-C with nothing to interrupt. */
