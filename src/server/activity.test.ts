@@ -73,7 +73,7 @@ describe('MONITOR', () => {
     one.request('MONITOR');
     await one.expect('+OK');
     two.send(encode(['SET', 'k"', '\x00\r\n\xff\\']));
-    two.request('AUTH secret', 'CONFIG GET save', 'MULTI', 'GET k', 'EXEC', 'PING', 'NOSUCH');
+    two.request('AUTH secret', 'CONFIG GET save', 'MULTI', 'GET k', 'EXEC', 'EVAL 1 0', 'PING', 'NOSUCH');
     await two.through('with args beginning with: \r\n');
     const lines = (await one.through('"PING"\r\n')).trimEnd().split('\r\n');
     expect(lines.map((line) => line.replace(/^\+\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] /, ''))).toEqual([
@@ -82,6 +82,7 @@ describe('MONITOR', () => {
       '"MULTI"',
       '"GET" "k"',
       '"EXEC"',
+      '"EVAL" "1" "0"',
       '"PING"',
     ]);
     two.request('CLIENT LIST ID 1');

@@ -30,7 +30,8 @@ export class Monitors {
 
   /** `now`: ms since 1970. `from`: the address of the client, or where the command came from. */
   show({ flags }: Pick<CommandSpec, 'flags'>, args: readonly string[], from: string, now: number): void {
-    if (flags.includes('admin') || flags.includes('skip_monitor')) return;
+    // What Redis flags to be skipped (EXEC, scripts) it shows in another place.
+    if (flags.includes('admin')) return;
     const words = args.map((arg, at) => quoted(isSecret(args, at) ? '(redacted)' : arg));
     const line = `+${(now / 1000).toFixed(6)} [0 ${from}] ${words.join(' ')}\r\n`;
     for (const monitor of this.#monitors) monitor.push({ resp2: line, resp3: line });
