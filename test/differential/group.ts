@@ -168,13 +168,16 @@ export class Source {
   }
 }
 
+/** Their last argument is a time: with another one behind it they could wait for ever. */
+const TIMED_LAST = /^b[lrz]pop/i;
+
 /** A command of a group, now and then with its name in lower case or with an argument too many or too few. */
 export function commandOf(group: Group, source: Source): string[] {
   const args = source.pick(group.commands)(source);
   if (group.asMade?.(args) === true) return args;
   const dice = source.below(60);
   if (dice === 0 && args.length > 1) return args.slice(0, -1);
-  if (dice === 1) return [...args, source.value()];
+  if (dice === 1) return [...args, TIMED_LAST.test(args[0] ?? '') ? 'x' : source.value()];
   if (dice < 8) return [(args[0] ?? '').toLowerCase(), ...args.slice(1)];
   return args;
 }

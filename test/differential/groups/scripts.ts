@@ -690,6 +690,18 @@ function taken(reply: Value): string {
   return 'text' in reply ? reply.text.replace(/^ERR Function \w+ already exists/, 'taken') : '';
 }
 
+/**
+ * Scores have fewer digits here, and those above 10^17 more; scripts give them as texts, and inside texts. The sign of a NaN is
+ * not what it is on the machine.
+ */
+function sameButForDigits(one: Value, other: Value): boolean {
+  const text = (value: Value): string =>
+    JSON.stringify(value)
+      .replaceAll('-nan', 'nan')
+      .replaceAll(/-?\d+\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+|-?\d{18,}/g, (digits) => String(Number(digits)));
+  return text(one) === text(other);
+}
+
 export const group: Group = {
   name: 'scripts',
   commands: [
@@ -753,13 +765,12 @@ export const group: Group = {
     ]),
   ],
   compare: {
-    // Scores have other digits.
-    eval: 'numbers',
-    eval_ro: 'numbers',
-    evalsha: 'numbers',
-    evalsha_ro: 'numbers',
-    fcall: 'numbers',
-    fcall_ro: 'numbers',
+    eval: sameButForDigits,
+    eval_ro: sameButForDigits,
+    evalsha: sameButForDigits,
+    evalsha_ro: sameButForDigits,
+    fcall: sameButForDigits,
+    fcall_ro: sameButForDigits,
     // The order of libraries and of their functions is that of a hash table in Redis.
     'function|list': (one, other) => canonical(one) === canonical(other),
     // Which of several names is met first, too.
