@@ -101,7 +101,7 @@ async function check({ format, parts }: Source, options: ImportOptions): Promise
     }
   } catch (error) {
     if (!(error instanceof DamagedFile)) throw error;
-    const log = format === 'resp' || format === 'kvlg';
+    const log = (format === 'resp' || format === 'kvlg') && error.file === parts.at(-1)?.file;
     const remedy =
       log && error.wholeTo !== null && !options.tornEnd
         ? `; everything before byte ${error.wholeTo} is whole: --torn-end takes that`
