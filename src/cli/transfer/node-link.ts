@@ -82,8 +82,9 @@ export class NodeLink {
       return replies;
     } catch (error) {
       this.close();
-      const why = error instanceof DamagedFile && error.wholeTo !== null ? 'the connection was lost' : error;
-      const text = why instanceof Error ? why.message : String(why);
+      let text = error instanceof Error ? error.message : String(error);
+      if (error instanceof DamagedFile)
+        text = error.wholeTo === null ? 'what it answers is not RESP' : 'the connection was lost';
       throw new LinkLost(`${this.#replies.file}: ${text}`, false);
     }
   }
