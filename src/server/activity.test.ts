@@ -60,6 +60,8 @@ describe('SLOWLOG', () => {
     expect(kept).toContainEqual(['SET', 'k', `${'v'.repeat(128)}... (72 more bytes)`]);
     expect(kept.find(([name]) => name === 'RPUSH')?.slice(30)).toEqual(['x', '... (11 more arguments)']);
     expect(entries[0]).toMatchObject({ name: 'me', address: expect.stringMatching(/^127\.0\.0\.1:\d+$/) });
+    one.request('SLOWLOG GET 1 2');
+    await one.expect("-ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.");
     one.request('CONFIG SET slowlog-max-len 1', 'SLOWLOG LEN', 'SLOWLOG GET -2', 'SLOWLOG GET x');
     const error = '-ERR count should be greater than or equal to -1';
     await one.expect('+OK', ':1', error, error);

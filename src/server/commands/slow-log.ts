@@ -1,4 +1,5 @@
 /** SLOWLOG: the commands that took this node longest; see `slow-log.ts` of the server. */
+import { wrongSubcommand } from '../errors.ts';
 import { parseInteger } from '../../store/integer.ts';
 import type { ReplyWriter } from '../../store/reply.ts';
 import type { LocalCommand, Session } from '../session.ts';
@@ -58,6 +59,10 @@ export const slowLogCommands: readonly LocalCommand[] = [
 ];
 
 function get({ port }: Session, args: readonly string[], reply: ReplyWriter): void {
+  if (args.length > 3) {
+    reply.error(wrongSubcommand('slowlog', args[1] ?? ''));
+    return;
+  }
   const count = args.length > 2 ? parseInteger(args[2] ?? '') : SHOWN_BY_DEFAULT;
   if (count === undefined || count < -1) {
     reply.error('ERR count should be greater than or equal to -1');
