@@ -1,13 +1,13 @@
 /** CONFIG SET: settings that hold on all nodes. */
 import type { DataCommand } from '../command.ts';
-import { wrongArity } from '../errors.ts';
+import { SYNTAX_ERROR } from '../errors.ts';
 import { settings } from '../settings.ts';
 import { NO_KEYS } from './positions.ts';
 
 /** All of them are set, or none. */
 const runSet: DataCommand['run'] = (context, args, reply) => {
   if (args.length % 2 !== 0) {
-    reply.error(wrongArity('config|set'));
+    reply.error(SYNTAX_ERROR);
     return;
   }
   const values = new Map<string, string>();
