@@ -38,7 +38,6 @@ describe.each(ways)('$name', ({ args, clustered }) => {
         })
       : new Redis(port, '127.0.0.1', { ...settings, retryStrategy: () => 50 });
     client.on('error', () => {});
-    onTestFinished(() => client.disconnect());
     return client;
   }
 
@@ -46,13 +45,22 @@ describe.each(ways)('$name', ({ args, clustered }) => {
   async function queueOf(name: string, nth: number): Promise<Bull.Queue> {
     const followers = await cluster.followers();
     const { port } = followers[nth % followers.length]!;
+    const clients: ReturnType<typeof connect>[] = [];
     const queue = new Bull(name, {
       prefix: '{bull}',
-      createClient: () => connect(port) as never,
+      createClient: () => {
+        const client = connect(port);
+        clients.push(client);
+        return client as never;
+      },
       settings: { stalledInterval: 500, lockDuration: 3_000, maxStalledCount: 10, retryProcessDelay: 50 },
     });
     queue.on('error', () => {});
-    onTestFinished(() => queue.close(true));
+    // It waits for clients to say goodbye, which one that is looking for its nodes does not; so nobody waits for it.
+    onTestFinished(() => {
+      queue.close(true).catch(() => {});
+      for (const client of clients) client.disconnect();
+    });
     return queue;
   }
 
