@@ -242,8 +242,16 @@ export class Snapshots {
     this.#received = received;
     this.#receiver = new Receiver(file, path, received, {
       complete: async () => {
-        await this.#publish(file, name, meta);
+        // After a failed sync nobody knows what of the file is on the disk, and another sync would not tell either: what has
+        // come is given up, and comes again into a new file.
         this.#received = null;
+        try {
+          await this.#publish(file, name, meta);
+        } catch (error) {
+          await file.close().catch(() => undefined);
+          await this.#remove(name).catch(() => undefined);
+          throw error;
+        }
       },
       discard: async () => {
         await this.#remove(name);

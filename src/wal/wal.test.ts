@@ -424,6 +424,24 @@ describe('snapshots', () => {
     expect(await blocksOf(wal, meta)).toHaveLength(2);
   });
 
+  test('one whose sync failed is given up: another sync would report success for what the disk does not have', async () => {
+    const { wal, storage } = await opened();
+    const { meta, file } = foreignSnapshot(50, 1);
+    storage.fail = (operation, path) =>
+      operation === 'sync' && path.includes('.part') ? kernelError('EIO') : null;
+    const receiver = await wal.receiveSnapshot(meta);
+    await receiver.write(file);
+    await expect(receiver.finish()).rejects.toMatchObject({ code: 'WAL_IO' });
+    await receiver.suspend();
+    expect([...storage.names.keys()].filter((name) => name.includes('snapshot'))).toEqual([]);
+    storage.fail = () => null;
+    const again = await wal.receiveSnapshot(meta);
+    expect(again.offset).toBe(0);
+    await again.write(file);
+    await again.finish();
+    expect(await blocksOf(wal, meta)).toHaveLength(2);
+  });
+
   test('one that differs from its announcement is given up, and the next transfer begins anew', async () => {
     const { wal, storage } = await opened();
     const { meta, file } = foreignSnapshot(50, 1);
