@@ -5,8 +5,8 @@ import { type Asked, type CommandOptions, Commands } from './commands.ts';
 import { scenarioOf } from './coverage.ts';
 import type { NodeWorld } from './world.ts';
 
-/** Share of writes whose replies are kept on all nodes, and so compared. */
-const NAMED_RATE = 0.3;
+/** Share of writes whose replies are kept on all nodes, and so compared: of transactions, whose reads are kept with them, more. */
+const NAMED_RATE = { command: 0.3, transaction: 0.8 };
 
 export interface GeneratingOptions extends CallerOptions, Omit<CommandOptions, 'seed' | 'heldBytes'> {
   /** After which a client gives its connection up. */
@@ -31,7 +31,7 @@ export class GeneratingClient extends Caller {
     const calls = asked.kind === 'command' ? [asked.call] : asked.calls;
     const writes = calls.some(({ command }) => command.write);
     const once: Once | null =
-      writes && this.random.chance(NAMED_RATE)
+      writes && this.random.chance(NAMED_RATE[asked.kind])
         ? { kind: 'key', key: `g${world.oracle.token()}`, fingerprint: 'the same' }
         : null;
     return {
