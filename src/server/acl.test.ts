@@ -70,6 +70,14 @@ async function setUser(rules: string): Promise<void> {
   await admin.expect('+OK');
 }
 
+/** What this node passed on has been run by the leader, and comes to this node in the log. */
+function apply(request: Request | undefined): void {
+  if (request?.kind !== 'command') throw new Error('no command was passed on');
+  engine.store.beginEntry(engine.store.appliedIndex + 1, 1);
+  engine.store.execute(request.command, request.args, noReply);
+  engine.store.endEntry();
+}
+
 /** `+OK` for the first, then the rest. */
 async function be(user: string, ...replies: string[]): Promise<void> {
   client.request(`AUTH ${user} pw`);
@@ -375,9 +383,7 @@ describe('a node that does not lead', () => {
     await admin.expect('+OK');
     client.request('AUTH ann pw');
     await engine.whenOpen(2);
-    engine.store.beginEntry(engine.store.appliedIndex + 1, 1);
-    if (request?.kind === 'command') engine.store.execute(request.command, request.args, noReply);
-    engine.store.endEntry();
+    apply(request);
     engine.holding = false;
     engine.settle();
     await client.expect('+OK');
@@ -388,6 +394,29 @@ describe('a node that does not lead', () => {
     engine.leading = false;
     engine.leader = null;
     await be('ann');
+  });
+
+  test('waits for a leader before it believes a password that may have been removed', async () => {
+    await restart(null, true);
+    await setUser('ann on >pw +@all');
+    engine.leading = false;
+    engine.leader = OTHER;
+    admin.request('ACL SETUSER ann <pw');
+    while (forwarded.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    engine.holding = true;
+    client.request('AUTH ann pw');
+    await engine.whenOpen(1);
+    engine.depose(null);
+    // It is asked again, until there is a leader to say what is new.
+    await engine.whenOpen(1);
+    const [request] = forwarded;
+    apply(request);
+    engine.holding = false;
+    engine.settle();
+    await client.expect(WRONG);
+    request!.client.reply.ok();
+    request!.client.settled(1);
+    await admin.expect('+OK');
   });
 
   test('passes on what it refuses late, in its place in the transaction, and whose rights a script has', async () => {

@@ -31,6 +31,7 @@ import { describeSession } from './commands/client.ts';
 import { queuedUnwatch, refusedCall, refusedCommand } from './commands/transaction.ts';
 import type { Client, Lane, Request, Waits } from './engine.ts';
 import { busy, clusterDown, ERRORS, errorText, outcomeUnknown, redirection } from './errors.ts';
+import { LEADER_WAIT_MS } from './forwarder.ts';
 import { keysRead } from './requests.ts';
 import { RequestParser } from './resp/parser.ts';
 import { OUTPUT_BYTES_MAX, RespWriter } from './resp/writer.ts';
@@ -61,6 +62,8 @@ const UNSENT_BYTES_SOFT: number = 1024 * 1024;
 const UNSENT_MESSAGES_MAX: number = 32 * 1024 * 1024;
 /** How long a closing connection goes on discarding input, so that the client still gets the last reply. */
 const LINGER_MS = 1_000;
+/** How often a leader is looked for by a client that has to be told what was acknowledged last. */
+const LEADER_CHECK_MS = 50;
 
 const OK = (reply: ReplyWriter): void => reply.ok();
 const QUEUED = (reply: ReplyWriter): void => reply.simple('QUEUED');
@@ -705,14 +708,27 @@ export class Connection implements Client, Session {
     else this.#held = run;
   }
 
-  /** Runs something when everything before it is answered and this node has seen what was acknowledged anywhere until now. */
+  /**
+   * Runs something when everything before it is answered and this node has seen what was acknowledged anywhere until
+   * now; by what the node knows, where no leader is to be had for longer than an election takes.
+   */
   #whenFresh(run: () => void): void {
     this.#whenIdle(() => {
       this.#held = run;
       this.#lane = 'read';
       this.#open = 1;
-      this.port.engine.submit('read', { kind: 'text', client: this, write: () => {} });
+      this.#refresh(this.port.monotonic() + LEADER_WAIT_MS);
     });
+  }
+
+  #refresh(until: number): void {
+    const refused = (): void => {
+      if (this.#closed || this.#leaving || this.port.monotonic() >= until) return;
+      // Open until it is asked again: the refusal is about to be counted as an answer.
+      this.#open += 1;
+      setTimeout(() => this.#refresh(until), LEADER_CHECK_MS).unref();
+    };
+    this.port.engine.submit('read', { kind: 'text', client: this, write: () => {}, refused });
   }
 
   #transactionCommand(command: TransactionCommand, args: readonly string[]): void {

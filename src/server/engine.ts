@@ -60,8 +60,14 @@ export type Request =
       readonly once: Once | null;
     }
   | { readonly kind: 'watch'; readonly client: Client; readonly keys: readonly string[] }
-  /** A reply already known (`+QUEUED`, an arity error) that has to wait for the ones before it. `text` is sent as it is. */
-  | { readonly kind: 'text'; readonly client: Client; readonly write: (reply: ReplyWriter) => void };
+  /** A reply already known (`+QUEUED`, an arity error) that has to wait for the ones before it. */
+  | {
+      readonly kind: 'text';
+      readonly client: Client;
+      readonly write: (reply: ReplyWriter) => void;
+      /** In place of `write`, where there is no leader; without it the reply is written all the same. */
+      readonly refused?: () => void;
+    };
 
 /** Who waits when a command has nothing to give yet; see `blocked.ts`. */
 export interface Waits {

@@ -31,7 +31,7 @@ import { FORWARDED_REPLY_BYTES_MAX } from './forwarded.ts';
 import { BATCH_BYTES_MAX, isTry, isWrite, PENDING_BYTES_MAX, sizeOf } from './requests.ts';
 
 /** How long a request waits for a leader before its client is told that there is none: two elections, about. */
-const LEADER_WAIT_MS = 5_000;
+export const LEADER_WAIT_MS = 5_000;
 /** How often a new leader is looked for, and whether the one that was asked still leads. */
 const CHECK_MS = 50;
 /** How long a leader that was replaced may still answer: what it had handed on is known to it first. */

@@ -604,9 +604,11 @@ export function isTry(request: Request): request is CommandRequest {
   return request.kind === 'command' && request.waits?.again === true;
 }
 
-function refuse(request: Request): void {
-  if (request.kind === 'text') request.write(request.client.reply);
-  else request.client.refused(request);
+/** Answers what was not run and never will be. */
+export function refuse(request: Request): void {
+  if (request.kind !== 'text') request.client.refused(request);
+  else if (request.refused !== undefined) request.refused();
+  else request.write(request.client.reply);
 }
 
 /** Whether the request holds a command that may make values larger. */

@@ -15,7 +15,7 @@ import {
   type SnapshotStatus,
   tellUnknown,
 } from '../engine.ts';
-import { isTry, isWrite } from '../requests.ts';
+import { isTry, isWrite, refuse } from '../requests.ts';
 import { StoreEvents } from '../store-events.ts';
 
 export const SELF: NodeAddress = { id: asNodeId('n1'), host: '127.0.0.1', port: 7001 };
@@ -127,10 +127,8 @@ export class FakeEngine implements Engine {
     this.leader = leader;
     for (const lane of ['read', 'log'] as const) {
       this.#answer(lane, (request) => {
-        const { reply } = request.client;
-        if (request.kind === 'text') request.write(reply);
-        else if (isWrite(request)) tellUnknown(request.client);
-        else request.client.refused(request);
+        if (isWrite(request)) tellUnknown(request.client);
+        else refuse(request);
         return true;
       });
     }
