@@ -11,6 +11,7 @@ import { asIndex, asTerm, type Entry, EntryType, type SnapshotMeta } from '../ra
 import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
 import { Wal, WalError } from '../wal/wal.ts';
+import { expandBlock } from './compression.ts';
 import { StoreError } from './errors.ts';
 import type { Settings } from './options.ts';
 import { standingAt } from './snapshot-file.ts';
@@ -81,7 +82,7 @@ export class Journal {
         const decoder = machine.beginRestore();
         const reader = await wal.openSnapshot(snapshot);
         try {
-          for await (const block of reader) decoder.push(block);
+          for await (const block of reader) decoder.push(await expandBlock(block));
         } finally {
           await reader.close();
         }

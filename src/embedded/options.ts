@@ -3,6 +3,7 @@
  * and what is expected.
  */
 import { MAX_STRING_BYTES } from '../store/bytes.ts';
+import type { SnapshotCompression } from './compression.ts';
 import { StoreError } from './errors.ts';
 
 /** Why the library removes an entry to make room. `none`: a write that would exceed `maxEntries` is refused instead. */
@@ -41,6 +42,8 @@ export interface StoreOptions {
   snapshotOnClose?: boolean;
   /** Snapshots in the directory, at least 1. Default: 2. */
   keepSnapshots?: number;
+  /** How snapshots are written, those in files of their own, too. All are read whatever it says. Default: `none`. */
+  snapshotCompression?: SnapshotCompression;
   /** Bytes of a key, of a value; keys in the store. Default: 512 MiB less 24 bytes, the same, unlimited. */
   maxKeySize?: number;
   maxValueSize?: number;
@@ -80,6 +83,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'snapshotBytes',
   'snapshotOnClose',
   'keepSnapshots',
+  'snapshotCompression',
   'maxKeySize',
   'maxValueSize',
   'maxEntries',
@@ -115,6 +119,7 @@ export function settingsOf(options: StoreOptions): Settings {
     snapshotBytes: whole(options, 'snapshotBytes', 1, Number.MAX_SAFE_INTEGER, 64 * MIB),
     snapshotOnClose: flag(options, 'snapshotOnClose', persistence === 'snapshot'),
     keepSnapshots: whole(options, 'keepSnapshots', 1, 1000, 2),
+    snapshotCompression: choice(options, 'snapshotCompression', ['none', 'gzip', 'zstd'], 'none'),
     maxKeySize: whole(options, 'maxKeySize', 1, MAX_STRING_BYTES, MAX_STRING_BYTES),
     maxValueSize: whole(options, 'maxValueSize', 1, MAX_STRING_BYTES, MAX_STRING_BYTES),
     maxEntries:

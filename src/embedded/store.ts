@@ -24,6 +24,7 @@ import { bytesOf, isString, textOf } from '../store/value.ts';
 import type { Entry as FileEntry, Format } from '../formats/format.ts';
 import { Batch, type BatchResult } from './batch.ts';
 import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
+import { compressBlock, expandBlock, type SnapshotCompression } from './compression.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal } from './journal.ts';
@@ -528,11 +529,12 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
     const entries = this.#machine.size;
     const index = this.#machine.appliedIndex;
     const encoder = this.#machine.startSnapshot();
+    const blocks = slices(encoder, this.#settings.snapshotCompression);
     try {
       if (file !== undefined)
-        return { entries, path: file, bytes: await writeSnapshotFile(file, GROUP, index, slices(encoder)) };
+        return { entries, path: file, bytes: await writeSnapshotFile(file, GROUP, index, blocks) };
       if (this.#journal === null) throw closed();
-      return { entries, ...(await this.#journal.snapshot(index, slices(encoder))) };
+      return { entries, ...(await this.#journal.snapshot(index, blocks)) };
     } finally {
       encoder.cancel();
     }
@@ -558,7 +560,7 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
         const copy = new StateMachine();
         await load(copy, file, index);
         const encoder = copy.startSnapshot();
-        await this.#journal.replace(index, slices(encoder));
+        await this.#journal.replace(index, slices(encoder, this.#settings.snapshotCompression));
       }
       await load(this.#machine, file, index);
     } finally {
@@ -884,9 +886,12 @@ export interface Operation {
 }
 
 /** The encoder's blocks, each in a turn of its own. */
-async function* slices(encoder: SnapshotEncoder): AsyncGenerator<Uint8Array, void, void> {
+async function* slices(
+  encoder: SnapshotEncoder,
+  compression: SnapshotCompression,
+): AsyncGenerator<Uint8Array, void, void> {
   for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
-    yield block;
+    yield compression === 'none' ? block : await compressBlock(block, compression);
     await new Promise(setImmediate);
   }
 }
@@ -894,7 +899,7 @@ async function* slices(encoder: SnapshotEncoder): AsyncGenerator<Uint8Array, voi
 /** Replaces what the state machine holds by what is in the file. */
 async function load(machine: StateMachine, file: string, index: number): Promise<void> {
   const decoder = machine.beginRestore(index);
-  for await (const block of readSnapshotFile(file)) decoder.push(block);
+  for await (const block of readSnapshotFile(file)) decoder.push(await expandBlock(block));
   decoder.finish();
 }
 
