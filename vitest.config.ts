@@ -3,6 +3,8 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 /** Tests live beside what they test (`src`, unit) or in a folder per kind of environment (`test`). */
 const config: ViteUserConfig = defineConfig({
   test: {
+    // How long something may take says what the machine does besides.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       {
         test: { name: 'unit', include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts'], testTimeout: 30_000 },

@@ -11,8 +11,8 @@
  * write of whatever client, an expiry or an eviction. A read that runs on this node is remembered in the same step, so no
  * change falls between the two. A read that is passed on to the leader (`--proxy`) runs elsewhere, on a state that this node
  * may not have come to yet, or left behind before the reply is here: it is remembered when it leaves, and if the key has
- * changed by the time of the reply, the client is told once more, behind it. It may be told of a change that its copy has
- * already, never the other way round. A write that is passed on comes back as anybody's, so NOLOOP does not spare its client.
+ * changed by the time of the reply, the client is told once more, behind it, and of the next change, too. It may be told of a
+ * change that its copy has already, never the other way round. A write that is passed on comes back as anybody's, so NOLOOP does not spare its client.
  *
  * A node that falls behind, cut off from the others, tells late: the copies are as old as its own state. When a snapshot takes
  * the place of its state it can't know what has changed: then, as after FLUSHALL, all copies are void.
@@ -260,11 +260,15 @@ export class Tracking {
     if (known === undefined) this.#makeRoom();
   }
 
-  /** Tells the tracker that the key has changed unless it is still remembered. */
+  /**
+   * Tells the tracker that the key has changed unless it is still remembered, and remembers it again: a client that hears of
+   * it together with its reply may look at the reply last.
+   */
   tellIfForgotten(tracker: Tracker, key: string): void {
     const known = this.#table.get(key);
     if (known === tracker || (known instanceof Set && known.has(tracker))) return;
     this.#tell(tracker, [key]);
+    this.remember(tracker, key);
   }
 
   /** Forgets those that have been remembered for longest while there are too many. */
