@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { asIndex, asTerm, type Entry, EntryType, type SnapshotMeta } from '../raft/types.ts';
 import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
+import { CorruptError } from '../wal/errors.ts';
 import { Wal, WalError } from '../wal/wal.ts';
 import { expandBlock } from './compression.ts';
 import { StoreError } from './errors.ts';
@@ -217,19 +218,25 @@ export class Journal {
   }
 }
 
-/** What the log says, in the library's words. */
-function refusal(directory: string, error: unknown): unknown {
+/** What the log says of a directory or a file, in the library's words: its own remedies are those of a cluster. */
+export function refusal(path: string, error: unknown): unknown {
+  if (error instanceof CorruptError)
+    return new StoreError(
+      'DAMAGED',
+      `${error.file} is damaged: ${error.evidence}. Nothing was changed; go on with a copy from before`,
+      error,
+    );
   if (!(error instanceof WalError)) return error;
   switch (error.code) {
     case 'WAL_LOCKED':
       return new StoreError(
         'LOCKED',
-        `${directory} is open already, here or in another process: ${error.message}`,
+        `${path} is open already, here or in another process: ${error.message}`,
         error,
       );
     case 'WAL_CORRUPT':
-      return new StoreError('DAMAGED', `${directory} is damaged: ${error.message}`, error);
+      return new StoreError('DAMAGED', `${path} is damaged: ${error.message}`, error);
     default:
-      return new StoreError('DISK', `${directory} can't be opened: ${error.message}`, error);
+      return new StoreError('DISK', `${path} can't be opened: ${error.message}`, error);
   }
 }

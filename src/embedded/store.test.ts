@@ -197,6 +197,9 @@ describe('limits', () => {
     expect(await codeOf(() => store.batch().put('a', '1').put('b', '123456789').write())).toBe(
       'VALUE_TOO_LARGE',
     );
+    expect(await codeOf(() => store.batch().put('a', '1').putWithTtl('b', '1', -1).write())).toBe(
+      'INVALID_ARGUMENT',
+    );
     expect(store.size).toBe(0);
   });
 
@@ -441,6 +444,17 @@ describe('iterations', () => {
 });
 
 describe('watching', () => {
+  test.each(['on', 'once', 'addListener', 'prependListener'] as const)(
+    'a change is told to a listener that came by %s alone',
+    async (way) => {
+      await using store = await open();
+      const events: Change[] = [];
+      store[way]('change', (change) => void events.push(change));
+      await store.set('a', '1');
+      expect(events).toEqual([{ type: 'set', key: 'a', value: '1' }]);
+    },
+  );
+
   test('a key, a prefix, everything: in order, with values', async () => {
     await using store = await open();
     const signal = AbortSignal.timeout(5000);
@@ -590,7 +604,9 @@ describe('on disk', () => {
       ['after', '2'],
       ['from', 'the file'],
     ]);
-    await expect(store.restore(damaged)).rejects.toThrow('damaged');
+    const refused = store.restore(damaged);
+    await expect(refused).rejects.toMatchObject({ code: 'DAMAGED' });
+    await expect(refused).rejects.toThrow(`${damaged} is damaged`);
     expect(store.size).toBe(2);
     await store.set('still', 'works');
   });

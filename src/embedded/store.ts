@@ -27,7 +27,7 @@ import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
 import { compressBlock, expandBlock, type SnapshotCompression } from './compression.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
-import { GROUP, Journal } from './journal.ts';
+import { GROUP, Journal, refusal } from './journal.ts';
 import { commandsIn, writeFormat } from './exchange.ts';
 import { KeyIndex } from './key-index.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
@@ -91,10 +91,6 @@ export interface ExecuteOptions {
   buffers?: boolean;
 }
 
-interface StoreEvents {
-  change: [Change];
-}
-
 /** What is encoded of a snapshot in one go: a millisecond or two. */
 const SLICE_BYTES = 256 * 1024;
 /** Expired entries that are removed in one go. */
@@ -124,7 +120,7 @@ export async function open(directory?: string | StoreOptions): Promise<Store> {
   return new Store(settings, machine, journal);
 }
 
-export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable {
+export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #machine: StateMachine;
   readonly #journal: Journal | null;
@@ -153,6 +149,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
   /** @internal Use {@link open}. */
   constructor(settings: Settings, machine: StateMachine, journal: Journal | null) {
     super();
+    // However a listener comes: `on`, `once`, `prependListener`.
+    super.on('newListener' as 'change', () => this.#listen());
     this.#settings = settings;
     this.#machine = machine;
     this.#journal = journal;
@@ -490,12 +488,6 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
     return this.#watchers.add(typeof target === 'string' ? { key: target } : target, options);
   }
 
-  override on<E extends keyof StoreEvents>(event: E, listener: (...args: StoreEvents[E]) => void): this {
-    this.#listen();
-    // The emitter's own signature is of a conditional type that the compiler does not see through here.
-    return super.on(event, listener as never);
-  }
-
   // --- Snapshots and the end -------------------------------------------------------------------------------------
 
   /** Resolves when everything that was written is as durable as `sync` asks. */
@@ -558,11 +550,11 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
       if (this.#journal !== null) {
         // What becomes durable first is what the state machine then takes from memory: a damaged file changes neither.
         const copy = new StateMachine();
-        await load(copy, file, index);
+        await readInto(copy, file, index);
         const encoder = copy.startSnapshot();
         await this.#journal.replace(index, slices(encoder, this.#settings.snapshotCompression));
       }
-      await load(this.#machine, file, index);
+      await readInto(this.#machine, file, index);
     } finally {
       this.#restoring = false;
     }
@@ -736,7 +728,8 @@ export class Store extends EventEmitter<StoreEvents> implements AsyncDisposable 
   #apply(operations: readonly Operation[]): Promise<BatchResult> {
     const { maxKeySize, maxValueSize, maxEntries, eviction } = this.#settings;
     const added = new Set<string>();
-    for (const { key, value } of operations) {
+    for (const { key, value, ttl } of operations) {
+      if (ttl !== undefined) wholeMs(ttl);
       if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
       if (value === null) added.delete(key);
       else if (value.length > maxValueSize)
@@ -897,10 +890,14 @@ async function* slices(
 }
 
 /** Replaces what the state machine holds by what is in the file. */
-async function load(machine: StateMachine, file: string, index: number): Promise<void> {
+async function readInto(machine: StateMachine, file: string, index: number): Promise<void> {
   const decoder = machine.beginRestore(index);
-  for await (const block of readSnapshotFile(file)) decoder.push(await expandBlock(block));
-  decoder.finish();
+  try {
+    for await (const block of readSnapshotFile(file)) decoder.push(await expandBlock(block));
+    decoder.finish();
+  } catch (error) {
+    throw refusal(file, error);
+  }
 }
 
 function commandNamed(name: string): DataCommand {
