@@ -2,6 +2,7 @@
 import { type Bytes, toStored } from './text.ts';
 import type { Operation } from './store.ts';
 
+/** What a batch has done. */
 export interface BatchResult {
   /** Operations that were applied: all of them. */
   readonly successful: number;
@@ -11,6 +12,7 @@ export interface BatchResult {
   readonly deleted: number;
 }
 
+/** Writes that are gathered, and applied together or not at all. `store.batch()` makes one; its calls can be chained. */
 export class Batch {
   readonly #apply: (operations: readonly Operation[]) => Promise<BatchResult>;
   #operations: Operation[] = [];
@@ -25,23 +27,28 @@ export class Batch {
     return this.#operations.length;
   }
 
+  /** Sets a key, which lives as long as the store's `defaultTtl` says. */
   put(key: Bytes, value: Bytes): this {
     this.#operations.push({ key: toStored(key), value: toStored(value), ttl: undefined });
     return this;
   }
 
-  /** `ttl`: milliseconds that the entry lives. */
+  /** Sets a key that lives `ttl` milliseconds; 0 for ever. */
   putWithTtl(key: Bytes, value: Bytes, ttl: number): this {
     this.#operations.push({ key: toStored(key), value: toStored(value), ttl });
     return this;
   }
 
+  /** Removes a key, if it is there. */
   delete(key: Bytes): this {
     this.#operations.push({ key: toStored(key), value: null, ttl: undefined });
     return this;
   }
 
-  /** Applies all of it at once, in order, and empties the batch; resolves when it is durable. */
+  /**
+   * Applies all of it at once, in order, and empties the batch; resolves when it is durable. Rejects, with nothing changed, when
+   * one of the writes is refused: the codes are those of `Store`'s writes.
+   */
   async write(): Promise<BatchResult> {
     const result = this.#apply(this.#operations);
     this.#operations = [];

@@ -32,7 +32,9 @@ abstract class Collection {
   }
 }
 
+/** A list of values under a key, as `store.list(key)` gives it. Iterating it goes over all values as they were at the beginning. */
 export class List extends Collection implements Iterable<string> {
+  /** How many values there are; 0 without the key. */
   get length(): number {
     return this.read(count, 'LLEN');
   }
@@ -47,12 +49,12 @@ export class List extends Collection implements Iterable<string> {
     return this.write(count, 'LPUSH', ...values);
   }
 
-  /** Takes the last value away. */
+  /** Takes the last value away and resolves to it; `undefined` when there is none. */
   pop(): Promise<string | undefined> {
     return this.write(text, 'RPOP');
   }
 
-  /** Takes the first value away. */
+  /** Takes the first value away and resolves to it; `undefined` when there is none. */
   shift(): Promise<string | undefined> {
     return this.write(text, 'LPOP');
   }
@@ -68,7 +70,7 @@ export class List extends Collection implements Iterable<string> {
     return this.read(texts, 'LRANGE', start, end === undefined ? -1 : end - 1);
   }
 
-  /** Overwrites the value at that place; rejects when there is none. */
+  /** Overwrites the value at that place; rejects with `COMMAND` when there is none. */
   set(index: number, value: Bytes): Promise<void> {
     return this.write(nothing, 'LSET', index, value);
   }
@@ -78,20 +80,25 @@ export class List extends Collection implements Iterable<string> {
     return this.write(count, 'LREM', 0, value);
   }
 
+  /** All values. */
   [Symbol.iterator](): IterableIterator<string> {
     return this.slice()[Symbol.iterator]();
   }
 }
 
+/** Fields with values under a key, as `store.hash(key)` gives it. */
 export class Hash extends Collection implements Iterable<[string, string]> {
+  /** How many fields there are. */
   get size(): number {
     return this.read(count, 'HLEN');
   }
 
+  /** The value of a field; `undefined` without it. */
   get(field: Bytes): string | undefined {
     return this.read(text, 'HGET', field);
   }
 
+  /** Whether there is such a field. */
   has(field: Bytes): boolean {
     return this.read(yes, 'HEXISTS', field);
   }
@@ -107,56 +114,65 @@ export class Hash extends Collection implements Iterable<[string, string]> {
     return pairs.length === 0 ? 0 : this.write(count, 'HSET', ...pairs);
   }
 
+  /** Removes a field; resolves to whether it was there. */
   delete(field: Bytes): Promise<boolean> {
     return this.write(yes, 'HDEL', field);
   }
 
-  /** Adds to the whole number in a field, 0 if it is missing; resolves to the sum. */
+  /** Adds to the whole number of 64 bits in a field, 0 if it is missing; resolves to the sum, a bigint beyond 2^53. */
   increment(field: Bytes, by: number | bigint = 1): Promise<number | bigint> {
     return this.write(whole, 'HINCRBY', field, by);
   }
 
+  /** All fields and values as an object. */
   toObject(): Record<string, string> {
     return Object.fromEntries(this);
   }
 
+  /** All fields. */
   keys(): string[] {
     return this.read(texts, 'HKEYS');
   }
 
+  /** All values, in the order of `keys`. */
   values(): string[] {
     return this.read(texts, 'HVALS');
   }
 
+  /** All fields and values. */
   [Symbol.iterator](): IterableIterator<[string, string]> {
     return this.read(pairs, 'HGETALL')[Symbol.iterator]();
   }
 }
 
+/** A set of members under a key, as `store.memberSet(key)` gives it. */
 export class MemberSet extends Collection implements Iterable<string> {
+  /** How many members there are. */
   get size(): number {
     return this.read(count, 'SCARD');
   }
 
+  /** Whether it is a member. */
   has(member: Bytes): boolean {
     return this.read(yes, 'SISMEMBER', member);
   }
 
-  /** Resolves to how many are new. */
+  /** Adds members; resolves to how many are new. */
   add(...members: [Bytes, ...Bytes[]]): Promise<number> {
     return this.write(count, 'SADD', ...members);
   }
 
-  /** Resolves to how many were there. */
+  /** Removes members; resolves to how many were there. */
   delete(...members: [Bytes, ...Bytes[]]): Promise<number> {
     return this.write(count, 'SREM', ...members);
   }
 
-  /** Takes one away by chance. */
+  /** Takes a member away by chance and resolves to it; `undefined` when there is none. */
   pop(): Promise<string | undefined> {
     return this.write(text, 'SPOP');
   }
 
+  /** All members. */
   [Symbol.iterator](): IterableIterator<string> {
     return this.read(texts, 'SMEMBERS')[Symbol.iterator]();
   }
@@ -164,16 +180,20 @@ export class MemberSet extends Collection implements Iterable<string> {
 
 /** A member of a sorted set and what it is sorted by. */
 export interface Scored {
+  /** The member. */
   readonly member: string;
+  /** Its score; both infinities are scores, too. */
   readonly score: number;
 }
 
+/** Members in the order of their scores under a key, as `store.sortedSet(key)` gives it; equal scores go by the bytes of the member. */
 export class SortedSet extends Collection implements Iterable<Scored> {
+  /** How many members there are. */
   get size(): number {
     return this.read(count, 'ZCARD');
   }
 
-  /** Sets a member's score; resolves to whether it is new. */
+  /** Sets a member's score; resolves to whether the member is new. */
   add(member: Bytes, score: number): Promise<boolean> {
     return this.write(yes, 'ZADD', scoreText(score), member);
   }
@@ -183,20 +203,25 @@ export class SortedSet extends Collection implements Iterable<Scored> {
     return this.write(count, 'ZINCRBY', scoreText(by), member);
   }
 
+  /** Removes a member; resolves to whether it was there. */
   delete(member: Bytes): Promise<boolean> {
     return this.write(yes, 'ZREM', member);
   }
 
+  /** A member's score; `undefined` without it. */
   score(member: Bytes): number | undefined {
     return this.read(number, 'ZSCORE', member);
   }
 
-  /** How many come before it; `reverse` counts from the highest score. */
+  /** How many come before it; `reverse` counts from the highest score. `undefined` for what is no member. */
   rank(member: Bytes, { reverse = false }: { reverse?: boolean } = {}): number | undefined {
     return this.read(number, reverse ? 'ZREVRANK' : 'ZRANK', member);
   }
 
-  /** Members from `start` to `end`, the latter not included, by rank; negative counts from the end. */
+  /**
+   * Members from `start` to `end`, the latter not included, by rank; negative counts from the end. `reverse` begins with the
+   * highest score.
+   */
   slice(start = 0, end?: number, { reverse = false }: { reverse?: boolean } = {}): Scored[] {
     if (end === 0) return [];
     const args: Argument[] = [start, end === undefined ? -1 : end - 1];
@@ -209,20 +234,22 @@ export class SortedSet extends Collection implements Iterable<Scored> {
     return this.read(scored, 'ZRANGE', scoreText(min), scoreText(max), 'BYSCORE', 'WITHSCORES');
   }
 
+  /** All members, the lowest score first. */
   [Symbol.iterator](): IterableIterator<Scored> {
     return this.slice()[Symbol.iterator]();
   }
 }
 
-/** A whole number under a key; 0 while there is none. */
+/** A whole number of 64 bits under a key, as `store.counter(key)` gives it; 0 while there is none. */
 export class Counter extends Collection {
+  /** The number; a bigint beyond 2^53. */
   get value(): number | bigint {
     const digits = this.read(text, 'GET') ?? '0';
     const value = Number(digits);
     return Number.isSafeInteger(value) ? value : BigInt(digits);
   }
 
-  /** Resolves to the new value. */
+  /** Adds to it, also what is negative; resolves to the new value. Rejects with `COMMAND` beyond 64 bits. */
   add(by: number | bigint = 1): Promise<number | bigint> {
     return this.write(whole, 'INCRBY', by);
   }

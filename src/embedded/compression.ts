@@ -15,6 +15,7 @@ import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib
 import { FRAME_BYTES_MAX } from '../store/snapshot.ts';
 import { StoreError } from './errors.ts';
 
+/** Snapshots as they are, or compressed: `zstd` takes less time than `gzip`. */
 export type SnapshotCompression = 'none' | 'gzip' | 'zstd';
 
 const HEAD_BYTES = 8;

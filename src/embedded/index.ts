@@ -1,22 +1,16 @@
-/** kvorum as a library: the same store, commands and files as a cluster's node, without a network. */
-export { Batch, type BatchResult } from './batch.ts';
-export { Counter, Hash, List, MemberSet, type Scored, SortedSet } from './collections.ts';
+/** kvorum as a library: the same store, commands and files as a cluster's node, without a network. In the order of docs/api.md. */
+export { open, Store } from './store.ts';
+export type { StoreOptions, Persistence, Sync, Eviction } from './options.ts';
 export type { SnapshotCompression } from './compression.ts';
-export { CommandError, StoreError, type StoreErrorCode } from './errors.ts';
-export type { Format } from '../formats/format.ts';
-export type { Eviction, Persistence, StoreOptions, Sync } from './options.ts';
-export type { RangeOptions } from './range.ts';
-export {
-  type Argument,
-  type ExecuteOptions,
-  open,
-  type SetOptions,
-  type SnapshotInfo,
-  Store,
-  type StoredEntry,
-  type StoreStats,
-} from './store.ts';
 export type { Bytes } from './text.ts';
+export type { SetOptions, StoredEntry, StoreStats } from './store.ts';
+export type { RangeOptions } from './range.ts';
+export { Batch, type BatchResult } from './batch.ts';
 export { Transaction } from './transaction.ts';
+export { List, Hash, MemberSet, SortedSet, type Scored, Counter } from './collections.ts';
+export type { Argument, ExecuteOptions } from './store.ts';
 export type { Value } from './value-reply.ts';
 export type { Change, Target, WatchOptions } from './watch.ts';
+export type { SnapshotInfo } from './store.ts';
+export type { Format } from '../formats/format.ts';
+export { StoreError, type StoreErrorCode, CommandError } from './errors.ts';

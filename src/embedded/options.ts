@@ -6,7 +6,11 @@ import { MAX_STRING_BYTES } from '../store/bytes.ts';
 import type { SnapshotCompression } from './compression.ts';
 import { StoreError } from './errors.ts';
 
-/** Why the library removes an entry to make room. `none`: a write that would exceed `maxEntries` is refused instead. */
+/**
+ * Which entry goes when a full store takes another one: the least recently used (`lru`), the least frequently used (`lfu`), any
+ * (`random`), the one that expires first (`ttl`). With `none`, and with `ttl` when none of them expires, the write is refused with
+ * `STORE_FULL`.
+ */
 export type Eviction = 'none' | 'lru' | 'lfu' | 'random' | 'ttl';
 
 /**
@@ -25,28 +29,31 @@ export type Persistence = 'none' | 'wal' | 'snapshot' | 'hybrid';
  */
 export type Sync = 'always' | 'interval' | 'never';
 
+/** What `open` takes. A value that makes no sense is refused with `INVALID_OPTION`, and the message names it. */
 export interface StoreOptions {
   /** Where the data is kept; made when missing, open in one process at a time. Needed for every `persistence` but `none`. */
   directory?: string;
-  /** Default: `hybrid` with a directory, `none` without. */
+  /** What is kept on disk. Default: `hybrid` with a directory, `none` without. */
   persistence?: Persistence;
-  /** Default: `always`. */
+  /** When a write counts as durable. Default: `always`. */
   sync?: Sync;
-  /** Milliseconds, for `sync: 'interval'`. Default: 1000. */
+  /** Milliseconds, for `sync: 'interval'`: 1 to 2^31 − 1. Default: 1000. */
   syncInterval?: number;
-  /** Milliseconds between two snapshots of `snapshot` and `hybrid`; 0 for none. Default: 300 000 with `snapshot`, else 0. */
+  /** Milliseconds between two snapshots, up to 2^31 − 1; 0 for none. Default: 300 000 with `snapshot`, else 0. */
   snapshotInterval?: number;
-  /** Bytes of log after which `hybrid` takes a snapshot, or as many as the last one had if that is more. Default: 64 MiB. */
+  /** Bytes of log, at least 1, after which `hybrid` takes a snapshot, or as many as the last one had if that is more. Default: 64 MiB. */
   snapshotBytes?: number;
-  /** Whether `close` takes one. Default: true with `snapshot`, else false. */
+  /** Whether `close` takes a snapshot. Default: true with `snapshot`, else false. */
   snapshotOnClose?: boolean;
-  /** Snapshots in the directory, at least 1. Default: 2. */
+  /** Snapshots that stay in the directory: 1 to 1000. Default: 2. */
   keepSnapshots?: number;
-  /** How snapshots are written, those in files of their own, too. All are read whatever it says. Default: `none`. */
+  /** How snapshots are written, those in files of their own, too. All are read, whatever it says. Default: `none`. */
   snapshotCompression?: SnapshotCompression;
-  /** Bytes of a key, of a value; keys in the store. Default: 512 MiB less 24 bytes, the same, unlimited. */
+  /** Bytes of a key, 1 to 512 MiB − 24; more is refused with `KEY_TOO_LARGE`. Default: 512 MiB − 24. */
   maxKeySize?: number;
+  /** Bytes of a value, 1 to 512 MiB − 24; more is refused with `VALUE_TOO_LARGE`. Default: 512 MiB − 24. */
   maxValueSize?: number;
+  /** Keys in the store, at least 1; what comes of more `eviction` says. Default: `Infinity`. */
   maxEntries?: number;
   /** What goes when `maxEntries` is reached. Default: `none`. */
   eviction?: Eviction;
@@ -54,12 +61,13 @@ export interface StoreOptions {
   defaultTtl?: number;
   /** Whether a read of an entry that has a deadline moves it to `defaultTtl` from now, to within a sixteenth. Default: false. */
   refreshTtlOnAccess?: boolean;
-  /** Milliseconds between two looks for expired entries, which nobody sees meanwhile. Default: 100. */
+  /** Milliseconds between two looks for expired entries, which nobody sees meanwhile: 1 to 2^31 − 1. Default: 100. */
   cleanupInterval?: number;
   /** Open a directory whose log has lost acknowledged writes at its end to damage, and go on with what is left. Default: false. */
   acceptLoss?: boolean;
-  /** Called when an entry has made room, has expired, with the text that was its value; null if it was no string. */
+  /** Called when an entry has made room, with the text that was its value; null if it was no string. */
   onEvict?: (key: string, value: string | null) => void;
+  /** Called when an entry has expired, with the text that was its value; null if it was no string. */
   onExpire?: (key: string, value: string | null) => void;
 }
 

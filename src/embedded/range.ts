@@ -2,21 +2,25 @@
 import { StoreError } from './errors.ts';
 import { type Bytes, toStored } from './text.ts';
 
+/** What an iteration visits, and in what order. */
 export interface RangeOptions {
   /** Keys that begin so. */
   prefix?: Bytes;
-  /** Keys from here on, behind here, before here, up to here, in order of their bytes (of UTF-8: by code point). */
+  /** Keys from this one on, in order of their bytes, which for text is that of its code points. */
   gte?: Bytes;
+  /** Keys behind this one. */
   gt?: Bytes;
+  /** Keys before this one. */
   lt?: Bytes;
+  /** Keys up to this one. */
   lte?: Bytes;
-  /** Only those for which it is true. */
+  /** Only keys for which it is true. */
   filter?: (key: string) => boolean;
-  /** In order of the keys. Default: true where a prefix or a bound is given, otherwise they come in no order. */
+  /** In order of the keys. Default: true with a prefix, a bound or `reverse`; otherwise they come in no order. */
   sorted?: boolean;
-  /** From the last to the first. Implies `sorted`. */
+  /** From the last to the first, in order. Default: false. */
   reverse?: boolean;
-  /** Visits so many at most. */
+  /** Visits so many at most: a whole number from 0 on. Default: all. */
   limit?: number;
 }
 

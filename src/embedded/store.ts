@@ -38,21 +38,25 @@ import { runTransaction, type Transaction } from './transaction.ts';
 import { type Value, ValueReply } from './value-reply.ts';
 import { type Change, type Target, Watchers, type WatchOptions } from './watch.ts';
 
+/** How a key is set. */
 export interface SetOptions {
   /** Milliseconds that the entry lives from now; 0 for ever. Default: the store's `defaultTtl`. */
   ttl?: number;
-  /** Only where there is no such key; only where there is one. */
+  /** Only where there is no such key. Default: false. */
   nx?: boolean;
+  /** Only where there is such a key. Default: false. */
   xx?: boolean;
 }
 
 /** An entry with what is known about it. */
 export interface StoredEntry {
+  /** The key. */
   readonly key: string;
-  /** Null when it is no string. */
+  /** Its text; null when it is no string. */
   readonly value: string | null;
+  /** `string`, `list`, `hash` and so on, as TYPE answers. */
   readonly type: string;
-  /** When it expires, in ms since 1970; null for never. */
+  /** When it expires, in milliseconds since 1970; null for never. */
   readonly expiresAt: number | null;
   /** Another one after every change. */
   readonly version: number;
@@ -62,30 +66,42 @@ export interface StoredEntry {
 
 /** A snapshot that was written. */
 export interface SnapshotInfo {
+  /** Entries that it holds. */
   readonly entries: number;
   /** Size of its file. */
   readonly bytes: number;
+  /** Where it is. */
   readonly path: string;
 }
 
+/** Counts since the store was opened, but for `entries` and `bytes`, which are as of now. */
 export interface StoreStats {
+  /** Entries there are. */
   readonly entries: number;
-  /** What all keys and values take in memory, about. */
+  /** What all keys and values take in memory, about, in bytes. */
   readonly bytes: number;
+  /** Reads by `get` and `getBuffer` that found something. */
   readonly hits: number;
+  /** Reads that found nothing. */
   readonly misses: number;
   /** Hits per read, from 0 to 1; 0 before the first. */
   readonly hitRate: number;
+  /** Hits and misses together. */
   readonly gets: number;
+  /** Keys set; what `execute` and the other types write is not counted. */
   readonly sets: number;
+  /** Keys that were to be deleted, there or not, likewise. */
   readonly deletes: number;
+  /** Entries whose time was over. */
   readonly expired: number;
+  /** Entries that made room. */
   readonly evicted: number;
 }
 
-/** What `execute` takes. */
+/** An argument of a command; numbers are written in decimal. */
 export type Argument = Bytes | number | bigint;
 
+/** How a command's reply is given. */
 export interface ExecuteOptions {
   /** Strings of the reply as buffers. Default: false, they are text. */
   buffers?: boolean;
@@ -108,7 +124,7 @@ const now = Date.now;
 
 /**
  * Opens a store: a directory, with every write on its disk before its promise settles; or options; or neither, in memory
- * only. Rejects with a `StoreError`.
+ * only. Rejects with `INVALID_OPTION`, and for a directory with `LOCKED`, `DAMAGED` or `DISK`.
  */
 export async function open(directory?: string | StoreOptions): Promise<Store> {
   const settings = settingsOf(typeof directory === 'string' ? { directory } : (directory ?? {}));
@@ -120,6 +136,16 @@ export async function open(directory?: string | StoreOptions): Promise<Store> {
   return new Store(settings, machine, journal);
 }
 
+/**
+ * A store, as `open` gives it. Keys and values are text or bytes; what is read as text and is not UTF-8 has U+FFFD in its place.
+ *
+ * Reads are synchronous. Writes apply at once and return a promise that settles when they are as durable as `sync` asks. A
+ * write that is refused has changed nothing: `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `STORE_FULL`, `BUSY` (256 MiB wait for the disk),
+ * `INVALID_ARGUMENT`, `COMMAND` (the key holds another type). After `DISK` nobody knows whether the write lasts. `set`, `clear` and
+ * `execute` throw what is refused, the others reject.
+ *
+ * `on('change', listener)` tells every `Change` when it has happened, before it is durable.
+ */
 export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #machine: StateMachine;
@@ -171,13 +197,13 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   // --- Reading ---------------------------------------------------------------------------------------------------
 
-  /** The text under the key; undefined when there is none. Throws when the key holds something that is no string. */
+  /** The text under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
   get(key: Bytes): string | undefined {
     const stored = this.#read(toStored(key));
     return stored === undefined ? undefined : toText(stored);
   }
 
-  /** The bytes under the key. */
+  /** The bytes under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
   getBuffer(key: Bytes): Buffer | undefined {
     const stored = this.#read(toStored(key));
     return stored === undefined ? undefined : toBuffer(stored);
@@ -200,7 +226,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return textOf(value);
   }
 
-  /** The entry with what is known about it. Not a use of it. */
+  /** The entry with what is known about it; `undefined` without it. Does not count as a use of it. */
   getEntry(key: Bytes): StoredEntry | undefined {
     const stored = toStored(key);
     const entry = this.#machine.find(stored, now());
@@ -216,10 +242,12 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     };
   }
 
+  /** Whether there is such a key, of whatever type. */
   has(key: Bytes): boolean {
     return this.#machine.find(toStored(key), now()) !== undefined;
   }
 
+  /** The same as `has`. */
   exists(key: Bytes): boolean {
     return this.has(key);
   }
@@ -229,7 +257,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return this.#machine.size;
   }
 
-  /** Milliseconds that the entry still lives; null for ever, undefined when there is none. */
+  /** Milliseconds that the entry still lives; null for ever, `undefined` without it. */
   ttl(key: Bytes): number | null | undefined {
     const at = now();
     const entry = this.#machine.find(toStored(key), at);
@@ -261,6 +289,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     for (const { key, value } of this.#visit(options)) if (value !== null) yield [toText(key), toText(value)];
   }
 
+  /** All of `entries`. */
   [Symbol.iterator](): IterableIterator<[key: string, value: string]> {
     return this.entries();
   }
@@ -334,7 +363,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   // --- Writing ---------------------------------------------------------------------------------------------------
 
-  /** Sets the key. With `nx` or `xx` use {@link setIf}, which tells whether it was done. */
+  /** Sets the key, whatever it held. With `nx` or `xx` use {@link setIf}, which tells whether it was done. */
   set(key: Bytes, value: Bytes, options?: SetOptions): Promise<void> {
     const storedKey = toStored(key);
     if (
@@ -361,7 +390,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return this.setIf(key, value, { ...options, nx: true });
   }
 
-  /** Sets the key if it holds this value, `undefined` for missing; resolves to whether it did. */
+  /** Sets the key if it holds the expected value, `undefined` for no such key; resolves to whether it did. */
   async compareAndSet(
     key: Bytes,
     expected: Bytes | undefined,
@@ -392,7 +421,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return this.#durable;
   }
 
-  /** Gives the entry `ttl` milliseconds to live from now; resolves to whether it was there. */
+  /** Gives the entry `ttl` milliseconds to live from now, with 0 none; resolves to whether it was there. */
   async expire(key: Bytes, ttl: number): Promise<boolean> {
     const deadline = String(now() + wholeMs(ttl));
     const done = this.#run(PEXPIREAT, ['PEXPIREAT', toStored(key), deadline]) === 1;
@@ -407,14 +436,15 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return done;
   }
 
-  /** Writes that are applied together or not at all. */
+  /** Begins a batch: writes that are applied together or not at all. */
   batch(): Batch {
     return new Batch((operations) => this.#apply(operations));
   }
 
   /**
    * Runs `run`, whose reads are noted and whose writes are gathered. When it is done and nothing that it read has changed
-   * meanwhile, all writes are applied at once; otherwise it runs again. When it throws nothing is written.
+   * meanwhile, all writes are applied at once; otherwise it runs again, 100 times at most, then it rejects with `CONFLICT`. When
+   * `run` throws nothing is written. Resolves to what `run` returned, when the writes are durable.
    */
   transaction<T>(run: (transaction: Transaction) => T | Promise<T>): Promise<T> {
     return runTransaction(run, {
@@ -433,7 +463,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /**
    * Runs any command of the table that concerns data, by its Redis name. The reply is there at once; what it wrote is durable
-   * when {@link flush} resolves. Throws a `CommandError` when the command answers with an error. `BLPOP` and the like do not wait.
+   * when {@link flush} resolves. Throws a `CommandError` when the command answers with an error, and `INVALID_ARGUMENT` where
+   * there is no such command here. `BLPOP` and the like do not wait.
    */
   execute(args: readonly [string, ...Argument[]], { buffers = false }: ExecuteOptions = {}): Value {
     const stored = args.map((arg) =>
@@ -456,41 +487,48 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return reply.result();
   }
 
-  // --- Types -----------------------------------------------------------------------------------------------------
+  // --- Other types -----------------------------------------------------------------------------------------------------
 
   /** The list under the key, which need not be there yet. */
   list(key: Bytes): List {
     return new List(this, key);
   }
 
+  /** The hash under the key, likewise. */
   hash(key: Bytes): Hash {
     return new Hash(this, key);
   }
 
+  /** The set under the key, likewise. */
   memberSet(key: Bytes): MemberSet {
     return new MemberSet(this, key);
   }
 
+  /** The sorted set under the key, likewise. */
   sortedSet(key: Bytes): SortedSet {
     return new SortedSet(this, key);
   }
 
+  /** The counter under the key, likewise. */
   counter(key: Bytes): Counter {
     return new Counter(this, key);
   }
 
   // --- Watching --------------------------------------------------------------------------------------------------
 
-  /** Changes of the key, or of all keys with the prefix, from now on. */
+  /**
+   * Changes of the key, or of all keys with the prefix, from now on. The iteration ends with the signal of the options or with
+   * the store, and with `OVERFLOW` when too many changes were not taken.
+   */
   watch(target: string | Target, options: WatchOptions = {}): AsyncIterableIterator<Change> {
     this.#check();
     this.#listen();
     return this.#watchers.add(typeof target === 'string' ? { key: target } : target, options);
   }
 
-  // --- Snapshots and the end -------------------------------------------------------------------------------------
+  // --- Files and the end -------------------------------------------------------------------------------------
 
-  /** Resolves when everything that was written is as durable as `sync` asks. */
+  /** Resolves when everything that was written is as durable as `sync` asks; rejects with `DISK`. */
   async flush(): Promise<void> {
     this.#check();
     await this.#durable;
@@ -499,7 +537,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /**
    * Writes all entries as they are now into a file, or without one into the store's directory, where the log before it is
-   * let go. Writes go on meanwhile.
+   * let go. Writes go on meanwhile. A file that was there is replaced when the new one is complete.
    */
   async snapshot(file?: string): Promise<SnapshotInfo> {
     this.#check();
@@ -538,7 +576,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.snapshot().catch(() => undefined);
   }
 
-  /** Replaces everything by what is in a file that {@link snapshot} wrote. All or nothing, after a crash, too. */
+  /**
+   * Replaces everything by what is in a file that {@link snapshot} wrote. All or nothing, after a crash, too: a damaged one is
+   * refused with `DAMAGED`. Writes meanwhile are refused with `BUSY`.
+   */
   async restore(file: string): Promise<void> {
     await this.flush();
     while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
@@ -563,7 +604,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /**
    * Adds what is in a file of another program: JSON, the binary formats, Redis's snapshots and files of commands, recognised by
    * their beginning. Keys that are there already are overwritten. The whole file is read once before the first key is
-   * written, so that a damaged one changes nothing. A command that is refused ends it; the error says how many were run before.
+   * written, so that a damaged one changes nothing but rejects with `DAMAGED`. A command that is refused ends it; the error says how many were run before.
    * Resolves to the number of commands, when all are durable.
    */
   async load(file: string, format: Format | null = null): Promise<{ commands: number }> {
@@ -583,7 +624,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return { commands };
   }
 
-  /** Writes all entries as they are now in a format of another program; refuses what that format can't say. */
+  /** Writes all entries as they are now in a format of another program; rejects with `INVALID_ARGUMENT` where that can't say one. */
   async export(file: string, format: Format): Promise<SnapshotInfo> {
     this.#check();
     const entries = this.size;
@@ -613,6 +654,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
   }
 
+  /** What the store holds, and has done since it was opened. */
   stats(): StoreStats {
     const gets = this.#hits + this.#misses;
     return {
@@ -629,7 +671,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     };
   }
 
-  /** Makes what was written durable, takes a last snapshot if the options say so, and gives the directory free. */
+  /** Makes what was written durable, takes a last snapshot if the options say so, and gives the directory free. Later calls do nothing. */
   async close(): Promise<void> {
     if (this.#closed) return;
     while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
@@ -641,6 +683,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     await this.#journal?.close();
   }
 
+  /** The same as `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

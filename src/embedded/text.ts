@@ -3,7 +3,7 @@
  * strings, which are held as UTF-8, and buffers. Plain ASCII is the same in all of them, and is recognised by its length.
  */
 
-/** A key or a value that a caller gives. */
+/** A key or a value: text, which is held as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
 
 /** As the store holds it. */

@@ -13,7 +13,7 @@ interface Base {
   apply(operations: readonly Operation[]): Promise<BatchResult>;
 }
 
-/** The store as a transaction sees it: with its own writes, which nobody else sees yet. */
+/** The store as the function of `store.transaction()` sees it: with its own writes, which nobody else sees yet. */
 export class Transaction {
   readonly #base: Base;
   readonly #versions = new Map<string, number>();
@@ -24,26 +24,30 @@ export class Transaction {
     this.#base = base;
   }
 
+  /** The text under the key; `undefined` without it, or when it holds no string. */
   get(key: Bytes): string | undefined {
     const stored = this.#read(toStored(key));
     return stored === undefined ? undefined : toText(stored);
   }
 
+  /** The bytes under the key, likewise. */
   getBuffer(key: Bytes): Buffer | undefined {
     const stored = this.#read(toStored(key));
     return stored === undefined ? undefined : toBuffer(stored);
   }
 
+  /** Whether the key holds a string. */
   has(key: Bytes): boolean {
     return this.#read(toStored(key)) !== undefined;
   }
 
-  /** `ttl`: milliseconds that the entry lives. */
+  /** Sets the key. `ttl`: milliseconds that the entry lives, 0 for ever. Default: the store's `defaultTtl`. */
   set(key: Bytes, value: Bytes, { ttl }: { ttl?: number } = {}): void {
     const stored = toStored(key);
     this.#writes.set(stored, { key: stored, value: toStored(value), ttl });
   }
 
+  /** Removes the key, if it is there. */
   delete(key: Bytes): void {
     const stored = toStored(key);
     this.#writes.set(stored, { key: stored, value: null, ttl: undefined });

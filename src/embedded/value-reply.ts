@@ -3,7 +3,10 @@ import type { ReplyWriter } from '../store/reply.ts';
 import { CommandError } from './errors.ts';
 import { toBuffer, toText } from './text.ts';
 
-/** What a command answers. Maps are `Map`s, sets are arrays; whole numbers beyond 2^53 are bigints. */
+/**
+ * What a command answers, as its reply in RESP3: maps are `Map`s, sets are arrays, whole numbers beyond 2^53 are bigints. An error
+ * that stands inside of a reply is a `CommandError`.
+ */
 export type Value =
   | string
   | number

@@ -4,20 +4,24 @@
  */
 import { StoreError } from './errors.ts';
 
-/** `set`: written, whatever it is now. `delete`: deleted, expired or evicted. `clear`: all keys are gone. */
+/**
+ * What has happened. `set`: the key was written; `value` is its text, null if it is no string. `delete`: deleted, expired or
+ * evicted. `clear`: all keys are gone, or others are in their place, by `clear`, `FLUSHALL` or `restore`.
+ */
 export type Change =
   | { readonly type: 'set'; readonly key: string; readonly value: string | null }
   | { readonly type: 'delete'; readonly key: string }
   | { readonly type: 'clear' };
 
+/** How changes are watched. */
 export interface WatchOptions {
   /** Ends the iteration, without an error. */
   signal?: AbortSignal;
-  /** Changes that are kept for a watcher that is busy. Default: 1024. */
+  /** Changes that are kept for a watcher that is busy; with one more it ends with `OVERFLOW`, after those. Default: 1024. */
   buffer?: number;
 }
 
-/** What is watched: one key, or all that begin so. */
+/** What is watched: one key, or all keys with a prefix. */
 export type Target = { readonly key: string } | { readonly prefix: string };
 
 const BUFFER_DEFAULT = 1024;

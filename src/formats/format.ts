@@ -18,8 +18,12 @@
  * Keys, values and arguments are byte strings: one character per byte.
  */
 
-export const FORMATS = ['json', 'binary', 'kvsp', 'kvlg', 'rdb', 'resp'] as const;
-export type Format = (typeof FORMATS)[number];
+/**
+ * A format of files: `json` (`{version, timestamp, data}`), `binary` (magic 0x4B56DB), `kvsp` (a snapshot), `kvlg` (a log), Redis's
+ * snapshots (`rdb`), and commands as clients send them (`resp`), which Redis's append-only files are, too.
+ */
+export type Format = 'json' | 'binary' | 'kvsp' | 'kvlg' | 'rdb' | 'resp';
+export const FORMATS: readonly Format[] = ['json', 'binary', 'kvsp', 'kvlg', 'rdb', 'resp'];
 
 /** A command to be run, and where in the file it comes from. */
 export interface ReadCommand {
