@@ -553,11 +553,31 @@ describe('fuzz', () => {
             for (const { args } of commands) expect(args.length).toBeGreaterThan(0);
           } catch (error) {
             if (!(error instanceof DamagedFile)) throw error;
+            expect(error.offset).toBeLessThanOrEqual(bytes.length);
           }
         },
       ),
       { numRuns: 1500 },
     );
+  });
+
+  test.each(FORMATS)('%s: cut off anywhere, it is refused, or a log that ends there', async (format) => {
+    for (const file of files[format]) {
+      const whole = (await read(format, file)).commands.map(({ args }) => args);
+      for (let size = 0; size < file.length; size += Math.ceil(file.length / 500)) {
+        const cut = file.subarray(0, size);
+        const outcome = await read(format, cut, 1000).catch((error: unknown) => error);
+        if (outcome instanceof DamagedFile) expect(outcome.offset).toBeLessThanOrEqual(size);
+        else {
+          expect(['kvlg', 'resp']).toContain(format);
+          const commands = (outcome as Read).commands.map(({ args }) => args);
+          // The last line of a person's commands needs no end: what is there of it counts.
+          const open = cut.at(-1) === 0x0a || format === 'kvlg' ? 0 : 1;
+          const complete = Math.max(0, commands.length - open);
+          expect(commands.slice(0, complete)).toEqual(whole.slice(0, complete));
+        }
+      }
+    }
   });
 
   test.each(FORMATS)('%s: any bytes behind its beginning', async (format) => {

@@ -8,7 +8,14 @@ import { Frozen, type FrozenKey } from './frozen.ts';
 import type { Keyspace } from './keyspace.ts';
 import type { Meta } from './meta.ts';
 import type { OnceRecord, OnceTable } from './once.ts';
-import type { Value } from './value.ts';
+import { dumpOf } from './rdb/dump.ts';
+import { isString, textOf, type Value } from './value.ts';
+
+/**
+ * `state`: everything that is replicated. `contents`: keys, values, deadlines and libraries of functions, which is what a file
+ * of data holds: the same for a store and one that was filled from its export. How a collection is kept counts in both.
+ */
+export type DigestScope = 'state' | 'contents';
 
 /** Bytes of a collection that are hashed at a time. */
 const CHUNK_BYTES: number = 64 * 1024;
@@ -17,8 +24,13 @@ const CHUNK_BYTES: number = 64 * 1024;
 const STEP_BYTES = 256 * 1024;
 
 /** 16 hexadecimal digits. O(bytes), in one go. */
-export function digestOf(keyspace: Keyspace, once: OnceTable, meta: Meta): string {
-  const digest = new Digest(keyspace, once, meta);
+export function digestOf(
+  keyspace: Keyspace,
+  once: OnceTable,
+  meta: Meta,
+  scope: DigestScope = 'state',
+): string {
+  const digest = new Digest(keyspace, once, meta, scope);
   for (;;) {
     const result = digest.step();
     if (result !== null) return result;
@@ -29,20 +41,31 @@ export function digestOf(keyspace: Keyspace, once: OnceTable, meta: Meta): strin
 export class Digest {
   readonly #keys: Frozen;
   readonly #once: Iterator<OnceRecord> | null;
+  readonly #scope: DigestScope;
   #high = 0;
   #low = 0;
   /** A collection that is not done yet, and the hashes of its key so far. */
   #rest: { readonly key: FrozenKey; readonly texts: Iterator<string>; state: KeyState } | null = null;
 
-  constructor(keyspace: Keyspace, once: OnceTable, meta: Meta) {
+  constructor(keyspace: Keyspace, once: OnceTable, meta: Meta, scope: DigestScope = 'state') {
     this.#keys = new Frozen(keyspace);
-    this.#once = once.sessions + once.keys === 0 ? null : once.records();
+    this.#scope = scope;
+    this.#once = null;
+    if (scope === 'contents') {
+      this.#addMeta(meta.records(['libraries']));
+      return;
+    }
+    if (once.sessions + once.keys > 0) this.#once = once.records();
     keyspace.removals.forEach((number, shard) => {
       if (number === 0) return;
       const one = mix(mix(mix(0x2545_f491, shard), number | 0), Math.floor(number / 0x1_0000_0000) | 0);
       this.#add(one, mix(one, shard));
     });
-    for (const body of meta.records()) this.#add(absorb(0x5f35_6495, body), absorb(0x4cf5_ad43, body));
+    this.#addMeta(meta.records());
+  }
+
+  #addMeta(records: readonly string[]): void {
+    for (const body of records) this.#add(absorb(0x5f35_6495, body), absorb(0x4cf5_ad43, body));
   }
 
   /** Goes on for a while, some ms at most; 16 hexadecimal digits when it is done. */
@@ -68,7 +91,7 @@ export class Digest {
       if (next === undefined) return null;
       this.#keys.take();
       const { value } = next.image;
-      const texts = textsOf(value);
+      const texts = textsOf(this.#scope === 'contents' ? contentsOf(value) : value);
       this.#rest = {
         key: next,
         texts,
@@ -95,7 +118,7 @@ export class Digest {
   ): void {
     let one = first;
     let other = absorb(second, key);
-    for (const number of [key.length, length, expiresAt, version]) {
+    for (const number of [key.length, length, expiresAt, this.#scope === 'state' ? version : 0]) {
       one = mix(mix(one, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
       other = mix(mix(other, number | 0), Math.floor(number / 0x1_0000_0000) | 0);
     }
@@ -133,6 +156,12 @@ interface KeyState {
 
 /** What a key costs besides its bytes, in bytes of text, about. */
 const KEY_COST = 64;
+
+/** The value without what is left of how it came about: strings that are written in place, room that deleted entries of streams took. */
+function contentsOf(value: Value): Value {
+  if (isString(value)) return textOf(value);
+  return value.type === 'stream' ? (dumpOf(value, 0) ?? value) : value;
+}
 
 /** A string in pieces; a collection's type and the collection as its snapshot has it. */
 function* textsOf(value: Value): Generator<string, void> {

@@ -62,10 +62,10 @@ export class Meta {
   }
 
   /** What a snapshot keeps of it: one body of a record for each; as it is now, whatever comes. */
-  records(): string[] {
+  records(tables: readonly MetaTable[] = META_TABLES): string[] {
     const bodies: string[] = [];
-    for (const [table, entries] of this.#tables) {
-      for (const [key, value] of entries) {
+    for (const table of tables) {
+      for (const [key, value] of this.#table(table)) {
         const writer = new ByteWriter(RECORD_BYTES);
         for (const text of [table, key, value]) writer.string(text);
         bodies.push(writer.view().toString('latin1'));

@@ -297,6 +297,38 @@ describe('the digest', () => {
     expect(digestOf(other, new OnceTable(), new Meta())).toBe(digestOf(one, new OnceTable(), new Meta()));
   });
 
+  test('of the contents knows keys, values, deadlines and libraries, and nothing of how they came about', () => {
+    const library = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
+    const contents = (...commands: string[][]): string => {
+      const harness = new Harness();
+      for (const args of commands) harness.run(...args);
+      return harness.store.digest('contents');
+    };
+    const plain = [
+      ['SET', 'a', '1'],
+      ['SET', 'bits', `${'\0'.repeat(20_000)}\x01`],
+      ['FUNCTION', 'LOAD', library],
+    ];
+    const roundabout = [
+      ['SET', 'gone', '1'],
+      ['SETBIT', 'bits', '160007', '1'],
+      ['EVAL', 'return 1', '0'],
+      ['FUNCTION', 'LOAD', library],
+      ['SET', 'a', '2'],
+      ['SET', 'a', '1'],
+      ['DEL', 'gone'],
+    ];
+    expect(digest(...roundabout)).not.toBe(digest(...plain));
+    expect(contents(...roundabout)).toBe(contents(...plain));
+    for (const more of [
+      ['SET', 'a', '2'],
+      ['PEXPIREAT', 'a', '4102444800000'],
+      ['SET', 'b', ''],
+      ['FUNCTION', 'FLUSH'],
+    ])
+      expect(contents(...plain, more)).not.toBe(contents(...plain));
+  });
+
   test('tells apart swapped values, moved borders, deadlines and versions', () => {
     const digests = [
       digest(),

@@ -22,7 +22,7 @@ import { decodeBatch, type Operation } from './batch.ts';
 import { ByteReader } from './bytes.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context, Wait } from './context.ts';
-import { Digest, digestOf } from './digest.ts';
+import { Digest, digestOf, type DigestScope } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { Frozen } from './frozen.ts';
 import { invariant } from './invariant.ts';
@@ -409,10 +409,11 @@ export class Store {
 
   /**
    * A hash over all keys, values, deadlines and versions in no order, over what is kept of named writes in the order
-   * of use, and over settings, scripts, libraries and users: equal stores have equal digests.
+   * of use, and over settings, scripts, libraries and users: equal stores have equal digests. With `contents` only of what a
+   * file of data holds.
    */
-  digest(): string {
-    return digestOf(this.#keyspace, this.#once, this.#meta);
+  digest(scope: DigestScope = 'state'): string {
+    return digestOf(this.#keyspace, this.#once, this.#meta, scope);
   }
 
   /** The same in steps, of the state as it is now, between entries. */

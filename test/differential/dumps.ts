@@ -363,5 +363,18 @@ export const SAMPLES: readonly Sample[] = [
     ],
     differs: 'times',
   },
+  {
+    title: 'groups that share entries, of which one is gone',
+    commands: [
+      ...ENTRIES,
+      ...['g', 'h'].map((group) => ['XGROUP', 'CREATE', 'k', group, '0']),
+      ['XREADGROUP', 'GROUP', 'g', 'zoe', 'STREAMS', 'k', '>'],
+      ['XREADGROUP', 'GROUP', 'h', 'zoe', 'NOACK', 'COUNT', '1', 'STREAMS', 'k', '>'],
+      ['XREADGROUP', 'GROUP', 'h', 'bob', 'STREAMS', 'k', '>'],
+      ['XGROUP', 'CREATECONSUMER', 'k', 'h', 'idle'],
+      ['XDEL', 'k', '5-0'],
+    ],
+    differs: 'deleted',
+  },
   ...OLD,
 ];

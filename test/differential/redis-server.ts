@@ -1,6 +1,6 @@
 /** A real redis-server, the oracle: found, started, spoken to and stopped. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,17 +28,25 @@ export class RedisServer implements AsyncDisposable {
   readonly #folder: string;
   readonly #process: ChildProcess;
 
-  /** With one database and no persistence, on a socket in a folder of its own. */
-  static async start(): Promise<RedisServer> {
+  /**
+   * With one database and no persistence, on a socket in a folder of its own. `more`: options besides. `snapshot`: what it
+   * begins with.
+   */
+  static async start(more: readonly string[] = [], snapshot: string | null = null): Promise<RedisServer> {
     const folder = mkdtempSync(join(tmpdir(), 'kvorum-redis-'));
-    const options = ['--port', '0', '--save', '', '--databases', '1', '--dir', folder];
+    if (snapshot !== null) cpSync(snapshot, join(folder, 'dump.rdb'));
+    const options = ['--port', '0', '--save', '', '--databases', '1', '--dir', folder, ...more];
     const child = spawn('redis-server', [...options, '--unixsocket', join(folder, 'socket')], {
       stdio: 'ignore',
     });
     const server = new RedisServer(folder, child);
     for (let attempt = 1; ; attempt++) {
       try {
-        (await server.connect(2)).close();
+        const connection = await server.connect(2);
+        const answer = await connection.send(['PING']);
+        connection.close();
+        // It listens before it has read its snapshot.
+        if (answer.startsWith('-LOADING')) throw new Error(answer);
         return server;
       } catch (error) {
         if (attempt === CONNECT_ATTEMPTS) throw error;
@@ -66,6 +74,11 @@ export class RedisServer implements AsyncDisposable {
     const connection = new RedisConnection(socket);
     if (protocol === 3) await connection.send(['HELLO', '3']);
     return connection;
+  }
+
+  /** Where SAVE puts its file. */
+  get snapshot(): string {
+    return join(this.#folder, 'dump.rdb');
   }
 
   /** Replies to all steps on an empty server, and when it began in ms since 1970. */

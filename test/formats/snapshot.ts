@@ -1,16 +1,35 @@
 /** A snapshot and an append-only file that a real redis-server has made, with what it said of the keys in them. */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { crc64 } from '../../src/store/rdb/crc64.ts';
+import { FOOTER_BYTES } from '../../src/store/rdb/kinds.ts';
 import { bulkOf, SAMPLES } from '../differential/dumps.ts';
 import { Link } from '../differential/link.ts';
 import { REDIS_VERSION, RedisServer } from '../differential/redis-server.ts';
 
 export const FOLDER: string = join(import.meta.dirname, `../fixtures/redis-${REDIS_VERSION}`);
 export const SNAPSHOT: string = join(FOLDER, 'all-types.rdb');
+/** The same by a server that packs and compresses nothing, and with how long each key was not used. */
+export const UNPACKED: string = join(FOLDER, 'unpacked.rdb');
 export const MANIFEST: string = join(FOLDER, 'appendonly/appendonly.aof.manifest');
 const SAID = join(FOLDER, 'all-types.json');
 
 export const LIBRARY = "#!lua name=greeting\nredis.register_function('greet', function() return 'hello' end)";
+/** Options of a server, and what it does differently then with the same data. */
+export const VARIANTS: Readonly<Record<string, readonly string[]>> = {
+  'as it comes': [],
+  unpacked: [
+    ...'--rdbcompression no --rdbchecksum no --maxmemory-policy allkeys-lru'.split(' '),
+    ...'--hash-max-listpack-entries 0 --zset-max-listpack-entries 0 --set-max-intset-entries 0'.split(' '),
+    ...'--list-max-listpack-size 3 --list-compress-depth 1 --stream-node-max-entries 2'.split(' '),
+  ],
+  packed: [
+    ...'--maxmemory-policy allkeys-lfu'.split(' '),
+    ...'--hash-max-listpack-entries 10000 --hash-max-listpack-value 10000'.split(' '),
+    ...'--zset-max-listpack-entries 10000 --zset-max-listpack-value 10000'.split(' '),
+    ...'--set-max-intset-entries 10000 --list-max-listpack-size -5 --stream-node-max-entries 0'.split(' '),
+  ],
+};
 /** Deadlines that nobody reading this will see pass. */
 const DEADLINES: ReadonlyMap<string, string> = new Map([
   ['a stream', '4102444800000'],
@@ -27,6 +46,20 @@ export interface Said {
 
 export function readSaid(): readonly Said[] {
   return JSON.parse(readFileSync(SAID, 'utf8')) as Said[];
+}
+
+/** A snapshot with these dumps, each under its title, as a server of that version writes it. */
+export function snapshotWith(
+  version: number,
+  dumps: readonly { readonly title: string; readonly dump: string }[],
+): Buffer {
+  const parts = dumps.map(
+    ({ title, dump }) =>
+      `${dump.charAt(0)}${String.fromCharCode(title.length)}${title}${dump.slice(1, -FOOTER_BYTES)}`,
+  );
+  const digits = String(version).padStart(4, '0');
+  const body = Buffer.from(`REDIS${digits}${parts.join('')}\xff`, 'latin1');
+  return Buffer.concat([body, crc64(body)]);
 }
 
 /** Commands that make a key of each sample, named after it. */
@@ -61,6 +94,13 @@ export async function say(link: Link): Promise<Said[]> {
 
 /** Makes all of it anew. */
 export async function record(): Promise<void> {
+  {
+    await using unpacking = await RedisServer.start(VARIANTS['unpacked']);
+    const link = await Link.to(unpacking.path, 2);
+    await sendAll(link, [...commandsOfAllTypes(), ['SAVE']]);
+    cpSync(unpacking.snapshot, UNPACKED);
+    link.close();
+  }
   await using server = await RedisServer.start();
   const link = await Link.to(server.path, 2);
   const folder = dirname(server.path);
@@ -70,7 +110,7 @@ export async function record(): Promise<void> {
     ...commandsOfAllTypes(),
     ['SAVE'],
   ]);
-  cpSync(join(folder, 'dump.rdb'), SNAPSHOT);
+  cpSync(server.snapshot, SNAPSHOT);
   writeFileSync(SAID, `${JSON.stringify(await say(link), null, 1)}\n`);
 
   await sendAll(link, [

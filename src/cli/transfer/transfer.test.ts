@@ -56,7 +56,9 @@ async function contents(): Promise<Record<string, unknown>> {
 }
 
 test('a snapshot of Redis goes in and comes out again, as a snapshot and as commands', async () => {
-  expect(await kvorum('import', SNAPSHOT, '--into', store)).toBe(`${SNAPSHOT} (rdb): 88 commands were run`);
+  expect(await kvorum('import', SNAPSHOT, '--into', store)).toBe(
+    `${SNAPSHOT} (rdb): ${readSaid().length + 1} commands were run`,
+  );
   for (const format of ['rdb', 'resp']) {
     await kvorum('export', join(folder, `a.${format}`), '--from', store);
     rmSync(store, { recursive: true });
