@@ -69,7 +69,7 @@ const systems: readonly System[] = [
   },
   {
     name: 'kvorum',
-    open: async (directory, durability) => subjectOf(await openStore(directory, durability)),
+    open: async (directory, durability) => subjectOf(await openStore(directory, durability), durability),
   },
   {
     name: 'lmdb',
@@ -148,10 +148,11 @@ function openStore(directory: string, durability: Durability): Promise<Store> {
   return open({ directory, sync: durability === 'power' ? 'always' : 'interval' });
 }
 
-function subjectOf(store: Store): Subject {
+function subjectOf(store: Store, durability: Durability): Subject {
   return {
     get: (key) => store.get(key),
-    set: (key, value) => store.set(key, value),
+    // Nobody waits for what need not survive.
+    set: (key, value) => (durability === 'none' ? void store.set(key, value) : store.set(key, value)),
     batch: (pairs) => {
       const batch = store.batch();
       for (const [key, value] of pairs) batch.put(key, value);

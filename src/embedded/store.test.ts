@@ -23,6 +23,126 @@ async function codeOf(run: () => unknown): Promise<string | undefined> {
   }
 }
 
+describe('what was used lately is found on a short way', () => {
+  /** `Ã©` is what the bytes of `é` are as latin1 text: one must never be taken for the other. */
+  const key = fc.constantFrom('a', 'b', 'é', 'Ã©', '');
+  const text = fc.constantFrom('1', 'é', 'Ã©', '', 'some longer text');
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('set' as const), key, text, ttl: fc.constantFrom(undefined, 0, 60_000) }),
+    fc.record({ do: fc.constantFrom('get' as const, 'get bytes' as const, 'delete' as const), key }),
+    fc.record({
+      do: fc.constantFrom('append' as const, 'change a byte' as const, 'batch' as const),
+      key,
+      text,
+    }),
+    fc.record({ do: fc.constantFrom('expire' as const, 'rename' as const), key }),
+    fc.record({ do: fc.constantFrom('clear' as const, 'keep' as const, 'restore' as const) }),
+  );
+
+  test('and is always what a map would hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        await using store = await open();
+        let model = new Map<string, string>();
+        const file = fresh();
+        let kept: Map<string, string> | null = null;
+        for (const each of steps) {
+          switch (each.do) {
+            case 'set':
+              void store.set(each.key, each.text, each.ttl === undefined ? {} : { ttl: each.ttl });
+              model.set(each.key, each.text);
+              break;
+            case 'get':
+              break;
+            case 'get bytes':
+              expect(store.getBuffer(each.key)?.toString()).toBe(model.get(each.key));
+              break;
+            case 'delete':
+              void store.delete(each.key);
+              model.delete(each.key);
+              break;
+            case 'append':
+              store.execute(['APPEND', each.key, each.text]);
+              if (each.text !== '' || model.has(each.key))
+                model.set(each.key, (model.get(each.key) ?? '') + each.text);
+              else if (store.has(each.key)) model.set(each.key, '');
+              break;
+            case 'change a byte': {
+              const bytes = Buffer.from(model.get(each.key) ?? '');
+              if (bytes.length === 0) break;
+              store.execute(['SETRANGE', each.key, 0, 'x']);
+              bytes[0] = 0x78;
+              model.set(each.key, bytes.toString());
+              break;
+            }
+            case 'batch':
+              void store.batch().put(each.key, each.text).delete('b').write();
+              model.set(each.key, each.text);
+              model.delete('b');
+              break;
+            case 'expire':
+              if (model.delete(each.key)) store.execute(['PEXPIREAT', each.key, 1]);
+              break;
+            case 'rename':
+              if (!model.has(each.key)) break;
+              store.execute(['RENAME', each.key, 'a']);
+              model.set('a', model.get(each.key) ?? '');
+              if (each.key !== 'a') model.delete(each.key);
+              break;
+            case 'clear':
+              void store.clear();
+              model.clear();
+              break;
+            case 'keep':
+              await store.snapshot(file);
+              kept = new Map(model);
+              break;
+            case 'restore':
+              if (kept === null) break;
+              await store.restore(file);
+              model = new Map(kept);
+              break;
+          }
+          for (const name of ['a', 'b', 'é', 'Ã©', '']) expect(store.get(name)).toBe(model.get(name));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('and not written to when it was evicted or has expired', async () => {
+    await using store = await open({ maxEntries: 1, eviction: 'random', cleanupInterval: 1 });
+    void store.set('a', '1');
+    void store.set('a', '2');
+    void store.set('b', '1');
+    void store.set('a', '3');
+    expect([store.get('a'), store.get('b')]).toEqual(['3', undefined]);
+    await store.set('a', '4', { ttl: 1 });
+    await expect.poll(() => store.size).toBe(0);
+    void store.set('a', '5');
+    expect(store.get('a')).toBe('5');
+  });
+
+  test('and is not given any more by a store that was closed', async () => {
+    const store = await open();
+    void store.set('a', '1');
+    void store.set('a', '2');
+    expect(store.get('a')).toBe('2');
+    await store.close();
+    expect(await codeOf(() => store.get('a'))).toBe('CLOSED');
+  });
+
+  test('and a listener that writes the key again is not overlooked', async () => {
+    await using store = await open();
+    store.on('change', (change) => {
+      if (change.type === 'set' && change.value === '1') void store.set('a', 'é');
+    });
+    void store.set('a', '0');
+    void store.set('a', '1');
+    expect([store.get('a'), store.get('a')]).toEqual(['é', 'é']);
+  });
+});
+
 describe('reading and writing', () => {
   test('a write is seen at once, and its promise resolves', async () => {
     await using store = await open();

@@ -15,12 +15,13 @@ import { EventEmitter } from 'node:events';
 import { hasArity } from '../store/arity.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { type DataCommand, keysOf } from '../store/command.ts';
+import { type Entry, isPlain, notePlain } from '../store/keyspace.ts';
 import type { StoreListener } from '../store/listener.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import { Store as StateMachine } from '../store/store.ts';
 import { dumpOf } from '../store/rdb/dump.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';
-import { bytesOf, isString, textOf } from '../store/value.ts';
+import { bytesOf, isString, textOf, type Value as StoredValue } from '../store/value.ts';
 import type { Entry as FileEntry, Format } from '../formats/format.ts';
 import { Batch, type BatchResult } from './batch.ts';
 import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
@@ -33,6 +34,7 @@ import { KeyIndex } from './key-index.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
 import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
+import { RecentEntries } from './recent-entries.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
 import { runTransaction, type Transaction } from './transaction.ts';
 import { type Value, ValueReply } from './value-reply.ts';
@@ -153,6 +155,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   readonly #batch = new BatchEncoder();
   readonly #order: EvictionOrder | null;
   readonly #index = new KeyIndex();
+  readonly #recent = new RecentEntries();
   readonly #watchers = new Watchers();
   readonly #timers: NodeJS.Timeout[] = [];
   /** Whether an entry is open: something was written in this turn. */
@@ -199,17 +202,31 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The text under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
   get(key: Bytes): string | undefined {
-    const stored = this.#read(toStored(key));
-    return stored === undefined ? undefined : toText(stored);
+    const recent = this.#recent.find(key, this.#machine.generation);
+    if (recent !== undefined && recent.expiresAt === 0 && this.#order === null) {
+      this.#hits++;
+      return recent.value;
+    }
+    const storedKey = toStored(key);
+    const entry = this.#use(storedKey);
+    if (entry === undefined) return undefined;
+    const { value } = entry;
+    if (typeof value !== 'string') return toText(stringOf(value));
+    const text = isPlain(entry) ? value : toText(value);
+    if (text === value) {
+      notePlain(entry);
+      if (storedKey === key) this.#recent.add(key, entry);
+    }
+    return text;
   }
 
   /** The bytes under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
   getBuffer(key: Bytes): Buffer | undefined {
-    const stored = this.#read(toStored(key));
-    return stored === undefined ? undefined : toBuffer(stored);
+    const entry = this.#use(toStored(key));
+    return entry === undefined ? undefined : toBuffer(stringOf(entry.value));
   }
 
-  #read(key: string): string | undefined {
+  #use(key: string): Entry | undefined {
     this.#check();
     const entry = this.#machine.use(key, now);
     if (entry === undefined) {
@@ -217,13 +234,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       return undefined;
     }
     this.#hits++;
-    const { value } = entry;
     if (this.#order !== null) this.#order.used(key);
     if (this.#settings.refreshTtlOnAccess && entry.expiresAt !== 0) this.#refresh(key, entry.expiresAt);
-    if (typeof value === 'string') return value;
-    if (!isString(value))
-      throw new CommandError('get', 'WRONGTYPE Operation against a key holding the wrong kind of value');
-    return textOf(value);
+    return entry;
   }
 
   /** The entry with what is known about it; `undefined` without it. Does not count as a use of it. */
@@ -365,14 +378,15 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Sets the key, whatever it held. With `nx` or `xx` use {@link setIf}, which tells whether it was done. */
   set(key: Bytes, value: Bytes, options?: SetOptions): Promise<void> {
-    const storedKey = toStored(key);
+    const storedKey: string = this.#recent.has(key) ? key : toStored(key);
     if (
       options !== undefined &&
       (options.nx === true || options.xx === true) &&
       !this.#allows(storedKey, options)
     )
       return this.#durable;
-    this.#put(storedKey, toStored(value), options?.ttl);
+    const storedValue = toStored(value);
+    this.#put(storedKey, storedValue, options?.ttl, storedKey === key && storedValue === value);
     return this.#durable;
   }
 
@@ -678,6 +692,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#endTurn();
     if (this.#journal !== null && this.#settings.snapshotOnClose) await this.snapshot();
     this.#closed = true;
+    this.#recent.clear();
     for (const timer of this.#timers) clearInterval(timer);
     this.#watchers.close();
     await this.#journal?.close();
@@ -726,7 +741,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#snapshotInBackground();
   }
 
-  #put(key: string, value: string, ttl: number | undefined): void {
+  /** `plain`: key and value are known to be nothing but ASCII. */
+  #put(key: string, value: string, ttl: number | undefined, plain = false): void {
     const { maxKeySize, maxValueSize, maxEntries, defaultTtl } = this.#settings;
     if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
     if (value.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
@@ -737,7 +753,14 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#sets++;
     // Never before the time of the entry, which a clock that was put back does not undo.
     const expiresAt = lives === 0 ? 0 : Math.max(now(), this.#machine.time) + lives;
-    this.#machine.put(key, value, expiresAt);
+    const known = plain ? this.#recent.find(key, this.#machine.generation) : undefined;
+    const { size } = this.#machine;
+    const entry = this.#machine.put(key, value, expiresAt, known);
+    if (plain) {
+      notePlain(entry);
+      // Not what is new: many are written once and seldom read.
+      if (known === undefined && this.#machine.size === size) this.#recent.add(key, entry);
+    }
     if (this.#journal !== null) {
       if (expiresAt === 0) this.#batch.addCommand([SET, key, value]);
       else this.#batch.addCommand([SET, key, value, PXAT, String(expiresAt)]);
@@ -947,6 +970,13 @@ function commandNamed(name: string): DataCommand {
   const command = dataCommands.get(name);
   if (command === undefined) throw new Error(`the table has no ${name}`);
   return command;
+}
+
+/** All of a string's bytes. */
+function stringOf(value: StoredValue): string {
+  if (!isString(value))
+    throw new CommandError('get', 'WRONGTYPE Operation against a key holding the wrong kind of value');
+  return textOf(value);
 }
 
 function wholeMs(ttl: number): number {

@@ -11,7 +11,7 @@
 import type { Expiring } from './collection.ts';
 import { Deadlines, type Timed, type Timer } from './deadlines.ts';
 import type { StoreListener } from './listener.ts';
-import { UsageClock } from './usage.ts';
+import { PLAIN, UsageClock } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
 
 /**
@@ -40,6 +40,16 @@ export class Entry<V extends Value = Value> {
     this.version = version;
     this.usage = usage;
   }
+}
+
+/** Whether it is known that the entry holds a string of nothing but ASCII. */
+export function isPlain(entry: Entry): entry is Entry<string> {
+  return entry.usage < 0;
+}
+
+/** Notes that the entry holds a string of nothing but ASCII; known until it changes. */
+export function notePlain(entry: Entry): void {
+  entry.usage |= PLAIN;
 }
 
 /** Told about every change just before it happens, so that it can keep what was there. */
@@ -112,6 +122,7 @@ export class Keyspace {
     return [...keys, ...this.#partDeadlines.due(now, max - keys.length)];
   }
 
+  /** Another array after everything was removed. */
   get shards(): readonly ReadonlyMap<string, Entry>[] {
     return this.#shards;
   }
@@ -192,16 +203,16 @@ export class Keyspace {
 
   /**
    * Creates the key, with a `new` event, or overwrites it; `expiresAt` (ms since 1970, 0 for none) takes the place of its
-   * deadline. One whose deadline has passed is overwritten, too, which tells the same as if it were removed before.
+   * deadline. One whose deadline has passed is overwritten, too, which tells the same as if it were removed before. Returns
+   * the key's entry. `known`: it, where the caller has it already.
    */
-  set(key: string, value: Value, expiresAt: number): void {
-    const at = shardOf(key);
-    const shard = this.#shard(at);
-    let entry = shard.get(key);
+  set(key: string, value: Value, expiresAt: number, known?: Entry): Entry {
+    const at = known === undefined || this.#views.length > 0 ? shardOf(key) : 0;
+    let entry = known ?? this.#shard(at).get(key);
     if (this.#views.length > 0) this.#tellViews(at, key, entry);
     if (entry === undefined) {
       entry = new Entry(value, this.writeNumber, this.usage.first());
-      shard.set(key, entry);
+      this.#shard(at).set(key, entry);
       this.#size++;
       this.listener?.event('n', 'new', key);
     } else {
@@ -217,6 +228,7 @@ export class Keyspace {
     this.#enter(key, entry);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     else if (entry.timer !== null) this.#deadlines.clear(entry);
+    return entry;
   }
 
   /** Gives an existing key a new value and leaves its deadline. */
@@ -365,7 +377,9 @@ export class Keyspace {
 
   /** What the key held is about to be replaced or removed: it counts no more. */
   #leave(key: string, entry: Entry): void {
-    const at = this.#changing.findIndex((changing) => changing.entry === entry);
+    entry.usage &= ~PLAIN;
+    const at =
+      this.#changing.length === 0 ? -1 : this.#changing.findIndex((changing) => changing.entry === entry);
     // What is being changed was taken off when the change began.
     if (at === -1) this.#bytes -= bytesOf(key, entry.value);
     else this.#changing.splice(at, 1);

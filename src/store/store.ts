@@ -35,6 +35,7 @@ import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
 import { dataCommandOf } from './table.ts';
+import { PLAIN } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
 
 /**
@@ -279,18 +280,19 @@ export class Store {
     }
   }
 
-  /** What `SET key value` does, with a deadline in ms since 1970 that is to come or 0, without a command around it. */
-  put(key: string, value: string, expiresAt: number): void {
+  /** What `SET key value` does, with a deadline in ms since 1970 that is to come or 0, without a command around it. See `Keyspace.set`. */
+  put(key: string, value: string, expiresAt: number, known?: Entry): Entry {
     invariant(this.#entry !== 0, 'a value put outside an entry');
     const keyspace = this.#keyspace;
     keyspace.writeNumber++;
     keyspace.usage.now = this.#time;
     this.#ordinal++;
-    keyspace.set(key, value, expiresAt);
+    const entry = keyspace.set(key, value, expiresAt, known);
     const { listener } = keyspace;
-    if (listener === null) return;
+    if (listener === null) return entry;
     listener.event('$', 'set', key);
     if (expiresAt !== 0) listener.event('g', 'expire', key);
+    return entry;
   }
 
   /** Removes those of the keys whose deadline is not after the entry's time, or of what they hold, those parts. */
@@ -368,15 +370,20 @@ export class Store {
    * What GET finds, without a command around it: the key's entry, to be looked at only. `clock` tells the time in ms since
    * 1970, and is asked only where there is a deadline.
    */
-  use(key: string, clock: () => number): Readonly<Entry> | undefined {
+  use(key: string, clock: () => number): Entry | undefined {
     const entry = this.#keyspace.peek(key);
     if (entry === undefined) return undefined;
     if (entry.expiresAt !== 0 || typeof entry.value !== 'string') {
       const now = Math.max(clock(), this.#time);
       if (isExpired(entry, now)) return undefined;
     }
-    entry.usage = this.#keyspace.usage.next(entry.usage);
+    entry.usage = this.#keyspace.usage.next(entry.usage) | (entry.usage & PLAIN);
     return entry;
+  }
+
+  /** Another object after all that the store held was removed or replaced at once. */
+  get generation(): object {
+    return this.#keyspace.shards;
   }
 
   /** The entry of a key that is alive at `now` (ms since 1970), to be looked at only. No use of it. */

@@ -8,6 +8,13 @@
  * the other; both at once fit, so that another policy finds what it needs.
  */
 
+/**
+ * The sign bit of the number is free for a note: that a string is plain ASCII, so that whoever reads it as text need not look at
+ * all of it again. Every change takes it away.
+ */
+export const PLAIN: number = 1 << 31;
+const USAGE_BITS: number = ~PLAIN;
+
 /** As `lfu-log-factor`: how much harder each step of the counter is than the one before. */
 const LOG_FACTOR = 10;
 /** What a new key begins with, so that it is not the first to go. */
@@ -54,20 +61,20 @@ export class UsageClock {
   /** Of a key that is used now, with what it had before. */
   next(usage: number): number {
     let counter = usage & COUNTER_MAX;
-    if (usage >> COUNTER_BITS !== this.#seconds) counter = this.frequency(usage);
+    if (secondsOf(usage) !== this.#seconds) counter = this.frequency(usage);
     if (counter < COUNTER_MAX && this.#chance(Math.max(0, counter - COUNTER_NEW) * LOG_FACTOR + 1)) counter++;
     return (this.#seconds << COUNTER_BITS) | counter;
   }
 
   /** Seconds since its last use. */
   idleSeconds(usage: number): number {
-    const passed = this.#seconds - (usage >> COUNTER_BITS);
+    const passed = this.#seconds - secondsOf(usage);
     return passed < 0 ? passed + SECONDS_ROUND : passed;
   }
 
   /** Its counter, less the minutes since its last use. */
   frequency(usage: number): number {
-    const minute = Math.floor((usage >> COUNTER_BITS) / 60);
+    const minute = Math.floor(secondsOf(usage) / 60);
     const passed = Math.floor(this.#seconds / 60) - minute;
     return Math.max(0, (usage & COUNTER_MAX) - (passed < 0 ? passed + MINUTES_ROUND : passed));
   }
@@ -81,4 +88,8 @@ export class UsageClock {
     this.#random = mixed;
     return (mixed & 0x3fff_ffff) * among < 0x4000_0000;
   }
+}
+
+function secondsOf(usage: number): number {
+  return (usage & USAGE_BITS) >> COUNTER_BITS;
 }
