@@ -13,10 +13,11 @@
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib';
 import { FRAME_BYTES_MAX } from '../store/snapshot.ts';
+import type { Algorithm } from '../store/types/packed.ts';
 import { StoreError } from './errors.ts';
 
-/** Snapshots as they are, or compressed: `zstd` takes less time than `gzip`. */
-export type SnapshotCompression = 'none' | 'gzip' | 'zstd';
+/** How something is compressed: `zstd` takes less time than `gzip`. */
+export type Compression = 'none' | 'gzip' | 'zstd';
 
 const HEAD_BYTES = 8;
 const MARKER = 'KVZ';
@@ -36,14 +37,11 @@ const ALGORITHMS = {
     expand: promisify(zstdDecompress),
     readOptions: ZSTD_READ,
   },
-} as const;
+} as const satisfies Record<Algorithm, unknown>;
 
 /** The block as it is to be written; itself where compression makes it no shorter. */
-export async function compressBlock(
-  block: Uint8Array,
-  compression: Exclude<SnapshotCompression, 'none'>,
-): Promise<Uint8Array> {
-  const { letter, compress, options } = ALGORITHMS[compression];
+export async function compressBlock(block: Uint8Array, algorithm: Algorithm): Promise<Uint8Array> {
+  const { letter, compress, options } = ALGORITHMS[algorithm];
   const compressed = await compress(block, options);
   if (HEAD_BYTES + compressed.length >= block.length) return block;
   const head = Buffer.alloc(HEAD_BYTES);

@@ -1,7 +1,7 @@
 /** kvorum as a library: the same store, commands and files as a cluster's node, without a network. In the order of docs/api.md. */
 export { open, Store } from './store.ts';
 export type { StoreOptions, Persistence, Sync, Eviction } from './options.ts';
-export type { SnapshotCompression } from './compression.ts';
+export type { Compression } from './compression.ts';
 export type { Bytes } from './text.ts';
 export type { SetOptions, StoredEntry, StoreStats } from './store.ts';
 export type { RangeOptions } from './range.ts';

@@ -3,7 +3,7 @@
  * and what is expected.
  */
 import { MAX_STRING_BYTES } from '../store/bytes.ts';
-import type { SnapshotCompression } from './compression.ts';
+import type { Compression } from './compression.ts';
 import { StoreError } from './errors.ts';
 
 /**
@@ -48,13 +48,20 @@ export interface StoreOptions {
   /** Snapshots that stay in the directory: 1 to 1000. Default: 2. */
   keepSnapshots?: number;
   /** How snapshots are written, those in files of their own, too. All are read, whatever it says. Default: `none`. */
-  snapshotCompression?: SnapshotCompression;
+  snapshotCompression?: Compression;
   /** Bytes of a key, 1 to 512 MiB − 24; more is refused with `KEY_TOO_LARGE`. Default: 512 MiB − 24. */
   maxKeySize?: number;
   /** Bytes of a value, 1 to 512 MiB − 24; more is refused with `VALUE_TOO_LARGE`. Default: 512 MiB − 24. */
   maxValueSize?: number;
   /** Keys in the store, at least 1; what comes of more `eviction` says. Default: `Infinity`. */
   maxEntries?: number;
+  /**
+   * How strings that `set`, batches and transactions write are held, in memory and on disk, where they are long enough and become
+   * shorter. All calls show the string itself. Default: `none`.
+   */
+  valueCompression?: Compression;
+  /** Bytes from which on a value is long enough for `valueCompression`: 1 to 512 MiB − 24. Default: 1024. */
+  valueCompressionMinSize?: number;
   /** What goes when `maxEntries` is reached. Default: `none`. */
   eviction?: Eviction;
   /** Milliseconds that an entry lives whose write names no other time; 0 for ever. Default: 0. */
@@ -95,6 +102,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   'maxKeySize',
   'maxValueSize',
   'maxEntries',
+  'valueCompression',
+  'valueCompressionMinSize',
   'eviction',
   'defaultTtl',
   'refreshTtlOnAccess',
@@ -134,6 +143,8 @@ export function settingsOf(options: StoreOptions): Settings {
       options.maxEntries === Infinity
         ? Infinity
         : whole(options, 'maxEntries', 1, Number.MAX_SAFE_INTEGER, Infinity),
+    valueCompression: choice(options, 'valueCompression', ['none', 'gzip', 'zstd'], 'none'),
+    valueCompressionMinSize: whole(options, 'valueCompressionMinSize', 1, MAX_STRING_BYTES, 1024),
     eviction: choice(options, 'eviction', ['none', 'lru', 'lfu', 'random', 'ttl'], 'none'),
     defaultTtl: whole(options, 'defaultTtl', 0, Number.MAX_SAFE_INTEGER, 0),
     refreshTtlOnAccess: flag(options, 'refreshTtlOnAccess', false),

@@ -26,7 +26,8 @@ async function codeOf(run: () => unknown): Promise<string | undefined> {
 describe('what was used lately is found on a short way', () => {
   /** `Ã©` is what the bytes of `é` are as latin1 text: one must never be taken for the other. */
   const key = fc.constantFrom('a', 'b', 'é', 'Ã©', '');
-  const text = fc.constantFrom('1', 'é', 'Ã©', '', 'some longer text');
+  const text = fc.constantFrom('1', 'é', 'Ã©', '', 'some longer text', 'a very long text, '.repeat(20));
+  const options = fc.constantFrom<StoreOptions>({}, { valueCompression: 'zstd', valueCompressionMinSize: 1 });
   const step = fc.oneof(
     fc.record({ do: fc.constant('set' as const), key, text, ttl: fc.constantFrom(undefined, 0, 60_000) }),
     fc.record({ do: fc.constantFrom('get' as const, 'get bytes' as const, 'delete' as const), key }),
@@ -41,8 +42,8 @@ describe('what was used lately is found on a short way', () => {
 
   test('and is always what a map would hold', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        await using store = await open();
+      fc.asyncProperty(options, fc.array(step, { maxLength: 60 }), async (chosen, steps) => {
+        await using store = await open(chosen);
         let model = new Map<string, string>();
         const file = fresh();
         let kept: Map<string, string> | null = null;

@@ -21,11 +21,12 @@ import type { SnapshotEncoder } from '../store/snapshot.ts';
 import { Store as StateMachine } from '../store/store.ts';
 import { dumpOf } from '../store/rdb/dump.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';
+import { Packed } from '../store/types/packed.ts';
 import { bytesOf, isString, textOf, type Value as StoredValue } from '../store/value.ts';
 import type { Entry as FileEntry, Format } from '../formats/format.ts';
 import { Batch, type BatchResult } from './batch.ts';
 import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
-import { compressBlock, expandBlock, type SnapshotCompression } from './compression.ts';
+import { compressBlock, expandBlock, type Compression } from './compression.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
@@ -299,7 +300,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * of that moment, less those that are gone when their turn comes, with their values then.
    */
   *entries(options: RangeOptions = {}): IterableIterator<[key: string, value: string]> {
-    for (const { key, value } of this.#visit(options)) if (value !== null) yield [toText(key), toText(value)];
+    for (const { key, value } of this.#visit(options))
+      if (isString(value)) yield [toText(key), toText(textOf(value))];
   }
 
   /** All of `entries`. */
@@ -311,8 +313,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     for (const { key } of this.#visit(options)) yield toText(key);
   }
 
-  /** Value null: no string. */
-  *#visit(options: RangeOptions): IterableIterator<{ key: string; value: string | null }> {
+  *#visit(options: RangeOptions): IterableIterator<{ key: string; value: StoredValue }> {
     this.#check();
     const range = rangeOf(options);
     const { filter } = options;
@@ -329,7 +330,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     from,
     to,
     reverse,
-  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: string | null }> {
+  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: StoredValue }> {
     this.#listen();
     const keys = this.#index.read(
       () => this.#allKeys(),
@@ -340,14 +341,14 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     for (let at = 0; at < end - start; at++) {
       const key = keys.at(reverse ? end - 1 - at : start + at) ?? '';
       const value = this.#machine.find(key, now())?.value;
-      if (value !== undefined) yield { key, value: isString(value) ? textOf(value) : null };
+      if (value !== undefined) yield { key, value };
     }
   }
 
   *#inNoOrder({
     from,
     to,
-  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: string | null }> {
+  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: StoredValue }> {
     const at = now();
     const frozen = this.#machine.freeze();
     try {
@@ -356,7 +357,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
         const { key, image } = next;
         if (key < from || (to !== null && key >= to) || (image.expiresAt !== 0 && image.expiresAt <= at))
           continue;
-        yield { key, value: isString(image.value) ? textOf(image.value) : null };
+        yield { key, value: image.value };
       }
     } finally {
       frozen.close();
@@ -747,6 +748,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
     if (value.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
     const lives = ttl === undefined ? defaultTtl : wholeMs(ttl);
+    const held = this.#held(value);
     this.#begin();
     if (this.#settings.onExpire !== null) this.#expireDue();
     if (this.#machine.size >= maxEntries) this.#makeRoom(key);
@@ -755,17 +757,25 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const expiresAt = lives === 0 ? 0 : Math.max(now(), this.#machine.time) + lives;
     const known = plain ? this.#recent.find(key, this.#machine.generation) : undefined;
     const { size } = this.#machine;
-    const entry = this.#machine.put(key, value, expiresAt, known);
-    if (plain) {
+    const entry = this.#machine.put(key, held, expiresAt, known);
+    if (plain && typeof held === 'string') {
       notePlain(entry);
       // Not what is new: many are written once and seldom read.
       if (known === undefined && this.#machine.size === size) this.#recent.add(key, entry);
     }
     if (this.#journal !== null) {
-      if (expiresAt === 0) this.#batch.addCommand([SET, key, value]);
-      else this.#batch.addCommand([SET, key, value, PXAT, String(expiresAt)]);
+      if (typeof held !== 'string') this.#batch.addPut(key, held, expiresAt);
+      else if (expiresAt === 0) this.#batch.addCommand([SET, key, held]);
+      else this.#batch.addCommand([SET, key, held, PXAT, String(expiresAt)]);
     }
     if (this.#changed.length > 0) this.#tellChanges();
+  }
+
+  /** The value as the options want it kept. */
+  #held(value: string): string | Packed {
+    const { valueCompression, valueCompressionMinSize } = this.#settings;
+    if (valueCompression === 'none' || value.length < valueCompressionMinSize) return value;
+    return Packed.of(value, valueCompression) ?? value;
   }
 
   #remove(key: string): boolean {
@@ -831,7 +841,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       }
       const chosen = this.#order?.next();
       if (chosen === undefined) throw full(maxEntries);
-      const value = this.#valueOf(chosen);
+      const value = onEvict === null ? null : this.#valueOf(chosen);
       this.#machine.evict([chosen]);
       if (this.#journal !== null) this.#batch.addEvict([chosen]);
       this.#evicted++;
@@ -947,7 +957,7 @@ export interface Operation {
 /** The encoder's blocks, each in a turn of its own. */
 async function* slices(
   encoder: SnapshotEncoder,
-  compression: SnapshotCompression,
+  compression: Compression,
 ): AsyncGenerator<Uint8Array, void, void> {
   for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
     yield compression === 'none' ? block : await compressBlock(block, compression);

@@ -4,6 +4,7 @@ import { BatchEncoder, decodeBatch, type Operation } from './batch.ts';
 import { FormatError } from './bytes.ts';
 import type { Once } from './once.ts';
 import { call } from './testing/harness.ts';
+import { Packed } from './types/packed.ts';
 
 const TIME = 1_700_000_000_123;
 const byteString = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
@@ -27,12 +28,25 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     .map((one) => ({ ...one, keepsReply: one.once !== null })),
   fc.record({ kind: fc.constant('expire' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
   fc.record({ kind: fc.constant('evict' as const), keys: fc.array(byteString, { maxLength: 5 }) }),
+  fc.record({
+    kind: fc.constant('put' as const),
+    key: byteString,
+    value: byteString.map((text) => packed(text.repeat(100) || 'x'.repeat(1000))),
+    expiresAt: version,
+  }),
 );
+
+function packed(text: string): Packed {
+  const value = Packed.of(text, text.length % 200 === 0 ? 'gzip' : 'zstd');
+  if (value === null) throw new Error(`${text} does not become shorter`);
+  return value;
+}
 
 function add(encoder: BatchEncoder, one: Operation): void {
   if (one.kind === 'command') encoder.addCommand(one.args, one.once);
   else if (one.kind === 'expire') encoder.addExpire(one.keys);
   else if (one.kind === 'evict') encoder.addEvict(one.keys);
+  else if (one.kind === 'put') encoder.addPut(one.key, one.value, one.expiresAt);
   else {
     const { command } = call('SET', 'k', 'v');
     encoder.addTransaction(
@@ -52,10 +66,26 @@ test('what was put in comes out, from one encoder used again and again', () => {
   const encoder = new BatchEncoder();
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 6 }), (operations) => {
-      expect(decodeBatch(encode(operations, encoder))).toEqual({ time: TIME, operations });
+      const batch = decodeBatch(encode(operations, encoder));
+      expect(batch).toEqual({ time: TIME, operations });
+      // Which that comparison does not look into.
+      expect(batch.operations.map(textOfPut)).toEqual(operations.map(textOfPut));
       expect(encoder.operations).toBe(0);
     }),
   );
+});
+
+function textOfPut(one: Operation): string | null {
+  return one.kind === 'put' ? one.value.toString() : null;
+}
+
+test('the format is the one that earlier releases read, unless a value is compressed', () => {
+  const encoder = new BatchEncoder();
+  const version = (...operations: Operation[]): number | undefined => encode(operations, encoder)[0];
+  const value = packed('text'.repeat(100));
+  expect(version({ kind: 'evict', keys: ['a'] })).toBe(3);
+  expect(version({ kind: 'evict', keys: ['a'] }, { kind: 'put', key: 'b', value, expiresAt: 0 })).toBe(4);
+  expect(version({ kind: 'evict', keys: ['a'] })).toBe(3);
 });
 
 test('the encoder tells its size before the payload is made', () => {
@@ -137,6 +167,7 @@ test('a payload cut off anywhere, or with a byte too many, is refused with an of
       calls: [['DEL', 'a', 'b']],
     },
     { kind: 'expire', keys: ['gone', 'too'] },
+    { kind: 'put', key: 'big', value: packed('text'.repeat(100)), expiresAt: 7 },
   ]);
   for (let length = 0; length < whole.length; length++)
     expect(() => decodeBatch(whole.subarray(0, length)), `cut at ${length}`).toThrow(FormatError);

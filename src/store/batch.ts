@@ -11,21 +11,25 @@
  *                                                    with flag 4 all calls: their replies are kept
  * expire      (kind 3) := count  key*                 keys whose deadline has passed
  * evict       (kind 4) := count  key*                 keys that make room for others
+ * put         (kind 5) := key  expiresAt  value    a compressed one, see `types/packed.ts`; 0 for no deadline
  * arguments := count  string*             the first is the command's name
  * ```
  *
  * Counts, lengths, versions and numbers are varints, strings a length and bytes. Part of the disk and wire formats: a
- * change needs a new version byte. Version 1 had no names, version 2 no kind 4.
+ * change needs a new version byte. Version 1 had no names, version 2 no kind 4, version 3 no kind 5; it is still written where
+ * there is none, which is everywhere but in the library.
  */
 import { ByteReader, ByteWriter, FormatError } from './bytes.ts';
 import type { Call, Watch } from './command.ts';
 import { invariant } from './invariant.ts';
 import { keepsReply, type Once } from './once.ts';
+import { Packed } from './types/packed.ts';
 
 const FORMAT_VERSION = 3;
+const FORMAT_VERSION_WITH_PUTS = 4;
 const FORMAT_VERSION_WITHOUT_NAMES = 1;
 const HEADER_BYTES = 1 + 8 + 4;
-const KIND = { command: 1, transaction: 2, expire: 3, evict: 4 } as const;
+const KIND = { command: 1, transaction: 2, expire: 3, evict: 4, put: 5 } as const;
 const FLAG = { session: 0x10, key: 0x20, allCalls: 0x40 } as const;
 const KIND_BITS = 0x0f;
 /** The bits of a head that say what name follows. */
@@ -46,7 +50,8 @@ export type Operation =
       readonly calls: readonly (readonly string[])[];
     }
   | { readonly kind: 'expire'; readonly keys: readonly string[] }
-  | { readonly kind: 'evict'; readonly keys: readonly string[] };
+  | { readonly kind: 'evict'; readonly keys: readonly string[] }
+  | { readonly kind: 'put'; readonly key: string; readonly value: Packed; readonly expiresAt: number };
 
 export interface Batch {
   /** The leader's time in ms since 1970. */
@@ -58,6 +63,7 @@ export interface Batch {
 export class BatchEncoder {
   #writer = new ByteWriter(BUFFER_BYTES);
   #operations = 0;
+  #version = FORMAT_VERSION;
 
   constructor() {
     this.#reset();
@@ -102,6 +108,16 @@ export class BatchEncoder {
     this.#addKeys(KIND.evict, keys);
   }
 
+  /** A key that was given a compressed value, and a deadline in ms since 1970 or 0. */
+  addPut(key: string, value: Packed, expiresAt: number): void {
+    this.#operations++;
+    this.#version = FORMAT_VERSION_WITH_PUTS;
+    this.#writer.byte(KIND.put);
+    this.#writer.string(key);
+    this.#writer.varint(expiresAt);
+    value.encode(0, this.#writer);
+  }
+
   #addKeys(kind: number, keys: readonly string[]): void {
     this.#operations++;
     this.#writer.byte(kind);
@@ -113,6 +129,7 @@ export class BatchEncoder {
   finish(time: number): Uint8Array {
     const payload = Buffer.allocUnsafeSlow(this.#writer.length);
     payload.set(this.#writer.view());
+    payload.writeUInt8(this.#version, 0);
     payload.writeDoubleLE(time, 1);
     payload.writeUInt32LE(this.#operations, 9);
     if (payload.length > BUFFER_BYTES_KEPT_MAX) this.#writer = new ByteWriter(BUFFER_BYTES);
@@ -122,9 +139,9 @@ export class BatchEncoder {
 
   #reset(): void {
     this.#operations = 0;
+    this.#version = FORMAT_VERSION;
     this.#writer.truncate(0);
-    this.#writer.byte(FORMAT_VERSION);
-    for (let at = 1; at < HEADER_BYTES; at++) this.#writer.byte(0);
+    for (let at = 0; at < HEADER_BYTES; at++) this.#writer.byte(0);
   }
 }
 
@@ -135,8 +152,8 @@ export class BatchEncoder {
 export function decodeBatch(payload: Uint8Array): Batch {
   const reader = new ByteReader(payload);
   const version = reader.byte('the format version');
-  if (version < FORMAT_VERSION_WITHOUT_NAMES || version > FORMAT_VERSION)
-    throw new FormatError(`batch format ${version} is none of those that this release reads (1 to 3),`, 0);
+  if (version < FORMAT_VERSION_WITHOUT_NAMES || version > FORMAT_VERSION_WITH_PUTS)
+    throw new FormatError(`batch format ${version} is none of those that this release reads (1 to 4),`, 0);
   const time = reader.double('the time');
   if (!Number.isSafeInteger(time) || time < 0) throw new FormatError(`the time ${time} is not valid`, 1);
   let count = 0;
@@ -173,6 +190,14 @@ function readOperation(reader: ByteReader, known: number): Operation {
       for (let left = reader.count('the number of keys', 1); left > 0; left--)
         keys.push(reader.string('a key'));
       return { kind: head === KIND.expire ? 'expire' : 'evict', keys };
+    }
+    case KIND.put: {
+      if (once !== null || all) break;
+      const key = reader.string('a key');
+      const expiresAt = reader.varint('a deadline');
+      const value = new Packed();
+      value.decode(reader);
+      return { kind: 'put', key, value, expiresAt };
     }
   }
   return reader.fail(`operation ${head} is unknown, before or`);

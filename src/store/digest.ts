@@ -9,6 +9,7 @@ import type { Keyspace } from './keyspace.ts';
 import type { Meta } from './meta.ts';
 import type { OnceRecord, OnceTable } from './once.ts';
 import { dumpOf } from './rdb/dump.ts';
+import { Packed } from './types/packed.ts';
 import { isString, textOf, type Value } from './value.ts';
 
 /**
@@ -164,7 +165,9 @@ function contentsOf(value: Value): Value {
 }
 
 /** A string in pieces; a collection's type and the collection as its snapshot has it. */
-function* textsOf(value: Value): Generator<string, void> {
+function* textsOf(held: Value): Generator<string, void> {
+  // Whether a string is compressed is nobody's business.
+  const value = held instanceof Packed ? held.toString() : held;
   if (typeof value === 'string') {
     for (let at = 0; at < value.length; at += CHUNK_BYTES) yield value.slice(at, at + CHUNK_BYTES);
     return;

@@ -20,7 +20,7 @@
  */
 import { Murmur64 } from './murmur.ts';
 import { Bytes } from './types/bytes.ts';
-import { byteAt, type StringValue, textOf } from './value.ts';
+import { byteAt, type PlainString, textOf } from './value.ts';
 
 export const REGISTERS = 16_384;
 const HEAD_BYTES = 16;
@@ -42,12 +42,12 @@ const ZEROS_SHORT_MAX = 64;
 export const EMPTY_SKETCH: string = `HYLL\x01${'\0'.repeat(HEAD_BYTES - 5)}\x7f\xff`;
 
 /** Whether the string looks like a sketch; its registers may still be nonsense. */
-export function isSketch(value: StringValue): boolean {
+export function isSketch(value: PlainString): boolean {
   if (value.length < HEAD_BYTES || value.slice(0, 4) !== 'HYLL') return false;
   return isDense(value) ? value.length === DENSE_BYTES : byteAt(value, 4) === 1;
 }
 
-export function isDense(value: StringValue): boolean {
+export function isDense(value: PlainString): boolean {
   return byteAt(value, 4) === 0;
 }
 
@@ -74,7 +74,7 @@ function lowestBit(word: number): number {
 
 // --- Dense -------------------------------------------------------------------------------------------------------
 
-export function denseRegister(sketch: StringValue, register: number): number {
+export function denseRegister(sketch: PlainString, register: number): number {
   const at = HEAD_BYTES + ((register * 6) >> 3);
   const shift = (register * 6) & 7;
   return ((byteAt(sketch, at) | (byteAt(sketch, at + 1) << 8)) >> shift) & 63;
@@ -229,7 +229,7 @@ export class SparseSketch {
 // --- Counting ----------------------------------------------------------------------------------------------------
 
 /** Raises `registers` to those of the sketch; false where it is corrupt. */
-export function mergeInto(registers: Uint8Array, sketch: StringValue): boolean {
+export function mergeInto(registers: Uint8Array, sketch: PlainString): boolean {
   const bytes = Buffer.from(textOf(sketch), 'latin1');
   if (isDense(sketch)) {
     for (let register = 0, at = HEAD_BYTES; register < REGISTERS; register += 4, at += 3) {
@@ -250,13 +250,13 @@ export function mergeInto(registers: Uint8Array, sketch: StringValue): boolean {
 }
 
 /** The cardinality in the head; null where it is out of date. */
-export function cachedCardinality(sketch: StringValue): bigint | null {
+export function cachedCardinality(sketch: PlainString): bigint | null {
   if ((byteAt(sketch, STALE_AT) & STALE) !== 0) return null;
   return Buffer.from(sketch.slice(8, HEAD_BYTES), 'latin1').readBigUInt64LE();
 }
 
 /** How many elements were added, about. Null: the sketch is corrupt. */
-export function cardinalityOf(sketch: StringValue): number | bigint | null {
+export function cardinalityOf(sketch: PlainString): number | bigint | null {
   const counts = new Uint32Array(64);
   if (isDense(sketch)) {
     const registers = new Uint8Array(REGISTERS);

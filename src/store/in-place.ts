@@ -2,7 +2,7 @@
 import type { Context } from './context.ts';
 import type { Entry } from './keyspace.ts';
 import { Bytes, CHUNK_BYTES } from './types/bytes.ts';
-import type { StringValue } from './value.ts';
+import { isString, type PlainString, textOf } from './value.ts';
 
 /**
  * Up to this length a string stays a JavaScript string: two copies of it (about 1 µs) cost less than what bytes that are
@@ -29,7 +29,7 @@ export function editString(
     edit(entry.value);
     return;
   }
-  const text = typeof entry?.value === 'string' ? entry.value : '';
+  const text = entry !== undefined && isString(entry.value) ? textOf(entry.value) : '';
   const bytes = text.length <= TEXT_BYTES_MAX ? desk : new Bytes();
   bytes.renew(text);
   edit(bytes);
@@ -39,12 +39,12 @@ export function editString(
 }
 
 /** Gives the key, which holds `entry`, another string and leaves its deadline. */
-export function putString(context: Context, key: string, entry: Entry | undefined, value: StringValue): void {
+export function putString(context: Context, key: string, entry: Entry | undefined, value: PlainString): void {
   if (entry !== undefined) context.keyspace.replace(key, entry, value);
   else context.keyspace.set(key, value, 0);
 }
 
 /** The bytes as a key should hold them. */
-export function stringOf(bytes: Bytes): StringValue {
+export function stringOf(bytes: Bytes): PlainString {
   return bytes.length <= TEXT_BYTES_MAX ? bytes.toString() : bytes;
 }

@@ -11,7 +11,7 @@
  *   named key (type 3) := key  fingerprint  reply                the same
  *   removals  (type 4) := (shard  number)*                       those of `keyspace.ts` that are not 0
  *   text      (type 5) := table  key  text                       a replicated setting, script, …: see `meta.ts`
- *   collection (type 6) := version  expiresAt  key  type         its type as TYPE names it
+ *   collection (type 6) := version  expiresAt  key  type         its type as TYPE names it; `packed` of a compressed string
  *   part      (type 7) := what the type has                      of the collection before it; as many as it takes
  * ```
  *
@@ -29,6 +29,7 @@ import { invariant } from './invariant.ts';
 import { type Keyspace, SHARD_COUNT } from './keyspace.ts';
 import type { Meta } from './meta.ts';
 import type { OnceRecord, OnceTable } from './once.ts';
+import { nameOf } from './types.ts';
 
 export const MAGIC = 'KVSS';
 export const FORMAT_VERSION = 3;
@@ -230,12 +231,12 @@ function recordPieces(key: string, image: Image, value: string): string[] {
 }
 
 /** The record that a collection begins with. */
-function collectionPieces(key: string, { expiresAt, version }: Image, { type }: Collection): string[] {
+function collectionPieces(key: string, { expiresAt, version }: Image, collection: Collection): string[] {
   const writer = new ByteWriter(FRAME_BYTES_MIN);
   writer.varint(version);
   writer.varint(expiresAt);
   writer.string(key);
-  writer.string(type);
+  writer.string(nameOf(collection));
   return recordOf('collection', writer.view().toString('latin1'));
 }
 

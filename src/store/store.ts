@@ -35,6 +35,7 @@ import { noReply, type ReplyWriter } from './reply.ts';
 import { SnapshotEncoder } from './snapshot.ts';
 import { SnapshotDecoder } from './snapshot-decoder.ts';
 import { dataCommandOf } from './table.ts';
+import type { Packed } from './types/packed.ts';
 import { PLAIN } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
 
@@ -281,7 +282,7 @@ export class Store {
   }
 
   /** What `SET key value` does, with a deadline in ms since 1970 that is to come or 0, without a command around it. See `Keyspace.set`. */
-  put(key: string, value: string, expiresAt: number, known?: Entry): Entry {
+  put(key: string, value: string | Packed, expiresAt: number, known?: Entry): Entry {
     invariant(this.#entry !== 0, 'a value put outside an entry');
     const keyspace = this.#keyspace;
     keyspace.writeNumber++;
@@ -322,6 +323,7 @@ export class Store {
     for (const run of runs) {
       if (run.kind === 'expire') this.expire(run.keys);
       else if (run.kind === 'evict') this.evict(run.keys);
+      else if (run.kind === 'put') this.put(run.key, run.value, run.expiresAt);
       else if (run.once === null) this.#run(run, noReply);
       else this.executeOnce(run.once, run.keepsReply, noReply, (reply) => this.#run(run, reply));
     }
@@ -548,10 +550,7 @@ type ClientRun = { readonly once: Once | null; readonly keepsReply: boolean } & 
   | { readonly kind: 'command'; readonly call: Call }
   | { readonly kind: 'transaction'; readonly calls: readonly Call[]; readonly watches: readonly Watch[] }
 );
-type Run =
-  | ClientRun
-  | { readonly kind: 'expire'; readonly keys: readonly string[] }
-  | { readonly kind: 'evict'; readonly keys: readonly string[] };
+type Run = ClientRun | Exclude<Operation, { kind: 'command' | 'transaction' }>;
 
 function resolve(operation: Operation): Run {
   switch (operation.kind) {
@@ -571,6 +570,7 @@ function resolve(operation: Operation): Run {
     }
     case 'expire':
     case 'evict':
+    case 'put':
       return operation;
   }
 }

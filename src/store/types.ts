@@ -5,11 +5,16 @@ import { Bytes } from './types/bytes.ts';
 import { BloomFilter } from './types/bloom.ts';
 import { List } from './types/list.ts';
 import { SortedSet } from './types/sorted-set.ts';
+import { Packed } from './types/packed.ts';
 import { MemberSet } from './types/set.ts';
 import { Stream } from './types/stream.ts';
 
-const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collection>>>> = {
+/** TYPE's own word for it is `string`, which is taken. */
+const PACKED = 'packed';
+
+const CLASSES: Readonly<Partial<Record<CollectionType | typeof PACKED, CollectionClass<Collection>>>> = {
   string: Bytes,
+  [PACKED]: Packed,
   'MBbloom--': BloomFilter,
   list: List,
   hash: Hash,
@@ -18,8 +23,13 @@ const CLASSES: Readonly<Partial<Record<CollectionType, CollectionClass<Collectio
   stream: Stream,
 };
 
-/** An empty collection of the type that TYPE names so; undefined where there is none. */
-export function newCollection(type: string): Collection | undefined {
-  const Class = Object.hasOwn(CLASSES, type) ? CLASSES[type as CollectionType] : undefined;
+/** What a snapshot calls its class. */
+export function nameOf(collection: Collection): string {
+  return collection instanceof Packed ? PACKED : collection.type;
+}
+
+/** An empty collection of the class that {@link nameOf} names so; undefined where there is none. */
+export function newCollection(name: string): Collection | undefined {
+  const Class = Object.hasOwn(CLASSES, name) ? CLASSES[name as keyof typeof CLASSES] : undefined;
   return Class === undefined ? undefined : new Class();
 }

@@ -1,6 +1,7 @@
 import type { Collection, CollectionType } from './collection.ts';
 import { invariant } from './invariant.ts';
 import { Bytes } from './types/bytes.ts';
+import { Packed } from './types/packed.ts';
 
 export { MAX_STRING_BYTES } from './bytes.ts';
 
@@ -13,9 +14,13 @@ export type Value = string | Collection;
 
 /**
  * What the string commands can use. A long string becomes `Bytes` when something is first written into the middle of it
- * (see `in-place.ts`) and stays so until it is overwritten. Both have `length` and `slice`.
+ * (see `in-place.ts`) and stays so until it is overwritten. In a store of the library it may be compressed. All have
+ * `length` and `slice`.
  */
-export type StringValue = string | Bytes;
+export type StringValue = PlainString | Packed;
+
+/** A string whose bytes can be looked at one by one. */
+export type PlainString = string | Bytes;
 
 /** The type names of TYPE and of SCAN's TYPE option. */
 export function typeOf(value: Value): CollectionType {
@@ -24,16 +29,21 @@ export function typeOf(value: Value): CollectionType {
 
 /** Whether string commands may use the value; otherwise they answer WRONGTYPE. */
 export function isString(value: Value): value is StringValue {
-  return typeof value === 'string' || value instanceof Bytes;
+  return typeof value === 'string' || value instanceof Bytes || value instanceof Packed;
 }
 
-/** All of a string. O(length) for bytes that are written in place. */
+/** The string decompressed, if it was: O(length) then, so a command asks once. */
+export function plainOf(value: StringValue): PlainString {
+  return value instanceof Packed ? value.toString() : value;
+}
+
+/** All of a string. O(length) for bytes that are written in place and for those that are compressed. */
 export function textOf(value: StringValue): string {
   return typeof value === 'string' ? value : value.toString();
 }
 
 /** The byte of a string at `index`; 0 behind its end. */
-export function byteAt(value: StringValue, index: number): number {
+export function byteAt(value: PlainString, index: number): number {
   if (typeof value !== 'string') return value.at(index);
   return index < value.length ? value.charCodeAt(index) : 0;
 }

@@ -7,7 +7,7 @@ import { NOT_AN_INTEGER, SYNTAX_ERROR, WRONG_TYPE } from '../errors.ts';
 import { editString } from '../in-place.ts';
 import { type Integer, parseInteger } from '../integer.ts';
 import type { Bytes } from '../types/bytes.ts';
-import { byteAt, isString, MAX_STRING_BYTES, type StringValue } from '../value.ts';
+import { byteAt, isString, MAX_STRING_BYTES, plainOf, type PlainString } from '../value.ts';
 import { BAD_BIT_OFFSET, BITS_MAX } from './bitmaps.ts';
 import { ONE_KEY } from './positions.ts';
 
@@ -85,7 +85,7 @@ function endOf({ offset, bits }: Field): number {
 
 // --- Fields ------------------------------------------------------------------------------------------------------
 
-function readField(value: StringValue, field: Field): Integer {
+function readField(value: PlainString, field: Field): Integer {
   const { signed, bits, offset } = field;
   const start = Math.floor(offset / 8);
   const end = endOf(field);
@@ -199,7 +199,7 @@ function differ(one: Integer, other: Integer): boolean {
 // --- The commands ------------------------------------------------------------------------------------------------
 
 /** Whether the operations change anything of the value, its length apart. */
-function changes(value: StringValue, operations: readonly Operation[]): boolean {
+function changes(value: PlainString, operations: readonly Operation[]): boolean {
   return operations.some((operation) => {
     if (operation.kind === 'get') return false;
     const before = readField(value, operation.field);
@@ -224,14 +224,15 @@ function runBitField(readOnly: boolean): DataCommand['run'] {
     }
     const { keyspace, now } = context;
     const entry = readOnly ? keyspace.get(key, now) : keyspace.getForWrite(key, now);
-    const value = entry?.value ?? '';
-    if (!isString(value)) {
+    const held = entry?.value ?? '';
+    if (!isString(held)) {
       reply.error(WRONG_TYPE);
       return;
     }
+    const value = plainOf(held);
     const grows = length > value.length;
     const replies: (Integer | null)[] = [];
-    const run = (current: StringValue, bytes: Bytes | null): number => {
+    const run = (current: PlainString, bytes: Bytes | null): number => {
       let written = 0;
       for (const operation of operations) {
         const before = readField(current, operation.field);

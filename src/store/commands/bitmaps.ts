@@ -4,7 +4,7 @@ import { NOT_AN_INTEGER, SYNTAX_ERROR, WRONG_TYPE } from '../errors.ts';
 import { editString, stringOf } from '../in-place.ts';
 import { clampInteger, parseInteger } from '../integer.ts';
 import { Bytes, CHUNK_BYTES } from '../types/bytes.ts';
-import { byteAt, isString, MAX_STRING_BYTES, type StringValue } from '../value.ts';
+import { byteAt, isString, MAX_STRING_BYTES, plainOf, type PlainString } from '../value.ts';
 import { ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -21,7 +21,7 @@ function parseBitOffset(text: string): number | undefined {
   return offset === undefined || offset < 0 || offset >= BITS_MAX ? undefined : Number(offset);
 }
 
-function bitAt(value: StringValue, offset: number): number {
+function bitAt(value: PlainString, offset: number): number {
   return (byteAt(value, Math.floor(offset / 8)) >> (7 - (offset % 8))) & 1;
 }
 
@@ -37,11 +37,12 @@ const runSetBit: Run = (context, args, reply) => {
     return;
   }
   const entry = context.keyspace.getForWrite(key, context.now);
-  const value = entry?.value ?? '';
-  if (!isString(value)) {
+  const held = entry?.value ?? '';
+  if (!isString(held)) {
     reply.error(WRONG_TYPE);
     return;
   }
+  const value = plainOf(held);
   const before = bitAt(value, offset);
   const index = Math.floor(offset / 8);
   if (before !== Number(text) || index >= value.length) {
@@ -59,7 +60,7 @@ const runGetBit: Run = (context, args, reply) => {
     return;
   }
   const value = context.keyspace.get(args[1] ?? '', context.now)?.value ?? '';
-  if (isString(value)) reply.integer(bitAt(value, offset));
+  if (isString(value)) reply.integer(bitAt(plainOf(value), offset));
   else reply.error(WRONG_TYPE);
 };
 
@@ -118,7 +119,7 @@ function countOnes(chunk: Buffer, from: number, to: number): number {
 const COPY: Buffer = Buffer.alloc(CHUNK_BYTES);
 
 /** All bytes of a chunk of the string, zeros behind its end; `null`: they are zeros. Good until the next call. */
-function chunkOf(value: StringValue, at: number): Buffer | null {
+function chunkOf(value: PlainString, at: number): Buffer | null {
   if (typeof value !== 'string') return value.chunk(at);
   const piece = value.slice(at * CHUNK_BYTES, (at + 1) * CHUNK_BYTES);
   if (piece.length === 0) return null;
@@ -131,7 +132,7 @@ function chunkOf(value: StringValue, at: number): Buffer | null {
  * where in the string the chunk begins; until it answers false.
  */
 function visitChunks(
-  value: StringValue,
+  value: PlainString,
   from: number,
   to: number,
   visit: (chunk: Buffer | null, from: number, to: number, start: number) => boolean | void,
@@ -146,7 +147,7 @@ function visitChunks(
 /** The bits of a byte from `bit` on. */
 const behind = (bit: number): number => 0xff >> bit;
 
-function countBits(value: StringValue, { from, to }: BitRange): number {
+function countBits(value: PlainString, { from, to }: BitRange): number {
   if (from >= to) return 0;
   const [first, last] = [Math.floor(from / 8), Math.floor(to / 8)];
   let count = 0;
@@ -170,7 +171,7 @@ const runBitCount: Run = (context, args, reply) => {
     return;
   }
   if (start === undefined) {
-    reply.integer(countBits(value, { from: 0, to: 8 * value.length }));
+    reply.integer(countBits(plainOf(value), { from: 0, to: 8 * value.length }));
     return;
   }
   if (end === undefined || args.length > 5) {
@@ -188,11 +189,14 @@ const runBitCount: Run = (context, args, reply) => {
   }
   const bits = unitOf(unit);
   if (bits === undefined) reply.error(SYNTAX_ERROR);
-  else reply.integer(countBits(value, bitRange(clampInteger(from), clampInteger(to), value.length, bits)));
+  else {
+    const range = bitRange(clampInteger(from), clampInteger(to), value.length, bits);
+    reply.integer(countBits(plainOf(value), range));
+  }
 };
 
 /** The first bit of the range that is `bit`; -1 where there is none. */
-function findBit(value: StringValue, bit: number, { from, to }: BitRange): number {
+function findBit(value: PlainString, bit: number, { from, to }: BitRange): number {
   const skipped = bit === 1 ? 0 : 0xff;
   let found = -1;
   visitChunks(value, Math.floor(from / 8), Math.ceil(to / 8), (chunk, start, end, before) => {
@@ -246,7 +250,7 @@ const runBitPos: Run = (context, args, reply) => {
     const range = bitRange(clampInteger(first), clampInteger(last), value.length, bits);
     if (range.from >= range.to) reply.integer(-1);
     else {
-      const found = findBit(value, bit, range);
+      const found = findBit(plainOf(value), bit, range);
       // Without an end, the zeros behind the string count.
       reply.integer(found === -1 && bit === 0 && end === undefined ? range.to : found);
     }
@@ -260,7 +264,7 @@ type BitOperation = 'and' | 'or' | 'xor' | 'not';
 const OPERATIONS: ReadonlySet<string> = new Set<BitOperation>(['and', 'or', 'xor', 'not']);
 
 /** The sources, filled up with zeros to the longest, bit by bit. */
-function combine(operation: BitOperation, sources: readonly StringValue[]): Bytes {
+function combine(operation: BitOperation, sources: readonly PlainString[]): Bytes {
   const result = new Bytes();
   const length = sources.reduce((longest, source) => Math.max(longest, source.length), 0);
   result.grow(length);
@@ -310,14 +314,14 @@ const runBitOp: Run = (context, args, reply) => {
     return;
   }
   const { keyspace, now } = context;
-  const sources: StringValue[] = [];
+  const sources: PlainString[] = [];
   for (const key of keys) {
     const value = keyspace.getForWrite(key, now)?.value ?? '';
     if (!isString(value)) {
       reply.error(WRONG_TYPE);
       return;
     }
-    sources.push(value);
+    sources.push(plainOf(value));
   }
   const result = combine(operation as BitOperation, sources);
   const there = keyspace.getForWrite(to, now) !== undefined;

@@ -20,7 +20,7 @@ import {
 import { editString, putString } from '../in-place.ts';
 import type { Entry } from '../keyspace.ts';
 import type { Bytes } from '../types/bytes.ts';
-import { isString, type StringValue, textOf, type Value } from '../value.ts';
+import { isString, plainOf, type StringValue, textOf, type Value } from '../value.ts';
 import { ALL_KEYS, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -31,7 +31,7 @@ const CORRUPT = 'INVALIDOBJ Corrupted HLL object detected';
 /** The error for a value that is no HyperLogLog. */
 function refusal(value: Value): string | null {
   if (!isString(value)) return WRONG_TYPE;
-  return isSketch(value) ? null : NO_SKETCH;
+  return isSketch(plainOf(value)) ? null : NO_SKETCH;
 }
 
 const runPfAdd: Run = (context, args, reply) => {
@@ -62,7 +62,7 @@ function raise(
   marks: readonly Mark[],
   always: boolean,
 ): 'raised' | 'same' | 'corrupt' {
-  const value = (entry?.value ?? EMPTY_SKETCH) as StringValue;
+  const value = plainOf((entry?.value ?? EMPTY_SKETCH) as StringValue);
   if (isDense(value)) {
     if (!always && marks.every((mark) => denseRegister(value, mark >> 6) >= (mark & 63))) return 'same';
     editString(context, key, entry, (bytes) => raiseDense(bytes, marks));
@@ -100,8 +100,9 @@ function merged(
     if (value === undefined) continue;
     const error = refusal(value);
     if (error !== null) return error;
-    if (!mergeInto(registers, value as StringValue)) return CORRUPT;
-    dense ||= isDense(value as StringValue);
+    const sketch = plainOf(value as StringValue);
+    if (!mergeInto(registers, sketch)) return CORRUPT;
+    dense ||= isDense(sketch);
   }
   return { registers, dense };
 }
@@ -118,7 +119,7 @@ const runPfCount: Run = (context, args, reply) => {
   const error = value === undefined ? null : refusal(value);
   if (error !== null) reply.error(error);
   else {
-    const sketch = (value ?? EMPTY_SKETCH) as StringValue;
+    const sketch = plainOf((value ?? EMPTY_SKETCH) as StringValue);
     const count = cachedCardinality(sketch) ?? cardinalityOf(sketch);
     if (count === null) reply.error(CORRUPT);
     else reply.integer(count);
@@ -133,7 +134,7 @@ const runPfMerge: Run = (context, args, reply) => {
     return;
   }
   const entry = context.keyspace.getForWrite(key, context.now);
-  const value = (entry?.value ?? EMPTY_SKETCH) as StringValue;
+  const value = plainOf((entry?.value ?? EMPTY_SKETCH) as StringValue);
   const there = new Uint8Array(REGISTERS);
   mergeInto(there, value);
   const marks: Mark[] = [];

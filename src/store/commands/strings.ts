@@ -15,7 +15,7 @@ import { addIntegers, clampInteger, type Integer, negateInteger, parseInteger } 
 import type { Entry } from '../keyspace.ts';
 import { addLongDoubles, parseLongDouble } from '../long-double.ts';
 import type { ReplyWriter } from '../reply.ts';
-import { append, isString, MAX_STRING_BYTES, textOf } from '../value.ts';
+import { append, isString, MAX_STRING_BYTES, plainOf, textOf } from '../value.ts';
 import { ALL_KEYS, KEY_VALUE_PAIRS, ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];
@@ -271,7 +271,7 @@ const runAppend: Run = (context, args, reply) => {
     reply.error(WRONG_TYPE);
     return;
   }
-  const { value } = entry;
+  const value = plainOf(entry.value);
   const length = value.length + suffix.length;
   if (length > MAX_STRING_BYTES) {
     reply.error(STRING_TOO_LONG);

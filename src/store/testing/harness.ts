@@ -4,6 +4,7 @@ import type { Call } from '../command.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { Store } from '../store.ts';
 import { dataCommandOf } from '../table.ts';
+import type { Packed } from '../types/packed.ts';
 
 /** A reply as a JavaScript value; an error is an `Error`. */
 export type Reply = string | number | bigint | boolean | null | Error | Reply[];
@@ -111,6 +112,11 @@ export class Harness {
     this.#batch.addTransaction(calls, watches);
     this.#entry(() => this.store.executeTransaction(calls, watches, recorder));
     return recorder.replies[0] ?? null;
+  }
+
+  put(key: string, value: Packed, expiresAt = 0): void {
+    this.#batch.addPut(key, value, expiresAt);
+    this.#entry(() => this.store.put(key, value, expiresAt));
   }
 
   expire(keys: readonly string[]): void {
