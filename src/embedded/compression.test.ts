@@ -234,6 +234,18 @@ describe.each(ALGORITHMS)('values with %s', (valueCompression) => {
     ]);
   });
 
+  test('a key whose value is now compressed and now plain has the one that was set last', async () => {
+    await using store = await open({ valueCompression });
+    const ascii = 'Greetings from Wien, '.repeat(100);
+    for (let round = 0; round < 3; round++) {
+      for (const value of ['short', ascii, ascii, text, 'short', 'other', text, ascii]) {
+        await store.set('key', value);
+        for (let reads = 0; reads < 3; reads++) expect(store.get('key')).toBe(value);
+        expect(store.getBuffer('key')?.toString()).toBe(value);
+      }
+    }
+  });
+
   test('short values and those that do not become shorter are kept as they are', async () => {
     await using store = await open({ valueCompression, valueCompressionMinSize: 500 });
     await using plain = await open();
