@@ -68,6 +68,8 @@ export interface StoreOptions {
   defaultTtl?: number;
   /** Whether a read of an entry that has a deadline moves it to `defaultTtl` from now, to within a sixteenth. Default: false. */
   refreshTtlOnAccess?: boolean;
+  /** Whether entries know when they were made and last changed, for `getEntry`, at some 50 bytes of memory each. Default: false. */
+  timestamps?: boolean;
   /** Milliseconds between two looks for expired entries, which nobody sees meanwhile: 1 to 2^31 − 1. Default: 100. */
   cleanupInterval?: number;
   /** Open a directory whose log has lost acknowledged writes at its end to damage, and go on with what is left. Default: false. */
@@ -107,6 +109,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'eviction',
   'defaultTtl',
   'refreshTtlOnAccess',
+  'timestamps',
   'cleanupInterval',
   'acceptLoss',
   'onEvict',
@@ -148,6 +151,7 @@ export function settingsOf(options: StoreOptions): Settings {
     eviction: choice(options, 'eviction', ['none', 'lru', 'lfu', 'random', 'ttl'], 'none'),
     defaultTtl: whole(options, 'defaultTtl', 0, Number.MAX_SAFE_INTEGER, 0),
     refreshTtlOnAccess: flag(options, 'refreshTtlOnAccess', false),
+    timestamps: flag(options, 'timestamps', false),
     cleanupInterval: whole(options, 'cleanupInterval', 1, MS_MAX, 100),
     acceptLoss: flag(options, 'acceptLoss', false),
     onEvict: callback('onEvict', onEvict),

@@ -23,6 +23,81 @@ async function codeOf(run: () => unknown): Promise<string | undefined> {
   }
 }
 
+describe('with timestamps', () => {
+  const times = (store: Store, key: string): (number | null | undefined)[] => {
+    const entry = store.getEntry(key);
+    return [entry?.createdAt, entry?.updatedAt];
+  };
+  /** Until the clock shows another millisecond. */
+  const later = async (): Promise<number> => {
+    const from = Date.now();
+    while (Date.now() <= from) await new Promise(setImmediate);
+    return Date.now();
+  };
+
+  test('an entry knows when it was made and when it last changed, over restarts, snapshots and restores', async () => {
+    const directory = fresh();
+    const file = fresh();
+    const before = await later();
+    let store = await open({ directory, timestamps: true });
+    await store.set('a', '1');
+    store.execute(['HSET', 'h', 'f', '1']);
+    await store.flush();
+    const made = await later();
+    await store.set('a', '2');
+    store.execute(['HSET', 'h', 'f', '2']);
+    await store.flush();
+    const known = ['a', 'h'].map((key) => times(store, key));
+    for (const [createdAt = null, updatedAt = null] of known) {
+      expect(createdAt).toBeGreaterThanOrEqual(before);
+      expect(createdAt).toBeLessThan(made);
+      expect(updatedAt).toBeGreaterThanOrEqual(made);
+    }
+    // From the log, from a snapshot of its own, from a file.
+    await store.close();
+    store = await open({ directory, timestamps: true, snapshotOnClose: true });
+    expect(['a', 'h'].map((key) => times(store, key))).toEqual(known);
+    await store.snapshot(file);
+    await store.close();
+    store = await open({ directory, timestamps: true });
+    expect(['a', 'h'].map((key) => times(store, key))).toEqual(known);
+    await later();
+    await store.set('a', '3');
+    await store.restore(file);
+    expect(['a', 'h'].map((key) => times(store, key))).toEqual(known);
+    await store.delete('a');
+    await later();
+    await store.set('a', '4');
+    expect(times(store, 'a')[0]).toBe(times(store, 'a')[1]);
+    expect(times(store, 'a')[0]).toBeGreaterThan(known[0]?.[1] ?? Infinity);
+    await store.close();
+  });
+
+  test('what is from before or without them is unknown', async () => {
+    const directory = fresh();
+    await using plain = await open({ directory, snapshotOnClose: true });
+    await plain.set('a', '1');
+    expect(times(plain, 'a')).toEqual([null, null]);
+    await plain.close();
+    await using timed = await open({ directory, timestamps: true, snapshotOnClose: true });
+    expect(times(timed, 'a')).toEqual([null, null]);
+    await timed.set('a', '2');
+    expect(times(timed, 'a')).toEqual([null, expect.any(Number)]);
+    await timed.close();
+    await using again = await open({ directory });
+    expect([again.get('a'), ...times(again, 'a')]).toEqual(['2', null, null]);
+  });
+
+  test('a key that has expired is made anew', async () => {
+    await using store = await open({ timestamps: true, cleanupInterval: 60_000 });
+    await store.set('a', '1', { ttl: 1 });
+    await later();
+    const at = await later();
+    await store.set('a', '2');
+    expect(times(store, 'a')[0]).toBeGreaterThanOrEqual(at);
+  });
+});
+
 describe('what was used lately is found on a short way', () => {
   /** `Ã©` is what the bytes of `é` are as latin1 text: one must never be taken for the other. */
   const key = fc.constantFrom('a', 'b', 'é', 'Ã©', '');

@@ -15,7 +15,7 @@ import { EventEmitter } from 'node:events';
 import { hasArity } from '../store/arity.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { type DataCommand, keysOf } from '../store/command.ts';
-import { type Entry, isPlain, notePlain } from '../store/keyspace.ts';
+import { type Entry, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
 import type { StoreListener } from '../store/listener.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import { Store as StateMachine } from '../store/store.ts';
@@ -59,6 +59,10 @@ export interface StoredEntry {
   readonly value: string | null;
   /** `string`, `list`, `hash` and so on, as TYPE answers. */
   readonly type: string;
+  /** When it was made, in ms since 1970; null without the option `timestamps`, or from before it. */
+  readonly createdAt: number | null;
+  /** When it last changed, in ms since 1970; null as `createdAt`. */
+  readonly updatedAt: number | null;
   /** When it expires, in milliseconds since 1970; null for never. */
   readonly expiresAt: number | null;
   /** Another one after every change. */
@@ -131,7 +135,7 @@ const now = Date.now;
  */
 export async function open(directory?: string | StoreOptions): Promise<Store> {
   const settings = settingsOf(typeof directory === 'string' ? { directory } : (directory ?? {}));
-  const machine = new StateMachine();
+  const machine = new StateMachine(settings.timestamps);
   const journal =
     settings.directory === null || settings.persistence === 'none'
       ? null
@@ -246,10 +250,13 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const entry = this.#machine.find(stored, now());
     if (entry === undefined) return undefined;
     const { value, expiresAt, version } = entry;
+    const { createdAt, updatedAt } = entry instanceof TimedEntry ? entry : { createdAt: 0, updatedAt: 0 };
     return {
       key: toText(stored),
       value: isString(value) ? toText(textOf(value)) : null,
       type: typeof value === 'string' ? 'string' : value.type,
+      createdAt: createdAt === 0 ? null : createdAt,
+      updatedAt: updatedAt === 0 ? null : updatedAt,
       expiresAt: expiresAt === 0 ? null : expiresAt,
       version,
       bytes: bytesOf(stored, value),
@@ -605,7 +612,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       const index = this.#machine.appliedIndex + 1;
       if (this.#journal !== null) {
         // What becomes durable first is what the state machine then takes from memory: a damaged file changes neither.
-        const copy = new StateMachine();
+        const copy = new StateMachine(this.#settings.timestamps);
         await readInto(copy, file, index);
         const encoder = copy.startSnapshot();
         await this.#journal.replace(index, slices(encoder, this.#settings.snapshotCompression));

@@ -5,7 +5,7 @@
  * held (a pointer to a string, a fork of a collection); when it comes to the shard it takes the kept image in place of the
  * present one and lets it go. So it costs memory only for keys that change ahead of it, and stops nobody.
  */
-import { type Entry, type Keyspace, SHARD_COUNT, type View } from './keyspace.ts';
+import { type Entry, type Keyspace, SHARD_COUNT, TimedEntry, type View } from './keyspace.ts';
 import { forkOf, type Value } from './value.ts';
 
 /** What a key held at that moment. */
@@ -13,6 +13,8 @@ export interface Image {
   readonly value: Value;
   readonly expiresAt: number;
   readonly version: number;
+  /** In ms since 1970; null where they are not kept. */
+  readonly times: { readonly createdAt: number; readonly updatedAt: number } | null;
 }
 
 export interface FrozenKey {
@@ -98,6 +100,9 @@ export class Frozen implements View {
   }
 }
 
-function imageOf({ value, expiresAt, version }: Entry): Image {
-  return { value: forkOf(value), expiresAt, version };
+function imageOf(entry: Entry): Image {
+  const { value, expiresAt, version } = entry;
+  const times =
+    entry instanceof TimedEntry ? { createdAt: entry.createdAt, updatedAt: entry.updatedAt } : null;
+  return { value: forkOf(value), expiresAt, version, times };
 }

@@ -42,6 +42,12 @@ export class Entry<V extends Value = Value> {
   }
 }
 
+/** An entry that knows when it was made and when it last changed, in ms since 1970; 0 for unknown. */
+export class TimedEntry extends Entry {
+  createdAt = 0;
+  updatedAt = 0;
+}
+
 /** Whether it is known that the entry holds a string of nothing but ASCII. */
 export function isPlain(entry: Entry): entry is Entry<string> {
   return entry.usage < 0;
@@ -95,6 +101,12 @@ export class Keyspace {
   readonly usage: UsageClock = new UsageClock();
   /** Told what happens to keys. Each node's own. */
   listener: StoreListener | null = null;
+  /** Whether entries are {@link TimedEntry}. */
+  readonly timed: boolean;
+
+  constructor(timed = false) {
+    this.timed = timed;
+  }
 
   /** What all keys and values take in memory, about, in bytes. The same on every node. */
   get bytes(): number {
@@ -211,7 +223,7 @@ export class Keyspace {
     let entry = known ?? this.#shard(at).get(key);
     if (this.#views.length > 0) this.#tellViews(at, key, entry);
     if (entry === undefined) {
-      entry = new Entry(value, this.writeNumber, this.usage.first());
+      entry = this.#newEntry(value, this.writeNumber);
       this.#shard(at).set(key, entry);
       this.#size++;
       this.listener?.event('n', 'new', key);
@@ -219,10 +231,11 @@ export class Keyspace {
       if (isExpired(entry, this.usage.now)) {
         this.#tellExpired(key, entry.expiresAt, this.usage.now);
         this.listener?.event('n', 'new', key);
+        if (this.timed && entry instanceof TimedEntry) entry.createdAt = this.usage.now;
       }
       this.#leave(key, entry);
       entry.value = value;
-      entry.version = this.writeNumber;
+      this.#written(entry);
       entry.usage = this.usage.next(entry.usage);
     }
     this.#enter(key, entry);
@@ -236,7 +249,7 @@ export class Keyspace {
     this.#beforeChange(key, entry);
     this.#leave(key, entry);
     entry.value = value;
-    entry.version = this.writeNumber;
+    this.#written(entry);
     this.#enter(key, entry);
   }
 
@@ -252,7 +265,7 @@ export class Keyspace {
       this.#changing.push({ key, entry });
     } else if (entry.version === this.writeNumber) return;
     if (silently) return;
-    entry.version = this.writeNumber;
+    this.#written(entry);
     this.listener?.changed(key);
   }
 
@@ -274,7 +287,7 @@ export class Keyspace {
   /** Gives an existing key a deadline in ms since 1970, or takes it away with 0. */
   setDeadline(key: string, entry: Entry, expiresAt: number): void {
     this.#beforeChange(key, entry);
-    entry.version = this.writeNumber;
+    this.#written(entry);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     else this.#deadlines.clear(entry);
     this.listener?.changed(key);
@@ -350,13 +363,27 @@ export class Keyspace {
   restore(key: string, value: Value, expiresAt: number, version: number): boolean {
     const shard = this.#shard(shardOf(key));
     if (shard.has(key)) return false;
-    const entry = new Entry(value, version, this.usage.first());
+    const entry = this.#newEntry(value, version);
+    if (entry instanceof TimedEntry) {
+      entry.createdAt = 0;
+      entry.updatedAt = 0;
+    }
     shard.set(key, entry);
     this.#size++;
     this.#bytes += bytesOf(key, value);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
     this.#followParts(key, entry);
     return true;
+  }
+
+  /** Puts back when the entry was made and last changed, in ms since 1970; false if there is no such key. */
+  restoreTimes(key: string, createdAt: number, updatedAt: number): boolean {
+    const entry = this.peek(key);
+    if (entry instanceof TimedEntry) {
+      entry.createdAt = createdAt;
+      entry.updatedAt = updatedAt;
+    }
+    return entry !== undefined;
   }
 
   /** Puts the number of a shard's last removal back, when a snapshot is restored; false if it makes no sense. */
@@ -373,6 +400,21 @@ export class Keyspace {
 
   removeView(view: View): void {
     this.#views = this.#views.filter((each) => each !== view);
+  }
+
+  #newEntry(value: Value, version: number): Entry {
+    const usage = this.usage.first();
+    if (!this.timed) return new Entry(value, version, usage);
+    const entry = new TimedEntry(value, version, usage);
+    entry.createdAt = this.usage.now;
+    entry.updatedAt = this.usage.now;
+    return entry;
+  }
+
+  /** The write under way has changed the entry. */
+  #written(entry: Entry): void {
+    entry.version = this.writeNumber;
+    if (this.timed && entry instanceof TimedEntry) entry.updatedAt = this.usage.now;
   }
 
   /** What the key held is about to be replaced or removed: it counts no more. */

@@ -32,7 +32,7 @@ export interface RestoredState {
 /** Takes the bytes of a snapshot in pieces of any size and builds a keyspace from them. */
 export class SnapshotDecoder {
   readonly #complete: (state: RestoredState, position: SnapshotPosition) => void;
-  readonly #keyspace = new Keyspace();
+  readonly #keyspace: Keyspace;
   readonly #once = new OnceTable();
   readonly #meta = new Meta();
   /** The collection whose parts may follow; it gets its key when it is complete. */
@@ -50,9 +50,10 @@ export class SnapshotDecoder {
   #removalRecords = 0;
   #state: 'open' | 'ended' | 'failed' = 'open';
 
-  /** `complete` gets the result, from `finish`. */
-  constructor(complete: (state: RestoredState, position: SnapshotPosition) => void) {
+  /** `complete` gets the result, from `finish`. `timed`: whether entries are to know their times. */
+  constructor(complete: (state: RestoredState, position: SnapshotPosition) => void, timed: boolean) {
     this.#complete = complete;
+    this.#keyspace = new Keyspace(timed);
   }
 
   /**
@@ -167,6 +168,9 @@ export class SnapshotDecoder {
         if (this.#collection === null) reader.fail('a part of nothing before');
         this.#collection.value.decode(reader);
         break;
+      case RECORD_TYPE.times:
+        this.#restoreTimes(reader);
+        break;
       default:
         reader.fail(`the unknown record type ${type} before`);
     }
@@ -180,6 +184,13 @@ export class SnapshotDecoder {
     const value = reader.string('a value');
     if (!this.#keyspace.restore(key, value, expiresAt, version))
       reader.fail('the same key a second time before');
+  }
+
+  #restoreTimes(reader: ByteReader): void {
+    const createdAt = reader.varint('the time of creation');
+    const updatedAt = reader.varint('the time of the last change');
+    if (!this.#keyspace.restoreTimes(reader.string('a key'), createdAt, updatedAt))
+      reader.fail('the times of no key before');
   }
 
   #beginCollection(reader: ByteReader): void {

@@ -13,11 +13,12 @@
  *   text      (type 5) := table  key  text                       a replicated setting, script, …: see `meta.ts`
  *   collection (type 6) := version  expiresAt  key  type         its type as TYPE names it; `packed` of a compressed string
  *   part      (type 7) := what the type has                      of the collection before it; as many as it takes
+ *   times     (type 8) := createdAt  updatedAt  key              of the key that came last, where they are kept
  * ```
  *
  * The bodies of all frames, put together, are one stream; a record may lie across frames, the header and the end never do. Numbers without a size are
- * varints, keys, values and replies strings. The count at the end is that of all records, parts apart. Version 1 had type 1 alone, version
- * 2 types 1 to 4.
+ * varints, keys, values and replies strings. The count at the end is that of all records, parts and times apart. Version 1 had type 1
+ * alone, version 2 types 1 to 4; version 4 differs from 3 by type 8.
  *
  * A snapshot shows one moment, though the store changes while it is written: see `frozen.ts`.
  */
@@ -32,7 +33,9 @@ import type { OnceRecord, OnceTable } from './once.ts';
 import { nameOf } from './types.ts';
 
 export const MAGIC = 'KVSS';
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
+/** That of a snapshot without times. */
+const FORMAT_VERSION_WITHOUT_TIMES = 3;
 /** Older versions are read as well: each has only added types of records. */
 export const FORMAT_VERSION_MIN = 1;
 export const RECORD_TYPE = {
@@ -43,6 +46,7 @@ export const RECORD_TYPE = {
   text: 5,
   collection: 6,
   part: 7,
+  times: 8,
 } as const;
 
 export const FRAME_HEADER_BYTES = 8;
@@ -72,6 +76,8 @@ export class SnapshotEncoder {
   /** A collection that is being written, and from where it goes on. */
   #parts: { readonly collection: Collection; readonly cursor: number } | null = null;
   readonly #part = new ByteWriter(FRAME_BYTES_MIN);
+  /** What follows the key that is being written. */
+  #times: string[] = [];
   /** What is known of named writes; before the keys. */
   #onceRecords: Iterator<OnceRecord> | null;
   #count = 0;
@@ -82,7 +88,7 @@ export class SnapshotEncoder {
     this.#onceRecords = once.records();
     const header = new ByteWriter(FRAME_BYTES_MIN);
     header.characters(MAGIC);
-    header.byte(FORMAT_VERSION);
+    header.byte(keyspace.timed ? FORMAT_VERSION : FORMAT_VERSION_WITHOUT_TIMES);
     header.double(time);
     header.varint(appliedIndex);
     header.varint(keyspace.writeNumber);
@@ -147,6 +153,11 @@ export class SnapshotEncoder {
         this.#nextPart(this.#parts);
         continue;
       }
+      if (this.#times.length > 0) {
+        this.#rest = this.#times;
+        this.#times = [];
+        continue;
+      }
       const record = this.#keys.peek();
       if (record === undefined) {
         if (room < END_BYTES) return;
@@ -157,19 +168,24 @@ export class SnapshotEncoder {
       }
       const { key, image } = record;
       if (typeof image.value !== 'string') {
-        this.#keys.take();
-        this.#count++;
+        this.#take(key, image);
         this.#rest = collectionPieces(key, image, image.value);
         this.#parts = { collection: image.value, cursor: 0 };
         continue;
       }
       const bytes = key.length + image.value.length + RECORD_OVERHEAD_BYTES;
       if (bytes > room && bytes <= maxBytes - FRAME_HEADER_BYTES) return;
-      this.#keys.take();
-      this.#count++;
+      this.#take(key, image);
       if (bytes <= room) writeRecord(this.#writer, key, image, image.value);
       else this.#rest = recordPieces(key, image, image.value);
     }
+  }
+
+  /** The key's record is about to be written. */
+  #take(key: string, { times }: Image): void {
+    this.#keys.take();
+    this.#count++;
+    if (times !== null) this.#times = timesPieces(key, times);
   }
 
   #nextPart({ collection, cursor }: { readonly collection: Collection; readonly cursor: number }): void {
@@ -238,6 +254,14 @@ function collectionPieces(key: string, { expiresAt, version }: Image, collection
   writer.string(key);
   writer.string(nameOf(collection));
   return recordOf('collection', writer.view().toString('latin1'));
+}
+
+function timesPieces(key: string, { createdAt, updatedAt }: NonNullable<Image['times']>): string[] {
+  const writer = new ByteWriter(FRAME_BYTES_MIN);
+  writer.varint(createdAt);
+  writer.varint(updatedAt);
+  writer.string(key);
+  return recordOf('times', writer.view().toString('latin1'));
 }
 
 /** The record of the last removals; nothing when there were none. */

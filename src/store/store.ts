@@ -130,11 +130,11 @@ class StoreContext implements Context {
 }
 
 export class Store {
-  #keyspace = new Keyspace();
+  #keyspace: Keyspace;
   #once = new OnceTable();
   #meta = new Meta();
-  readonly #writes = new StoreContext(this.#keyspace, this.#once, this.#meta);
-  readonly #reads = new StoreContext(this.#keyspace, this.#once, this.#meta);
+  readonly #writes: StoreContext;
+  readonly #reads: StoreContext;
   #time = 0;
   #appliedIndex = 0;
   /** The entry being applied, 0 between entries. */
@@ -146,6 +146,13 @@ export class Store {
   #scriptReadsUntil = 0;
   /** What runs now is run on every node, its reads included, because their replies are kept. */
   #everywhere = false;
+
+  /** `timed`: whether entries know when they were made and last changed, at some 50 bytes each. */
+  constructor(timed = false) {
+    this.#keyspace = new Keyspace(timed);
+    this.#writes = new StoreContext(this.#keyspace, this.#once, this.#meta);
+    this.#reads = new StoreContext(this.#keyspace, this.#once, this.#meta);
+  }
 
   /** The time of the last entry in ms since 1970. It never runs backwards, whatever leaders' clocks do. */
   get time(): number {
@@ -506,7 +513,7 @@ export class Store {
       this.#time = index === null ? time : Math.max(time, this.#time);
       this.#appliedIndex = index ?? appliedIndex;
       keyspace.listener?.restored();
-    });
+    }, this.#keyspace.timed);
   }
 
   #mayWait(context: StoreContext, run: () => void): Wait | null {
