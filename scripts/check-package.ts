@@ -68,8 +68,6 @@ function runProgram(): string {
   copyFileSync(join(ROOT, 'test/package', PROGRAM), join(directory, PROGRAM));
   const compilerOptions = {
     module: 'nodenext',
-    lib: ['es2024', 'esnext.disposable'],
-    types: ['node'],
     strict: true,
     noEmit: true,
     // Our declarations, too.

@@ -15,7 +15,7 @@ const POOL_THREADS = 16;
 const major = Number(process.versions.node.split('.')[0]);
 if (major < NODE_MAJOR_MIN) {
   console.error(
-    `kvorum: this is Node ${process.versions.node}, kvorum needs Node ${NODE_MAJOR_MIN} or newer; install it, or start through npm, which brings its own`,
+    `kvorum: this is Node ${process.versions.node}, kvorum needs Node ${NODE_MAJOR_MIN} or newer; install it, or start a checkout through npm, which brings its own`,
   );
   process.exitCode = 1;
 } else {

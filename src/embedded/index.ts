@@ -1,4 +1,6 @@
 /** kvorum as a library: the same store, commands and files as a cluster's node, without a network. In the order of docs/api.md. */
+// For TypeScript programs that have Node's types installed and do not name them.
+/// <reference types="node" preserve="true" />
 export { open, Store } from './store.ts';
 export type { StoreOptions, Persistence, Sync, Eviction } from './options.ts';
 export type { Compression } from './compression.ts';

@@ -231,7 +231,7 @@ export function refusal(path: string, error: unknown): unknown {
     case 'WAL_LOCKED':
       return new StoreError(
         'LOCKED',
-        `${path} is open already, here or in another process: ${error.message}`,
+        `${path} is open already, here or in another process; close it there first`,
         error,
       );
     case 'WAL_CORRUPT':
