@@ -1,92 +1,103 @@
-/** Other programs' files: read as commands, written from entries. See `src/formats`. */
-import { createReadStream } from 'node:fs';
-import { open as openFile, rename } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { encoderOf, readFormat } from '../formats/formats.ts';
-import { type Entry, type Format, recognise, RECOGNISED_BYTES, Unrepresentable } from '../formats/format.ts';
-import { DamagedFile, Input } from '../formats/input.ts';
-import { StoreError } from './errors.ts';
+/** Files of other programs on their way out: entries, encoded into a file that has its name when it is complete. */
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { encoderOf } from '../formats/formats.ts';
+import { type Entry, type Format, Unrepresentable } from '../formats/format.ts';
+import { nodeStorage } from '../wal/node-storage.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
 
-/** The commands of a file, after a first reading to its end: one that is damaged or can't be taken over throws before. */
-export async function* commandsIn(file: string, given: Format | null): AsyncGenerator<readonly string[]> {
-  const format = given ?? (await formatOf(file));
-  try {
-    for await (const { database } of readFormat(format, inputOf(file), {
-      check: true,
-      leaveOut: refuse(file),
-    })) {
-      if (database !== 0)
-        throw new StoreError(
-          'INVALID_ARGUMENT',
-          `${file}: it has keys of database ${database}; a store has only one`,
-        );
-    }
-    const again = readFormat(format, inputOf(file), { check: false, leaveOut() {} });
-    for await (const { args } of again) yield args;
-  } catch (error) {
-    throw error instanceof DamagedFile ? new StoreError('DAMAGED', error.message, error) : error;
-  }
+/** What encoded bytes go to. */
+export interface Sink {
+  /** A megabyte or so at a time. */
+  write(bytes: Buffer): Promise<void>;
+  /** After the last bytes. `head`: overwrites the beginning. */
+  finish(head: Buffer | null): Promise<void>;
+  /** In place of `finish`. */
+  discard(): Promise<void>;
 }
 
-function inputOf(file: string): Input {
-  return new Input(file, createReadStream(file, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>);
-}
-
-function refuse(file: string): (what: string, offset: number) => never {
-  return (what, offset) => {
-    throw new StoreError('INVALID_ARGUMENT', `${file}: at byte ${offset}: ${what}`);
-  };
-}
-
-async function formatOf(file: string): Promise<Format> {
-  const handle = await openFile(file);
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(RECOGNISED_BYTES), 0, RECOGNISED_BYTES, 0);
-    const format = recognise(buffer.subarray(0, bytesRead));
-    if (format === null)
-      throw new StoreError('INVALID_ARGUMENT', `${file}: no format begins like this; say which it is`);
-    return format;
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Writes a file, durable under its name when this resolves to its size; one that was there is replaced then, not before. */
-export async function writeFormat(file: string, format: Format, entries: Iterable<Entry>): Promise<number> {
+/**
+ * Encodes all entries; how many were written. `leaveOut` is told of one that the format has no words for: it throws, or that one
+ * is left out. When this rejects, the sink has discarded what it had.
+ */
+export async function writeEntries(
+  sink: Sink,
+  format: Format,
+  entries: Iterable<Entry> | AsyncIterable<Entry>,
+  leaveOut: (refused: Unrepresentable) => void,
+): Promise<number> {
   const encoder = encoderOf(format, Date.now());
-  const temporary = join(dirname(file), `.${basename(file)}.tmp`);
-  const handle = await openFile(temporary, 'w');
-  let bytes = 0;
-  let waiting: Buffer[] = [encoder.head];
+  let written = 0;
+  let waiting = [encoder.head];
   let waitingBytes = encoder.head.length;
-  const write = async (): Promise<void> => {
-    await handle.writev(waiting);
-    bytes += waitingBytes;
-    waiting = [];
-    waitingBytes = 0;
-  };
   try {
-    for (const entry of entries) {
-      const encoded = encoder.entry(entry);
+    for await (const entry of entries) {
+      let encoded: Buffer;
+      try {
+        encoded = encoder.entry(entry);
+      } catch (error) {
+        if (!(error instanceof Unrepresentable)) throw error;
+        leaveOut(error);
+        continue;
+      }
+      written++;
       waiting.push(encoded);
       waitingBytes += encoded.length;
-      if (waitingBytes >= CHUNK_BYTES) await write();
+      if (waitingBytes < CHUNK_BYTES) continue;
+      await sink.write(Buffer.concat(waiting));
+      waiting = [];
+      waitingBytes = 0;
     }
     const { tail, head } = encoder.end();
-    waiting.push(tail);
-    waitingBytes += tail.length;
-    await write();
-    if (head !== null) await handle.write(head, 0, head.length, 0);
-    await handle.sync();
+    await sink.write(Buffer.concat([...waiting, tail]));
+    await sink.finish(head);
   } catch (error) {
-    throw error instanceof Unrepresentable
-      ? new StoreError('INVALID_ARGUMENT', `${file}: ${error.message}`, error)
-      : error;
-  } finally {
-    await handle.close();
+    await sink.discard();
+    throw error;
   }
-  await rename(temporary, file);
-  return bytes;
+  return written;
+}
+
+/** A file, durable under its name when `finish` resolves; one that was there is replaced then, not before. */
+export class FileSink implements Sink {
+  readonly #file: string;
+  readonly #handle: FileHandle;
+  #bytes = 0;
+
+  private constructor(file: string, handle: FileHandle) {
+    this.#file = file;
+    this.#handle = handle;
+  }
+
+  static async open(file: string): Promise<FileSink> {
+    return new FileSink(file, await open(partial(file), 'w'));
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    await this.#handle.writeFile(bytes);
+    this.#bytes += bytes.length;
+  }
+
+  async finish(head: Buffer | null): Promise<void> {
+    if (head !== null) await this.#handle.write(head, 0, head.length, 0);
+    await this.#handle.sync();
+    await this.#handle.close();
+    await rename(partial(this.#file), this.#file);
+    await nodeStorage.syncDirectory(dirname(this.#file));
+  }
+
+  async discard(): Promise<void> {
+    await this.#handle.close();
+    await rm(partial(this.#file), { force: true });
+  }
+}
+
+/** What it is called until it is complete: each process has its own. */
+function partial(file: string): string {
+  return `${file}.${process.pid}.part`;
 }

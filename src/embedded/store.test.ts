@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MANIFEST } from '../../test/formats/snapshot.ts';
 import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
 
 let root = '';
@@ -854,13 +855,47 @@ describe('on disk', () => {
     const file = join(root, 'commands.txt');
     await using store = await open();
     await writeFile(file, 'SET a 1\nSELECT 1\nSET b 2\n');
-    await expect(store.load(file)).rejects.toThrow('it has keys of database 1');
+    await expect(store.load(file)).rejects.toThrow(
+      'commands.txt has data in the databases 0 (1 commands), 1 (1 commands)',
+    );
     expect(store.size).toBe(0);
     await writeFile(file, 'SET a 1\nLPUSH a 2\nSET b 2\n');
     await expect(store.load(file)).rejects.toThrow(
       'commands.txt: command 2 was refused, those before it were run: lpush: WRONGTYPE',
     );
     expect(store.get('a')).toBe('1');
+  });
+
+  test('what can not be said in a format leaves no file; the keys are in order if asked', async () => {
+    const folder = fresh();
+    await mkdir(folder);
+    const file = join(folder, 'data.json');
+    await using store = await open();
+    for (const key of ['b', 'ü', 'a', 'c', 'B']) await store.set(key, '1');
+    await store.export(file, 'json', { sorted: true });
+    const exported = await readFile(file, 'utf8');
+    expect(Object.keys((JSON.parse(exported) as { data: object }).data)).toEqual(['B', 'a', 'b', 'c', 'ü']);
+    await store.list('list').push('x');
+    await expect(store.export(file, 'json')).rejects.toThrow(
+      `${file}: json has no words for "list", which is a list`,
+    );
+    expect(await readdir(folder)).toEqual(['data.json']);
+    expect(await readFile(file, 'utf8')).toBe(exported);
+  });
+
+  test('an append-only file of Redis by its manifest, its base first', async () => {
+    await using store = await open();
+    expect(await store.load(MANIFEST)).toEqual({ commands: 9 });
+    expect(store.getBuffer('a\r\nb')).toEqual(Buffer.of(0, 0xff));
+    expect([...store.list('list')]).toEqual(['b']);
+    expect(store.has('in the base')).toBe(false);
+    const folder = fresh();
+    await mkdir(folder);
+    const damaged = join(folder, 'x.manifest');
+    await writeFile(damaged, 'file a seq 1 type b\nnonsense\n');
+    expect(await codeOf(() => store.load(damaged))).toBe('INVALID_ARGUMENT');
+    await writeFile(damaged, 'file missing.aof seq 1 type i\n');
+    await expect(store.load(damaged)).rejects.toThrow('missing.aof');
   });
 
   test('a directory is open once at a time', async () => {

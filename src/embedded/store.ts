@@ -30,13 +30,14 @@ import { compressBlock, expandBlock, type Compression } from './compression.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
-import { commandsIn, writeFormat } from './exchange.ts';
+import { FileSink, writeEntries } from './exchange.ts';
 import { KeyIndex } from './key-index.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
 import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
 import { RecentEntries } from './recent-entries.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
+import { batchesOf, sourceOf, wholeOf } from './source.ts';
 import { runTransaction, type Transaction } from './transaction.ts';
 import { type Value, ValueReply } from './value-reply.ts';
 import { type Change, type Target, Watchers, type WatchOptions } from './watch.ts';
@@ -624,33 +625,50 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   }
 
   /**
-   * Adds what is in a file of another program: JSON, the binary formats, Redis's snapshots and files of commands, recognised by
-   * their beginning. Keys that are there already are overwritten. The whole file is read once before the first key is
-   * written, so that a damaged one changes nothing but rejects with `DAMAGED`. A command that is refused ends it; the error says how many were run before.
-   * Resolves to the number of commands, when all are durable.
+   * Adds what is in a file of another program: JSON, the binary formats, Redis's snapshots, files of commands and the manifest of
+   * an append-only file, recognised by their beginning. Keys that are there already are overwritten. The whole file is read
+   * once before the first key is written, so that a damaged one changes nothing but rejects with `DAMAGED`. A command that
+   * is refused ends it; the error says how many were run before. Resolves to the number of commands, when all are durable.
    */
   async load(file: string, format: Format | null = null): Promise<{ commands: number }> {
     this.#check();
     let commands = 0;
-    for await (const [name = '', ...args] of commandsIn(file, format)) {
-      try {
-        this.execute([name, ...args.map(toBuffer)]);
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        const what = `${file}: command ${commands + 1} was refused, those before it were run: ${error.message}`;
-        throw new StoreError(error.code, what, error);
+    for await (const batch of batchesOf(await wholeOf(await sourceOf(file, format)))) {
+      for (const { args } of batch.commands) {
+        const [name = '', ...others] = args;
+        try {
+          this.execute([name, ...others.map(toBuffer)]);
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error;
+          const what = `${file}: command ${commands + 1} was refused, those before it were run: ${error.message}`;
+          throw new StoreError(error.code, what, error);
+        }
+        commands++;
       }
-      commands++;
+      await this.#durable;
     }
     await this.flush();
     return { commands };
   }
 
-  /** Writes all entries as they are now in a format of another program; rejects with `INVALID_ARGUMENT` where that can't say one. */
-  async export(file: string, format: Format): Promise<SnapshotInfo> {
+  /**
+   * Writes all entries as they are now in a format of another program; rejects with `INVALID_ARGUMENT` where that can't say one.
+   * `sorted`: in the order of their keys, for people who read them; they are sorted in one go.
+   */
+  async export(
+    file: string,
+    format: Format,
+    { sorted = false }: { sorted?: boolean } = {},
+  ): Promise<SnapshotInfo> {
     this.#check();
     const entries = this.size;
-    return { entries, path: file, bytes: await writeFormat(file, format, this.#entriesToWrite()) };
+    const sink = await FileSink.open(file);
+    const found = sorted ? [...this.#entriesToWrite()].sort(byKey) : this.#entriesToWrite();
+    await writeEntries(sink, format, found, (refused) => {
+      const what = `${file}: ${format} has no words for ${refused.message}`;
+      throw new StoreError('INVALID_ARGUMENT', what, refused);
+    });
+    return { entries, path: file, bytes: sink.bytes };
   }
 
   *#entriesToWrite(): IterableIterator<FileEntry> {
@@ -959,6 +977,13 @@ export interface Operation {
   /** Null: the key is removed. */
   readonly value: string | null;
   readonly ttl: number | undefined;
+}
+
+/** Libraries, then keys in the order of their bytes, as Go writes its maps. */
+function byKey(one: FileEntry, other: FileEntry): number {
+  if (one.kind === 'library' || other.kind === 'library')
+    return Number(other.kind === 'library') - Number(one.kind === 'library');
+  return one.key < other.key ? -1 : 1;
 }
 
 /** The encoder's blocks, each in a turn of its own. */

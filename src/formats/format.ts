@@ -97,6 +97,15 @@ export function recognise(start: Uint8Array): Format | null {
   return INLINE_START.test(text) ? 'resp' : null;
 }
 
+/** Other endings that people give files. */
+const ENDINGS: Readonly<Record<string, Format>> = { aof: 'resp', txt: 'resp' };
+
+/** The format that the end of a file's name says; null for none. */
+export function formatNamed(file: string): Format | null {
+  const ending = /\.([^./\\]+)$/.exec(file)?.[1]?.toLowerCase() ?? '';
+  return FORMATS.find((format) => format === ending) ?? ENDINGS[ending] ?? null;
+}
+
 /** A key as a person reads it. */
 export function quoted(key: string): string {
   const text = Array.from(key.slice(0, 64), (character) =>

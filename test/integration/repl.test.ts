@@ -1,14 +1,15 @@
 /** `kvorum repl` as people and programs use it: real processes, a real terminal, and redis-cli beside it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 
 import { Connection } from '../../src/cli/repl/connection.ts';
 import { human } from '../../src/cli/repl/show.ts';
+import { MANIFEST } from '../formats/snapshot.ts';
 import { Cluster, type NodeProcess, until } from './cluster.ts';
 import { TypedTerminal } from './terminal.ts';
 import { hasTool, run } from './tools.ts';
@@ -151,6 +152,18 @@ describe('a file', () => {
     expect(code).toBe(1);
     expect(error).toContain(`${file} is damaged at byte 29`);
     expect(readFileSync(file, 'utf8')).toBe('{"version": 1, "data": {"a": }}');
+  });
+
+  test('the manifest of an append-only file is read, and never written to', async () => {
+    const cwd = directory();
+    cpSync(dirname(MANIFEST), cwd, { recursive: true });
+    const before = readFileSync(MANIFEST, 'utf8');
+    const file = 'appendonly.aof.manifest';
+    expect((await repl(['--file', file, 'LRANGE', 'list', '0', '-1'], '', { cwd })).out).toBe('b\n');
+    const { code, error } = await repl(['--file', file, 'SET', 'a', '1'], '', { cwd });
+    expect(code).toBe(1);
+    expect(error).toContain('is the manifest of an append-only file, which is only read');
+    expect(readFileSync(join(cwd, file), 'utf8')).toBe(before);
   });
 
   test('a command that needs a server says so', async () => {

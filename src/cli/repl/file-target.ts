@@ -5,23 +5,11 @@
  * whole, so that there is always either what was or what is. A format that has no words for something (JSON for lists, or for
  * deadlines) refuses the snapshot rather than leave it out; a file whose name ends in `.rdb` holds everything.
  */
-import { createReadStream } from 'node:fs';
-import { open as openFile, rename, rm } from 'node:fs/promises';
-import { extname } from 'node:path';
-
 import { CommandError as Refusal, StoreError } from '../../embedded/errors.ts';
+import { type Source, sourceOf } from '../../embedded/source.ts';
 import { open, type Store } from '../../embedded/store.ts';
 import { type Value, ValueReply } from '../../embedded/value-reply.ts';
-import {
-  type Entry,
-  FORMATS,
-  type Format,
-  recognise,
-  RECOGNISED_BYTES,
-  Unrepresentable,
-} from '../../formats/format.ts';
-import { encoderOf, readFormat } from '../../formats/formats.ts';
-import { DamagedFile, Input } from '../../formats/input.ts';
+import { type Format, formatNamed, Unrepresentable } from '../../formats/format.ts';
 import { resolve } from '../../server/table.ts';
 import { CommandError } from '../command-error.ts';
 import type { Described } from './hints.ts';
@@ -32,7 +20,6 @@ import { bytesOf } from './words.ts';
 
 const OK: Reply = { type: 'status', text: 'OK' };
 const GOODBYE = 'Goodbye!';
-const LIBRARY_CODE: Buffer = Buffer.from('library_code');
 
 export class FileTarget implements Target {
   readonly prompt = '> ';
@@ -40,7 +27,8 @@ export class FileTarget implements Target {
   readonly spaced: boolean = true;
   readonly extraWords: readonly Described[];
   readonly #file: string;
-  readonly #format: Format;
+  /** What it is saved as; null for a manifest, whose files are only read. */
+  readonly #format: Format | null;
   readonly #store: Store;
   /** Whether the file lacks something. */
   #changed = false;
@@ -50,7 +38,7 @@ export class FileTarget implements Target {
   #queued: (readonly string[])[] | null = null;
   #spoiled = false;
 
-  private constructor(file: string, format: Format, store: Store) {
+  private constructor(file: string, format: Format | null, store: Store) {
     this.#file = file;
     this.#format = format;
     this.#store = store;
@@ -69,13 +57,16 @@ export class FileTarget implements Target {
 
   /** Reads the file; one that is not there yet is made by the first snapshot. */
   static async open(file: string): Promise<FileTarget> {
-    const start = await beginningOf(file);
-    const format = start === null ? formatOf(file) : recognise(start);
-    if (format === null)
-      throw new CommandError(`${file}: no format begins like this; it can be one of ${FORMATS.join(', ')}`);
-    const store = await open();
-    if (start !== null) await load(store, file, format);
-    return new FileTarget(file, format, store);
+    try {
+      const source = await existing(file);
+      const store = await open();
+      if (source === null) return new FileTarget(file, formatNamed(file) ?? 'json', store);
+      await store.load(file, source.format);
+      const isManifest = source.parts.every((part) => part.file !== file);
+      return new FileTarget(file, isManifest ? null : source.format, store);
+    } catch (error) {
+      throw asCommandError(error);
+    }
   }
 
   async start(): Promise<void> {}
@@ -178,133 +169,40 @@ export class FileTarget implements Target {
   }
 
   async #save(): Promise<void> {
-    let bytes: Buffer;
+    if (this.#format === null)
+      throw new CommandError(
+        `${this.#file} is the manifest of an append-only file, which is only read; kvorum import takes it over`,
+      );
     try {
-      bytes = this.#encode();
+      await this.#store.export(this.#file, this.#format, { sorted: true });
     } catch (error) {
-      if (!(error instanceof Unrepresentable)) throw error;
-      const remedy = this.#format === 'rdb' ? '' : '; a file whose name ends in .rdb holds everything';
-      throw new CommandError(`${this.#file}: ${this.#format} can't hold ${error.message}${remedy}`, {
-        cause: error,
-      });
+      if (!(error instanceof StoreError))
+        throw asCommandError(error, (message) => `${this.#file} is not saved: ${message}`);
+      const lacking = error.cause instanceof Unrepresentable && this.#format !== 'rdb';
+      const remedy = lacking ? '; a file whose name ends in .rdb holds everything' : '';
+      throw asCommandError(error, (message) => `${message}${remedy}`);
     }
-    await replace(this.#file, bytes);
     this.#changed = false;
   }
-
-  /** Keys in the order of their bytes, as Go's maps are written. */
-  #encode(): Buffer {
-    const encoder = encoderOf(this.#format, Date.now());
-    // In the order of the file: some formats have a checksum at their end.
-    const libraries = this.#libraries().map((code) => encoder.entry({ kind: 'library', code }));
-    const entries = this.#keys().flatMap((key) => {
-      const entry = this.#entry(key);
-      return entry === null ? [] : [encoder.entry(entry)];
-    });
-    const { tail, head } = encoder.end();
-    return Buffer.concat([head ?? encoder.head, ...libraries, ...entries, tail]);
-  }
-
-  /** The code of the libraries of functions. */
-  #libraries(): string[] {
-    const list = this.#store.execute(['FUNCTION', 'LIST', 'WITHCODE'], { buffers: true });
-    return (list as readonly ReadonlyMap<Value, Value>[]).flatMap((library) =>
-      [...library].flatMap(([name, value]) =>
-        Buffer.isBuffer(name) && name.equals(LIBRARY_CODE) && Buffer.isBuffer(value)
-          ? [value.toString('latin1')]
-          : [],
-      ),
-    );
-  }
-
-  #keys(): Buffer[] {
-    const keys = this.#store.execute(['KEYS', '*'], { buffers: true }) as readonly Buffer[];
-    return [...keys].sort((a, b) => a.compare(b));
-  }
-
-  /** `null` for a key that has just expired. */
-  #entry(bytes: Buffer): Entry | null {
-    const ask = (name: string): Value => this.#store.execute([name, bytes], { buffers: true });
-    const key = bytes.toString('latin1');
-    const deadline = ask('PEXPIRETIME');
-    const expiresAt = typeof deadline === 'number' && deadline > 0 ? deadline : null;
-    const dump = ask('DUMP');
-    return Buffer.isBuffer(dump) ? { kind: 'dump', key, dump: dump.toString('latin1'), expiresAt } : null;
-  }
 }
 
-/** What tells the format; null when there is no file. */
-async function beginningOf(file: string): Promise<Buffer | null> {
+/** Null where there is none yet. */
+async function existing(file: string): Promise<Source | null> {
   try {
-    const handle = await openFile(file);
-    try {
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(RECOGNISED_BYTES), 0, RECOGNISED_BYTES, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await handle.close();
-    }
+    return await sourceOf(file, null);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw asCommandError(error);
-  }
-}
-
-/** Of a new file, by the end of its name. */
-function formatOf(file: string): Format {
-  const ending = extname(file).slice(1).toLowerCase();
-  return FORMATS.find((format) => format === ending) ?? 'json';
-}
-
-async function load(store: Store, file: string, format: Format): Promise<void> {
-  const reading = {
-    check: true,
-    leaveOut(what: string, offset: number): never {
-      throw new CommandError(`${file}: ${what} at byte ${offset} can't be taken over; use kvorum import`);
-    },
-  };
-  try {
-    const input = new Input(file, createReadStream(file));
-    for await (const { args, database } of readFormat(format, input, reading)) {
-      if (database !== 0)
-        throw new CommandError(
-          `${file}: it has a database ${database}, and there is only 0; use kvorum import`,
-        );
-      const [name = '', ...others] = args;
-      store.execute([name, ...others.map((arg) => Buffer.from(arg, 'latin1'))]);
-    }
-  } catch (error) {
-    throw asCommandError(error);
-  }
-}
-
-/** The file has its old content or the new one, whenever the machine stops. */
-async function replace(file: string, bytes: Buffer): Promise<void> {
-  const next = `${file}.${process.pid}.tmp`;
-  try {
-    const handle = await openFile(next, 'w');
-    try {
-      await handle.writeFile(bytes);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(next, file);
-  } catch (error) {
-    await rm(next, { force: true }).catch(() => {});
-    throw new CommandError(
-      `${file} is not saved: ${error instanceof Error ? error.message : String(error)}`,
-      {
-        cause: error,
-      },
-    );
+    // Of a manifest's own files none may be missing.
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && path === file) return null;
+    throw error;
   }
 }
 
 /** Of the files and the data; anything else is a fault of ours and stays what it is. */
-function asCommandError(error: unknown): unknown {
-  if (error instanceof DamagedFile || (error instanceof Error && 'code' in error))
-    return new CommandError(error.message, { cause: error });
-  return error;
+function asCommandError(error: unknown, words: (message: string) => string = (message) => message): unknown {
+  return error instanceof Error && 'code' in error
+    ? new CommandError(words(error.message), { cause: error })
+    : error;
 }
 
 function replyOf(value: Value): Reply {

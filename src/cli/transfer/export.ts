@@ -4,21 +4,21 @@
  * Keys are walked over with SCAN while others write: each key is as it was at one moment, and every key that was there all
  * the time is in the file. The file has another name until it is complete and on the disk.
  */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { type Entry, type Encoder, type Format, quoted, Unrepresentable } from '../../formats/format.ts';
+import { FileSink, type Sink, writeEntries } from '../../embedded/exchange.ts';
+import { type LeftOut, listOf, noteLeftOut } from '../../embedded/source.ts';
+import { type Entry, type Format, quoted, type Unrepresentable } from '../../formats/format.ts';
 import { encoderOf } from '../../formats/formats.ts';
 import { CommandError } from '../command-error.ts';
 import { explain } from '../serve.ts';
 import { Progress } from './progress.ts';
 import { type Reply, ReplyError } from './node-link.ts';
-import { STANDARD } from './source.ts';
 
 const SCAN_COUNT = '1000';
 /** Keys that are asked for at a time; fewer where they are large. */
 const KEYS_MAX = 256;
 const ANSWER_BYTES: number = 16 * 1024 * 1024;
-const WRITE_BYTES: number = 1024 * 1024;
-const NAMED_MAX = 10;
+/** What stands for the standard output. */
+const STANDARD = '-';
 
 export interface ExportOptions {
   readonly format: Format;
@@ -41,65 +41,38 @@ export async function exportFile(origin: Origin, file: string, options: ExportOp
   }
 }
 
-async function exportAll(origin: Origin, file: string, options: ExportOptions): Promise<void> {
-  const encoder = encoderOf(options.format, Date.now());
-  const counted = encoderOf(options.format, 0).end().head !== null;
+async function exportAll(origin: Origin, file: string, { format, lossy }: ExportOptions): Promise<void> {
+  const counted = encoderOf(format, 0).end().head !== null;
   if (file === STANDARD && counted)
     throw new CommandError(
-      `${options.format} says at its beginning how many entries it has, which is known at the end: give a file`,
+      `${format} says at its beginning how many entries it has, which is known at the end: give a file`,
     );
-  const out = file === STANDARD ? new StandardOutput() : await FileOutput.open(file);
-  const leftOut: string[] = [];
-  let [written, left] = [0, 0];
   const progress = new Progress('exporting', await sizeOf(origin));
+  const sink = file === STANDARD ? new StandardOutput() : await fileSink(file);
+  const leftOut: LeftOut = { named: [], count: 0 };
+  const leaveOut = (refused: Unrepresentable): void => {
+    if (!lossy)
+      throw new CommandError(
+        `${format} has no words for ${refused.message}; use --format rdb or resp, or --lossy to leave such entries out; nothing was written`,
+        { cause: refused },
+      );
+    noteLeftOut(leftOut, refused.message);
+  };
+  let written: number;
   try {
-    await out.write(encoder.head);
-    for await (const entry of entriesOf(origin)) {
-      const bytes = encoded(encoder, entry, options, (what) => {
-        left++;
-        if (leftOut.length < NAMED_MAX) leftOut.push(what);
-      });
-      if (bytes !== null) {
-        await out.write(bytes);
-        written++;
-      }
-      progress.advance(entry.kind === 'library' ? 0 : 1, 1);
-    }
-    const { tail, head } = encoder.end();
-    await out.write(tail);
-    await out.finish(head);
-  } catch (error) {
-    await out.discard();
-    throw error;
+    written = await writeEntries(sink, format, counting(entriesOf(origin), progress), leaveOut);
   } finally {
     progress.end();
   }
   // Not where the data may go.
-  console.error(`${file} (${options.format}): ${written} entries were written`);
-  if (left > 0)
-    console.error(
-      `left out: ${leftOut.join('; ')}${left > leftOut.length ? `; and ${left - leftOut.length} more` : ''}`,
-    );
+  console.error(`${file} (${format}): ${written} entries were written`);
+  if (leftOut.count > 0) console.error(`left out: ${listOf(leftOut)}`);
 }
 
-/** Null for an entry that is left out. */
-function encoded(
-  encoder: Encoder,
-  entry: Entry,
-  { format, lossy }: ExportOptions,
-  leaveOut: (what: string) => void,
-): Buffer | null {
-  try {
-    return encoder.entry(entry);
-  } catch (error) {
-    if (!(error instanceof Unrepresentable)) throw error;
-    if (!lossy)
-      throw new CommandError(
-        `${format} has no words for ${error.message}; use --format rdb or resp, or --lossy to leave such entries out; nothing was written`,
-        { cause: error },
-      );
-    leaveOut(error.message);
-    return null;
+async function* counting(entries: AsyncIterable<Entry>, progress: Progress): AsyncGenerator<Entry> {
+  for await (const entry of entries) {
+    yield entry;
+    progress.advance(entry.kind === 'library' ? 0 : 1, 1);
   }
 }
 
@@ -161,7 +134,7 @@ async function* librariesOf(origin: Origin): AsyncGenerator<Entry> {
 
 // --- Where it goes -----------------------------------------------------------------------------------------------
 
-class StandardOutput {
+class StandardOutput implements Sink {
   constructor() {
     // Writes are told, too.
     process.stdout.on('error', () => {});
@@ -181,48 +154,10 @@ class StandardOutput {
   async discard(): Promise<void> {}
 }
 
-class FileOutput {
-  readonly #file: string;
-  readonly #handle: FileHandle;
-  #waiting: Buffer[] = [];
-  #bytes = 0;
-
-  private constructor(file: string, handle: FileHandle) {
-    this.#file = file;
-    this.#handle = handle;
-  }
-
-  static async open(file: string): Promise<FileOutput> {
-    try {
-      return new FileOutput(file, await open(`${file}.part`, 'w'));
-    } catch (error) {
-      throw new CommandError(error instanceof Error ? explain(error) : String(error), { cause: error });
-    }
-  }
-
-  async write(bytes: Buffer): Promise<void> {
-    this.#waiting.push(bytes);
-    this.#bytes += bytes.length;
-    if (this.#bytes >= WRITE_BYTES) await this.#flush();
-  }
-
-  /** `head` overwrites the beginning. */
-  async finish(head: Buffer | null): Promise<void> {
-    await this.#flush();
-    if (head !== null) await this.#handle.write(head, 0, head.length, 0);
-    await this.#handle.sync();
-    await this.#handle.close();
-    await rename(`${this.#file}.part`, this.#file);
-  }
-
-  async discard(): Promise<void> {
-    await this.#handle.close();
-    await rm(`${this.#file}.part`, { force: true });
-  }
-
-  async #flush(): Promise<void> {
-    await this.#handle.writeFile(Buffer.concat(this.#waiting));
-    this.#waiting = [];
-    this.#bytes = 0;
+async function fileSink(file: string): Promise<FileSink> {
+  try {
+    return await FileSink.open(file);
+  } catch (error) {
+    throw new CommandError(error instanceof Error ? explain(error) : String(error), { cause: error });
   }
 }

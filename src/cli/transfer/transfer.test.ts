@@ -129,7 +129,7 @@ test('a log that breaks off is taken up to there if asked, a transaction whole o
   const log = file('a.aof', 'SET a 1\nMULTI\nSET b 2\n*3\r\n$3\r\nSET\r\n$1\r\nc\r\n$5\r\nab');
   const report = await kvorum('import', log, '--into', store);
   expect(report).toBe(
-    'kvorum: a.aof is damaged at byte 48: expected an argument, found the end of the file, inside what begins at byte 22; nothing was imported; everything before byte 22 is whole: --torn-end takes that',
+    'kvorum: a.aof is damaged at byte 48: expected an argument, found the end of the file, inside what begins at byte 22; everything before byte 22 is whole: kvorum import --torn-end takes that; nothing was imported',
   );
   expect(await kvorum('import', log, '--into', store, '--torn-end')).toContain('1 commands were run');
   expect(await contents()).toEqual({ a: '1' });
@@ -175,7 +175,7 @@ test.each([
 
 test('the first bytes say the format, or that there is none', async () => {
   expect(await kvorum('import', file('a', '\x00\x01'), '--into', store)).toBe(
-    'kvorum: a: no format begins like this (0001); give --format, one of json, binary, kvsp, kvlg, rdb, resp',
+    'kvorum: a: no format begins like this (0001); give its format, one of json, binary, kvsp, kvlg, rdb, resp; nothing was imported',
   );
 });
 

@@ -1,6 +1,5 @@
 /** `kvorum import` and `kvorum export`: from flags to work. */
-import { extname } from 'node:path';
-import { FORMATS, type Format } from '../../formats/format.ts';
+import { FORMATS, type Format, formatNamed } from '../../formats/format.ts';
 import { CommandError } from '../command-error.ts';
 import type { ExportFlags, ImportFlags } from '../program.ts';
 import { DEFAULT_CLIENT_ADDRESS } from './addresses.ts';
@@ -56,13 +55,9 @@ function databaseOf(text: string | undefined): number | 'all' | null {
   throw new CommandError(`--db: "${text}" is no database; use a number, or all`);
 }
 
-/** Other endings that people give files. */
-const ENDINGS: Readonly<Record<string, Format>> = { aof: 'resp', txt: 'resp' };
-
 function formatOf(file: string): Format {
-  const ending = extname(file).slice(1).toLowerCase();
-  const format = FORMATS.find((name) => name === ending) ?? ENDINGS[ending];
-  if (format === undefined)
+  const format = formatNamed(file);
+  if (format === null)
     throw new CommandError(`${file}: its ending says no format; give --format, one of ${FORMATS.join(', ')}`);
   return format;
 }
