@@ -192,6 +192,8 @@ const chosen = (at: number): number => shuffled[at % KEYS] ?? 0;
 const keyAt = (at: number): string => keys[chosen(at)] ?? '';
 const textAt = (at: number): string => texts[chosen(at)] ?? '';
 const MANY = 1000;
+/** What each of the callers asks, one after the other. */
+const EACH = 64;
 
 const measures: readonly {
   readonly title: string;
@@ -232,6 +234,20 @@ const measures: readonly {
     run: (subject) => rate(MANY, (step) => setMany(subject, step)),
   },
   {
+    title: `GET, ${CALLERS} callers in turn, each awaiting its reads`,
+    durability: 'none',
+    run: (subject) =>
+      rate(CALLERS * EACH, (step) =>
+        byCallers(step, (at) => void (read += subject.get(keyAt(at))?.length ?? 0)),
+      ),
+  },
+  {
+    title: `SET, ${CALLERS} callers in turn, each awaiting its writes; nothing has to survive`,
+    durability: 'none',
+    run: (subject) =>
+      rate(CALLERS * EACH, (step) => byCallers(step, (at) => subject.set(keyAt(at), textAt(at)))),
+  },
+  {
     title: `batches of ${BATCH} per second, nothing has to survive`,
     durability: 'none',
     run: (subject) => rate(1, (step) => subject.batch(pairsAt(step))),
@@ -249,6 +265,15 @@ const measures: readonly {
           }),
   },
 ];
+
+/** Callers that wait for what they asked before they ask again. */
+async function byCallers(step: number, ask: (at: number) => Promise<unknown> | void): Promise<void> {
+  await Promise.all(
+    Array.from({ length: CALLERS }, async (_, caller) => {
+      for (let at = 0; at < EACH; at++) await ask((step * CALLERS + caller) * EACH + at);
+    }),
+  );
+}
 
 function setMany(subject: Subject, step: number): Promise<unknown> | void {
   return setSome(subject, step * MANY, MANY);
