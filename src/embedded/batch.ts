@@ -1,6 +1,6 @@
 /** Writes that are gathered and applied together. */
-import { type Bytes, toStored } from './text.ts';
-import type { Operation } from './store.ts';
+import { deleteOperation, type Operation, putOperation } from './operation.ts';
+import type { Bytes } from './text.ts';
 
 /** What a batch has done. */
 export interface BatchResult {
@@ -29,19 +29,19 @@ export class Batch {
 
   /** Sets a key, which lives as long as the store's `defaultTtl` says. */
   put(key: Bytes, value: Bytes): this {
-    this.#operations.push({ key: toStored(key), value: toStored(value), ttl: undefined });
+    this.#operations.push(putOperation(key, value, undefined));
     return this;
   }
 
   /** Sets a key that lives `ttl` milliseconds; 0 for ever. */
   putWithTtl(key: Bytes, value: Bytes, ttl: number): this {
-    this.#operations.push({ key: toStored(key), value: toStored(value), ttl });
+    this.#operations.push(putOperation(key, value, ttl));
     return this;
   }
 
   /** Removes a key, if it is there. */
   delete(key: Bytes): this {
-    this.#operations.push({ key: toStored(key), value: null, ttl: undefined });
+    this.#operations.push(deleteOperation(key));
     return this;
   }
 

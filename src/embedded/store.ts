@@ -32,6 +32,7 @@ import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
 import { FileSink, writeEntries } from './exchange.ts';
 import { KeyIndex } from './key-index.ts';
+import type { Operation } from './operation.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
 import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
@@ -839,8 +840,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
     if (eviction === 'none' && this.#machine.size + added.size > maxEntries) throw full(maxEntries);
     let deleted = 0;
-    for (const { key, value, ttl } of operations) {
-      if (value !== null) this.#put(key, value, ttl);
+    for (const { key, value, ttl, plain } of operations) {
+      if (value !== null) this.#put(key, value, ttl, plain);
       else if (this.#remove(key)) deleted++;
     }
     const result = { successful: operations.length, failed: 0, deleted };
@@ -969,14 +970,6 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #check(): void {
     if (this.#closed) throw closed();
   }
-}
-
-/** A write of a batch or a transaction, in the store's bytes. */
-export interface Operation {
-  readonly key: string;
-  /** Null: the key is removed. */
-  readonly value: string | null;
-  readonly ttl: number | undefined;
 }
 
 /** Libraries, then keys in the order of their bytes, as Go writes its maps. */

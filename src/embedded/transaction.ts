@@ -1,7 +1,7 @@
 /** Reads and writes that nobody else comes between. */
 import type { BatchResult } from './batch.ts';
 import { StoreError } from './errors.ts';
-import type { Operation } from './store.ts';
+import { deleteOperation, type Operation, putOperation } from './operation.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
 
 /** How often a transaction is run before its promise rejects with `CONFLICT`. */
@@ -43,14 +43,14 @@ export class Transaction {
 
   /** Sets the key. `ttl`: milliseconds that the entry lives, 0 for ever. Default: the store's `defaultTtl`. */
   set(key: Bytes, value: Bytes, { ttl }: { ttl?: number } = {}): void {
-    const stored = toStored(key);
-    this.#writes.set(stored, { key: stored, value: toStored(value), ttl });
+    const operation = putOperation(key, value, ttl);
+    this.#writes.set(operation.key, operation);
   }
 
   /** Removes the key, if it is there. */
   delete(key: Bytes): void {
-    const stored = toStored(key);
-    this.#writes.set(stored, { key: stored, value: null, ttl: undefined });
+    const operation = deleteOperation(key);
+    this.#writes.set(operation.key, operation);
   }
 
   /** @internal Whether nothing that was read has changed. */
