@@ -164,7 +164,8 @@ function hasHelp({ name, subcommands }: CommandSpec): boolean {
 function rowText({ name, spec }: Row): string {
   const newer = spec.since > '7.0.15' && /^\d/.test(spec.since);
   const notes = [newer ? `Since Redis ${spec.since}.` : '', NOTES[name] ?? ''].filter((note) => note !== '');
-  const title = `\`${name.toUpperCase()}\`${hasHelp(spec) ? `, \`${name.toUpperCase()} HELP\`` : ''}`;
+  const line = `${name.toUpperCase()} ${spec.usage ?? ''}`.trimEnd().replaceAll('|', '\\|');
+  const title = `\`${line}\`${hasHelp(spec) ? `, \`${name.toUpperCase()} HELP\`` : ''}`;
   return `| ${title} | ${spec.since} | ${cell(spec.summary)} | ${notes.join(' ').replaceAll('|', '\\|')} |\n`;
 }
 

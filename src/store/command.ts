@@ -50,7 +50,10 @@ export interface CommandSpec {
   readonly group: string;
   readonly complexity: string;
   readonly subcommands?: readonly CommandSpec[];
-  /** A subcommand's arguments as its container's HELP shows them. */
+  /**
+   * What follows the name, as HELP shows it: `<argument>`, `[optional]`, `one|other`, `(a group)`, `<repeated> [<repeated> ...]`;
+   * words in capitals are written as they stand. None where nothing follows.
+   */
   readonly usage?: string;
   /** It is there to say that there is no such command, and why: COMMAND does not list it. */
   readonly absent?: true;

@@ -9,6 +9,11 @@ export interface TimeUnit {
   readonly absolute: boolean;
 }
 
+/** As the usage of a command names it. */
+export function unitName({ milliseconds, absolute }: TimeUnit): string {
+  return `${absolute ? 'unix-time-' : ''}${milliseconds === 1 ? 'milliseconds' : 'seconds'}`;
+}
+
 /** The four options of SET and GETEX. */
 export const TIME_OPTIONS: ReadonlyMap<string, TimeUnit> = new Map<string, TimeUnit>([
   ['ex', { milliseconds: 1000, absolute: false }],

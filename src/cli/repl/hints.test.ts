@@ -1,33 +1,33 @@
 import { expect, test } from 'vitest';
 
 import { commandTable } from '../../server/table.ts';
+import type { CommandSpec } from '../../store/command.ts';
 import { Hints } from './hints.ts';
-import { SYNTAX } from './syntax.ts';
 
 const hints = new Hints([]);
 
-test('every command that takes arguments says which', () => {
-  const missing: string[] = [];
-  for (const command of new Set(commandTable.values())) {
+/** Commands, and in place of containers their subcommands. */
+function specs(): CommandSpec[] {
+  return [...new Set(commandTable.values())].flatMap((command): readonly CommandSpec[] => {
     const subcommands = command.kind === 'local' ? (command.subcommands ?? []) : [];
-    for (const spec of subcommands.length > 0 ? subcommands : [command]) {
-      const argumentless = spec.arity === (spec === command ? 1 : 2);
-      const told =
-        argumentless || ('usage' in spec && spec.usage !== undefined) || SYNTAX[spec.name] !== undefined;
-      if (!told && spec.absent !== true) missing.push(spec.name);
-    }
-  }
-  expect(missing, 'add these to syntax.ts, or `usage` to the subcommand').toEqual([]);
+    return subcommands.length > 0 ? subcommands : [command];
+  });
+}
+
+test('every command that takes arguments says which', () => {
+  const missing = specs().filter(({ name, arity, usage, absent }) => {
+    const argumentless = arity === (name.includes('|') ? 2 : 1);
+    return !argumentless && usage === undefined && absent !== true;
+  });
+  expect(missing, 'add `usage` to these').toEqual([]);
 });
 
-test('the least number of arguments of a syntax is what the arity says', () => {
-  const wrong: string[] = [];
-  for (const { name, arity, kind } of new Set(commandTable.values())) {
-    const syntax = SYNTAX[name];
-    if (syntax === undefined || (kind === 'local' && syntax === '')) continue;
-    const least = leastWords(syntax) + 1;
-    if (least !== Math.abs(arity)) wrong.push(`${name}: ${arity}, "${syntax}" has ${least}`);
-  }
+test('the least number of arguments of a usage is what the arity says', () => {
+  const wrong = specs().flatMap(({ name, arity, usage }) => {
+    if (usage === undefined || usage === '') return [];
+    const least = leastWords(usage.replaceAll(/[<>]/g, '')) + (name.includes('|') ? 2 : 1);
+    return least === Math.abs(arity) ? [] : [`${name}: ${arity}, "${usage}" has ${least}`];
+  });
   expect(wrong).toEqual([]);
 });
 

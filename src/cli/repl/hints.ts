@@ -2,13 +2,12 @@
  * What may follow on a line, out of the command table: the rest of a command's arguments as a hint, and for the tab key
  * names of commands, of subcommands and words of options.
  *
- * A syntax (`syntax.ts`) becomes a sequence of parts, and each word that is typed takes one away: a word of an option
+ * A syntax (the table's `usage`) becomes a sequence of parts, and each word that is typed takes one away: a word of an option
  * takes that option, wherever it stands among the options that may come now, and any other word takes the next argument and
  * with it the options that had to come before.
  */
 import type { Command } from '../../server/session.ts';
 import { commandTable } from '../../server/table.ts';
-import { SYNTAX } from './syntax.ts';
 
 /** A word to be written as it stands, a name for what is to be written, or a choice of sequences. */
 type Part =
@@ -116,7 +115,7 @@ function describe(command: Command): Described[] {
   const here = specs.filter(({ absent }) => absent !== true);
   return here.map(({ name, usage, summary, since, group }) => ({
     name: name.replace('|', ' ').toUpperCase(),
-    syntax: usage === undefined ? (SYNTAX[name] ?? '') : usage.replaceAll(/[<>]/g, ''),
+    syntax: (usage ?? '').replaceAll(/[<>]/g, ''),
     summary,
     since,
     group,

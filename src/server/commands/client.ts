@@ -110,7 +110,7 @@ export const clientCommands: readonly LocalCommand[] = [
         ...shared,
         ...administrative,
         name: 'kill',
-        usage: '<ip:port> | <option> <value> [<option> <value> ...]',
+        usage: '(<ip:port>|<option> <value> [<option> <value> ...])',
         arity: -3,
         summary:
           'Closes connections: by ID, ADDR, LADDR, USER and TYPE, all that are given; not this one unless SKIPME is NO.',

@@ -38,6 +38,7 @@ export const infoCommands: readonly LocalCommand[] = localCommands('server', [
     arity: -1,
     flags: ['loading', 'stale'],
     categories: ['slow', 'dangerous'],
+    usage: '[<section> ...]',
     summary: 'Facts and counters of this node, all or by section',
     since: '1.0.0',
     complexity: 'O(n) in the nodes',

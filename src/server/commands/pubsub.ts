@@ -45,12 +45,20 @@ const shared = {
   complexity: 'O(N) where N is the number of names',
 } as const;
 
-function pair(prefix: string, space: Space, what: string, since: string): [LocalSpec, LocalSpec] {
+/** `what` in one word, and in several. */
+function pair(
+  prefix: string,
+  space: Space,
+  word: string,
+  what: string,
+  since: string,
+): [LocalSpec, LocalSpec] {
   return [
     {
       ...shared,
       name: `${prefix}subscribe`,
       arity: -2,
+      usage: `<${word}> [<${word}> ...]`,
       summary: `Listens to ${what}`,
       since,
       ...(space === 'shards' ? { keys: ALL_KEYS } : {}),
@@ -60,6 +68,7 @@ function pair(prefix: string, space: Space, what: string, since: string): [Local
       ...shared,
       name: `${prefix}unsubscribe`,
       arity: -1,
+      usage: `[<${word}> ...]`,
       summary: `Stops listening to ${what}, or to all of them`,
       since,
       ...(space === 'shards' ? { keys: ALL_KEYS } : {}),
@@ -94,9 +103,9 @@ const about = {
 
 export const pubsubCommands: readonly LocalCommand[] = [
   ...localCommands('pubsub', [
-    ...pair('', 'channels', 'channels', '2.0.0'),
-    ...pair('p', 'patterns', 'channels whose names match patterns', '2.0.0'),
-    ...pair('s', 'shards', 'shard channels', '7.0.0'),
+    ...pair('', 'channels', 'channel', 'channels', '2.0.0'),
+    ...pair('p', 'patterns', 'pattern', 'channels whose names match patterns', '2.0.0'),
+    ...pair('s', 'shards', 'shardchannel', 'shard channels', '7.0.0'),
   ]),
   container(
     'pubsub',

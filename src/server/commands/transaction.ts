@@ -7,7 +7,7 @@ const ALL_KEYS = { first: 1, last: -1, step: 1 };
 
 const specs: readonly Pick<
   TransactionCommand,
-  'name' | 'arity' | 'flags' | 'keys' | 'summary' | 'since' | 'complexity'
+  'name' | 'arity' | 'flags' | 'keys' | 'usage' | 'summary' | 'since' | 'complexity'
 >[] = [
   {
     name: 'multi',
@@ -41,6 +41,7 @@ const specs: readonly Pick<
     arity: -2,
     flags: ['noscript', 'loading', 'stale', 'fast', 'allow_busy'],
     keys: ALL_KEYS,
+    usage: '<key> [<key> ...]',
     summary: 'Makes the next EXEC fail if one of the keys changes before it',
     since: '2.2.0',
     complexity: 'O(1) per key',

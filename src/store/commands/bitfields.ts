@@ -273,6 +273,8 @@ const commands: readonly BitFieldCommand[] = [
     write: true,
     flags: ['write', 'denyoom'],
     categories: ['write', 'bitmap', 'slow'],
+    usage:
+      '<key> [GET <encoding> <offset>] [SET <encoding> <offset> <value>] [INCRBY <encoding> <offset> <increment>] [OVERFLOW (WRAP|SAT|FAIL)]',
     summary: 'Reads, sets and increments whole numbers of any width among the bits of a string',
     since: '3.2.0',
     complexity: 'O(1) per operation',
@@ -284,6 +286,7 @@ const commands: readonly BitFieldCommand[] = [
     write: false,
     flags: ['readonly', 'fast'],
     categories: ['read', 'bitmap', 'fast'],
+    usage: '<key> [GET <encoding> <offset> ...]',
     summary: 'Reads whole numbers of any width among the bits of a string',
     since: '6.0.0',
     complexity: 'O(1) per operation',

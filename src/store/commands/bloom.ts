@@ -344,6 +344,7 @@ const writes: readonly BloomCommand[] = [
   {
     name: 'bf.reserve',
     arity: -4,
+    usage: '<key> <error-rate> <capacity> [EXPANSION <expansion>] [NONSCALING]',
     summary: 'Makes an empty Bloom filter for an error rate and a number of items',
     complexity: 'O(1)',
     run: runReserve,
@@ -351,6 +352,7 @@ const writes: readonly BloomCommand[] = [
   {
     name: 'bf.add',
     arity: 3,
+    usage: '<key> <item>',
     summary: 'Adds an item to a Bloom filter, creating it',
     complexity: 'O(K) where K is the number of hashes of all filters',
     run: runAdd,
@@ -358,6 +360,7 @@ const writes: readonly BloomCommand[] = [
   {
     name: 'bf.madd',
     arity: -3,
+    usage: '<key> <item> [<item> ...]',
     summary: 'Adds items to a Bloom filter, creating it',
     complexity: 'O(N * K) where N is the number of items and K that of the hashes of all filters',
     run: runMAdd,
@@ -365,6 +368,8 @@ const writes: readonly BloomCommand[] = [
   {
     name: 'bf.insert',
     arity: -4,
+    usage:
+      '<key> [CAPACITY <capacity>] [ERROR <error-rate>] [EXPANSION <expansion>] [NOCREATE] [NONSCALING] ITEMS <item> [<item> ...]',
     summary: 'Adds items to a Bloom filter, creating it as told',
     complexity: 'O(N * K) where N is the number of items and K that of the hashes of all filters',
     run: runInsert,
@@ -372,6 +377,7 @@ const writes: readonly BloomCommand[] = [
   {
     name: 'bf.loadchunk',
     arity: 4,
+    usage: '<key> <iterator> <data>',
     summary: 'Restores a part of a Bloom filter',
     complexity: 'O(N) where N is the number of bytes',
     run: runLoadChunk,
@@ -382,6 +388,7 @@ const reads: readonly BloomCommand[] = [
   {
     name: 'bf.exists',
     arity: 3,
+    usage: '<key> <item>',
     summary: 'Whether an item was added to a Bloom filter, with a small error',
     complexity: 'O(K) where K is the number of hashes of all filters',
     run: runExists(false),
@@ -389,6 +396,7 @@ const reads: readonly BloomCommand[] = [
   {
     name: 'bf.mexists',
     arity: -3,
+    usage: '<key> <item> [<item> ...]',
     summary: 'Whether items were added to a Bloom filter, with a small error',
     complexity: 'O(N * K) where N is the number of items and K that of the hashes of all filters',
     run: runExists(true),
@@ -396,6 +404,7 @@ const reads: readonly BloomCommand[] = [
   {
     name: 'bf.card',
     arity: 2,
+    usage: '<key>',
     summary: 'How many items were added to a Bloom filter',
     complexity: 'O(1)',
     run: runCard,
@@ -403,6 +412,7 @@ const reads: readonly BloomCommand[] = [
   {
     name: 'bf.info',
     arity: -2,
+    usage: '<key> [CAPACITY|SIZE|FILTERS|ITEMS|EXPANSION]',
     summary: 'Size, capacity and growth of a Bloom filter',
     complexity: 'O(1)',
     run: runInfo,
@@ -410,6 +420,7 @@ const reads: readonly BloomCommand[] = [
   {
     name: 'bf.scandump',
     arity: 3,
+    usage: '<key> <iterator>',
     summary: 'A part of a Bloom filter, to be restored with BF.LOADCHUNK',
     complexity: 'O(N) where N is the number of bytes',
     run: runScanDump,

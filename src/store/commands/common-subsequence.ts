@@ -90,6 +90,7 @@ export const commonSubsequenceCommands: readonly DataCommand[] = [
     flags: ['readonly'],
     keys: TWO_KEYS,
     categories: ['read', 'string', 'slow'],
+    usage: '<key1> <key2> [LEN] [IDX] [MINMATCHLEN <len>] [WITHMATCHLEN]',
     summary: 'The longest common subsequence of two strings',
     since: '7.0.0',
     complexity: 'O(N*M) where N and M are the lengths of the strings',

@@ -1,6 +1,6 @@
 /** Commands over the deadlines of keys. */
 import type { DataCommand } from '../command.ts';
-import { parseDeadline, type TimeUnit } from '../expire-time.ts';
+import { parseDeadline, type TimeUnit, unitName } from '../expire-time.ts';
 import type { Entry } from '../keyspace.ts';
 import { ONE_KEY } from './positions.ts';
 
@@ -117,6 +117,7 @@ function expire(name: string, unit: TimeUnit, since: string, summary: string): D
     flags: ['write', 'fast'],
     keys: ONE_KEY,
     categories: ['keyspace', 'write', 'fast'],
+    usage: `<key> <${unitName(unit)}> [NX|XX|GT|LT]`,
     summary,
     since,
     complexity: 'O(1)',
@@ -134,6 +135,7 @@ function ttl(name: string, unit: TimeUnit, since: string, summary: string): Data
     flags: ['readonly', 'fast'],
     keys: ONE_KEY,
     categories: ['keyspace', 'read', 'fast'],
+    usage: '<key>',
     summary,
     since,
     complexity: 'O(1)',
@@ -175,6 +177,7 @@ export const expiryCommands: readonly DataCommand[] = [
     flags: ['write', 'fast'],
     keys: ONE_KEY,
     categories: ['keyspace', 'write', 'fast'],
+    usage: '<key>',
     summary: 'Takes the deadline of a key away',
     since: '2.2.0',
     complexity: 'O(1)',

@@ -337,6 +337,7 @@ export function functionCommands(finder: CommandFinder): {
       {
         ...WRITING,
         name: 'fcall',
+        usage: '<function> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Calls a function of a library',
         since: '7.0.0',
         complexity: 'that of the function',
@@ -345,6 +346,7 @@ export function functionCommands(finder: CommandFinder): {
       {
         ...READING,
         name: 'fcall_ro',
+        usage: '<function> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Calls a function of a library that only reads',
         since: '7.0.0',
         complexity: 'that of the function',

@@ -329,6 +329,8 @@ const georadius: GeoCommand = {
   flags: ['write', 'denyoom', 'movablekeys'],
   keys: ONE_KEY,
   categories: ['write', 'geo', 'slow'],
+  usage:
+    '<key> <longitude> <latitude> <radius> M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT <count> [ANY]] [ASC|DESC] [STORE <key>] [STOREDIST <key>]',
   summary: 'Members in a circle around a place; GEOSEARCH has taken its place',
   since: '3.2.0',
   complexity: SEARCH,
@@ -342,6 +344,8 @@ const georadiusRo: GeoCommand = {
   flags: ['readonly'],
   keys: ONE_KEY,
   categories: ['read', 'geo', 'slow'],
+  usage:
+    '<key> <longitude> <latitude> <radius> M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT <count> [ANY]] [ASC|DESC]',
   summary: 'Members in a circle around a place, never stored; GEOSEARCH has taken its place',
   since: '3.2.10',
   complexity: SEARCH,
@@ -356,6 +360,8 @@ const commands: readonly GeoCommand[] = [
     flags: ['readonly'],
     keys: ONE_KEY,
     categories: ['read', 'geo', 'slow'],
+    usage:
+      '<key> (FROMMEMBER <member>|FROMLONLAT <longitude> <latitude>) (BYRADIUS <radius> (M|KM|FT|MI)|BYBOX <width> <height> (M|KM|FT|MI)) [ASC|DESC] [COUNT <count> [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]',
     summary: 'Members in a circle or a rectangle around a place or a member',
     since: '6.2.0',
     complexity: SEARCH,
@@ -368,6 +374,8 @@ const commands: readonly GeoCommand[] = [
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
     categories: ['write', 'geo', 'slow'],
+    usage:
+      '<destination> <source> (FROMMEMBER <member>|FROMLONLAT <longitude> <latitude>) (BYRADIUS <radius> (M|KM|FT|MI)|BYBOX <width> <height> (M|KM|FT|MI)) [ASC|DESC] [COUNT <count> [ANY]] [STOREDIST]',
     summary: 'Stores members in a circle or a rectangle as another sorted set',
     since: '6.2.0',
     complexity: SEARCH,
@@ -379,6 +387,8 @@ const commands: readonly GeoCommand[] = [
     ...georadius,
     name: 'georadiusbymember',
     arity: -5,
+    usage:
+      '<key> <member> <radius> M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT <count> [ANY]] [ASC|DESC] [STORE <key>] [STOREDIST <key>]',
     summary: 'Members in a circle around a member; GEOSEARCH has taken its place',
     run: runSearch({ by: 'member', stores: 'maybe' }),
   },
@@ -386,6 +396,8 @@ const commands: readonly GeoCommand[] = [
     ...georadiusRo,
     name: 'georadiusbymember_ro',
     arity: -5,
+    usage:
+      '<key> <member> <radius> M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT <count> [ANY]] [ASC|DESC]',
     summary: 'Members in a circle around a member, never stored; GEOSEARCH has taken its place',
     run: runSearch({ by: 'member', stores: 'never' }),
   },

@@ -5,7 +5,7 @@
 import type { DataCommand } from '../command.ts';
 import { type Context, entryAs, readAs } from '../context.ts';
 import { invalidExpireTime, NOT_AN_INTEGER, wrongArity } from '../errors.ts';
-import { TIME_OPTIONS, type TimeUnit } from '../expire-time.ts';
+import { TIME_OPTIONS, type TimeUnit, unitName } from '../expire-time.ts';
 import { parseInteger } from '../integer.ts';
 import type { Entry } from '../keyspace.ts';
 import { type Field, Hash } from '../types/hash.ts';
@@ -344,14 +344,18 @@ const MILLISECONDS: TimeUnit = { milliseconds: 1, absolute: false };
 const SECONDS_SINCE_1970: TimeUnit = { milliseconds: 1000, absolute: true };
 const MILLISECONDS_SINCE_1970: TimeUnit = { milliseconds: 1, absolute: true };
 
+const FIELDS = 'FIELDS <numfields> <field> [<field> ...]';
+
 function hexpire(name: string, unit: TimeUnit, summary: string): ExpiryCommand {
   const flags = ['write', 'denyoom', 'fast'] as const;
-  return { name, arity: -6, flags, summary, since: '7.4.0', run: runHexpire(name, unit) };
+  const usage = `<key> <${unitName(unit)}> [NX|XX|GT|LT] ${FIELDS}`;
+  return { name, arity: -6, flags, usage, summary, since: '7.4.0', run: runHexpire(name, unit) };
 }
 
 function httl(name: string, unit: TimeUnit, summary: string): ExpiryCommand {
   const flags = ['readonly', 'fast'] as const;
-  return { name, arity: -5, flags, summary, since: '7.4.0', run: runHttl(unit) };
+  const usage = `<key> ${FIELDS}`;
+  return { name, arity: -5, flags, usage, summary, since: '7.4.0', run: runHttl(unit) };
 }
 
 const commands: readonly ExpiryCommand[] = [
@@ -375,6 +379,7 @@ const commands: readonly ExpiryCommand[] = [
     name: 'hpersist',
     arity: -5,
     flags: ['write', 'fast'],
+    usage: '<key> FIELDS <numfields> <field> [<field> ...]',
     summary: 'Takes the deadlines of fields of a hash away',
     since: '7.4.0',
     run: runHpersist,
@@ -383,6 +388,7 @@ const commands: readonly ExpiryCommand[] = [
     name: 'hgetdel',
     arity: -5,
     flags: ['write', 'fast'],
+    usage: '<key> FIELDS <numfields> <field> [<field> ...]',
     summary: 'Reads fields of a hash and removes them',
     since: '8.0.0',
     run: runHgetdel,
@@ -391,6 +397,8 @@ const commands: readonly ExpiryCommand[] = [
     name: 'hgetex',
     arity: -5,
     flags: ['write', 'fast'],
+    usage:
+      '<key> [EX <seconds>|PX <milliseconds>|EXAT <unix-time-seconds>|PXAT <unix-time-milliseconds>|PERSIST] FIELDS <numfields> <field> [<field> ...]',
     summary: 'Reads fields of a hash and changes their deadlines',
     since: '8.0.0',
     run: runHgetex,
@@ -399,6 +407,8 @@ const commands: readonly ExpiryCommand[] = [
     name: 'hsetex',
     arity: -6,
     flags: ['write', 'denyoom', 'fast'],
+    usage:
+      '<key> [FNX|FXX] [EX <seconds>|PX <milliseconds>|EXAT <unix-time-seconds>|PXAT <unix-time-milliseconds>|KEEPTTL] FIELDS <numfields> <field> <value> [<field> <value> ...]',
     summary: 'Gives fields of a hash values and deadlines, creating it',
     since: '8.0.0',
     run: runHsetex,

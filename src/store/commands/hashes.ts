@@ -279,6 +279,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hget',
         arity: 3,
+        usage: '<key> <field>',
         summary: 'The value of a field of a hash',
         since: '2.0.0',
         complexity: 'O(log N)',
@@ -287,6 +288,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hmget',
         arity: -3,
+        usage: '<key> <field> [<field> ...]',
         summary: 'The values of several fields of a hash',
         since: '2.0.0',
         complexity: 'O(log N) per field',
@@ -295,6 +297,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hlen',
         arity: 2,
+        usage: '<key>',
         summary: 'The number of fields of a hash',
         since: '2.0.0',
         complexity: 'O(1), O(log N) where fields have deadlines',
@@ -303,6 +306,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hexists',
         arity: 3,
+        usage: '<key> <field>',
         summary: 'Whether a hash has a field',
         since: '2.0.0',
         complexity: 'O(log N)',
@@ -311,6 +315,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hstrlen',
         arity: 3,
+        usage: '<key> <field>',
         summary: 'The length of the value of a field of a hash',
         since: '3.2.0',
         complexity: 'O(log N)',
@@ -324,6 +329,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hgetall',
         arity: 2,
+        usage: '<key>',
         summary: 'All fields of a hash with their values',
         since: '2.0.0',
         complexity: 'O(N) where N is the number of fields',
@@ -332,6 +338,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hkeys',
         arity: 2,
+        usage: '<key>',
         summary: 'All fields of a hash',
         since: '2.0.0',
         complexity: 'O(N) where N is the number of fields',
@@ -340,6 +347,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hvals',
         arity: 2,
+        usage: '<key>',
         summary: 'The values of all fields of a hash',
         since: '2.0.0',
         complexity: 'O(N) where N is the number of fields',
@@ -348,6 +356,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hscan',
         arity: -3,
+        usage: '<key> <cursor> [MATCH <pattern>] [COUNT <count>]',
         summary: 'Walks over the fields of a hash in steps',
         since: '2.8.0',
         complexity: 'O(log N + COUNT) per step',
@@ -356,6 +365,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hrandfield',
         arity: -2,
+        usage: '<key> [<count> [WITHVALUES]]',
         summary: 'Any fields of a hash, with their values if wanted',
         since: '6.2.0',
         complexity: 'O(log N) per field, at most O(N) for different ones',
@@ -369,6 +379,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hset',
         arity: -4,
+        usage: '<key> <field> <value> [<field> <value> ...]',
         summary: 'Gives fields of a hash values, creating it',
         since: '2.0.0',
         complexity: 'O(log N) per field',
@@ -377,6 +388,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hmset',
         arity: -4,
+        usage: '<key> <field> <value> [<field> <value> ...]',
         summary: 'As HSET, with another reply',
         since: '2.0.0',
         complexity: 'O(log N) per field',
@@ -385,6 +397,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hsetnx',
         arity: 4,
+        usage: '<key> <field> <value>',
         summary: 'Gives a field of a hash a value if the field is not there',
         since: '2.0.0',
         complexity: 'O(log N)',
@@ -393,6 +406,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hincrby',
         arity: 4,
+        usage: '<key> <field> <increment>',
         summary: 'Adds to the whole number in a field of a hash',
         since: '2.0.0',
         complexity: 'O(log N)',
@@ -401,6 +415,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hincrbyfloat',
         arity: 4,
+        usage: '<key> <field> <increment>',
         summary: 'Adds to the number with a fraction in a field of a hash',
         since: '2.6.0',
         complexity: 'O(log N)',
@@ -414,6 +429,7 @@ const commands: readonly Omit<DataCommand, 'kind' | 'group'>[] = [
       {
         name: 'hdel',
         arity: -3,
+        usage: '<key> <field> [<field> ...]',
         summary: 'Removes fields of a hash',
         since: '2.0.0',
         complexity: 'O(log N) per field',

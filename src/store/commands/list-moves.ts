@@ -86,7 +86,10 @@ function moveElement(
 
 // --- The table ---------------------------------------------------------------------------------------------------
 
-type MoveCommand = Pick<DataCommand, 'name' | 'arity' | 'flags' | 'categories' | 'summary' | 'since' | 'run'>;
+type MoveCommand = Pick<
+  DataCommand,
+  'name' | 'arity' | 'flags' | 'categories' | 'usage' | 'summary' | 'since' | 'run'
+>;
 
 const BLOCKING_FLAGS: DataCommand['flags'] = ['write', 'denyoom', 'noscript', 'blocking'];
 
@@ -96,6 +99,7 @@ const commands: readonly MoveCommand[] = [
     arity: 5,
     flags: ['write', 'denyoom'],
     categories: ['write', 'list', 'slow'],
+    usage: '<source> <destination> LEFT|RIGHT LEFT|RIGHT',
     summary: 'Moves an element from an end of a list to an end of another one',
     since: '6.2.0',
     run: runMove(parseMove),
@@ -105,6 +109,7 @@ const commands: readonly MoveCommand[] = [
     arity: 3,
     flags: ['write', 'denyoom'],
     categories: ['write', 'list', 'slow'],
+    usage: '<source> <destination>',
     summary: 'Moves the last element of a list to the head of another one',
     since: '1.2.0',
     run: runMove(parseRightToLeft),
@@ -114,6 +119,7 @@ const commands: readonly MoveCommand[] = [
     arity: 6,
     flags: BLOCKING_FLAGS,
     categories: ['write', 'list', 'slow', 'blocking'],
+    usage: '<source> <destination> LEFT|RIGHT LEFT|RIGHT <timeout>',
     summary: 'As LMOVE, or waits until there is an element',
     since: '6.2.0',
     run: runMove(parseBlockingMove),
@@ -123,6 +129,7 @@ const commands: readonly MoveCommand[] = [
     arity: 4,
     flags: BLOCKING_FLAGS,
     categories: ['write', 'list', 'slow', 'blocking'],
+    usage: '<source> <destination> <timeout>',
     summary: 'As RPOPLPUSH, or waits until there is an element',
     since: '2.2.0',
     run: runMove(parseBlockingRightToLeft),

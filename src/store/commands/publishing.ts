@@ -14,6 +14,7 @@ function publish(name: string, since: string, sharded: boolean): DataCommand {
     flags: ['pubsub', 'loading', 'stale', 'fast', 'may_replicate'],
     keys: sharded ? ONE_KEY : NO_KEYS,
     categories: ['pubsub', 'fast'],
+    usage: `<${sharded ? 'shard' : ''}channel> <message>`,
     summary: `Sends a message to a ${sharded ? 'shard ' : ''}channel; the answer counts the receivers on the node that leads`,
     since,
     complexity: 'O(N + M) where N is the number of subscribers and M that of patterns',

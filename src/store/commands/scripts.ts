@@ -211,6 +211,7 @@ export function scriptCommands(finder: CommandFinder): {
       {
         ...WRITING,
         name: 'eval',
+        usage: '<script> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Runs a script',
         since: '2.6.0',
         run: runEval(finder, false, false),
@@ -218,6 +219,7 @@ export function scriptCommands(finder: CommandFinder): {
       {
         ...WRITING,
         name: 'evalsha',
+        usage: '<sha1> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Runs a script that is remembered, by its SHA-1',
         since: '2.6.0',
         run: runEval(finder, true, false),
@@ -225,6 +227,7 @@ export function scriptCommands(finder: CommandFinder): {
       {
         ...READING,
         name: 'eval_ro',
+        usage: '<script> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Runs a script that only reads',
         since: '7.0.0',
         run: runEval(finder, false, true),
@@ -232,6 +235,7 @@ export function scriptCommands(finder: CommandFinder): {
       {
         ...READING,
         name: 'evalsha_ro',
+        usage: '<sha1> <numkeys> [<key> ...] [<arg> ...]',
         summary: 'Runs a script that is remembered and only reads, by its SHA-1',
         since: '7.0.0',
         run: runEval(finder, true, true),

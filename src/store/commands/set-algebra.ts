@@ -156,6 +156,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...combined,
     name: 'sinter',
+    usage: '<key> [<key> ...]',
     summary: 'What several sets have in common',
     complexity: 'O(N × M) where N is the number of members of the smallest set, M that of sets',
     run: runSinter,
@@ -167,6 +168,7 @@ const commands: readonly AlgebraCommand[] = [
     flags: ['readonly', 'movablekeys'],
     keys: NO_KEYS,
     since: '7.0.0',
+    usage: '<numkeys> <key> [<key> ...] [LIMIT <limit>]',
     summary: 'How much several sets have in common',
     complexity: 'O(N × M) where N is the number of members of the smallest set, M that of sets',
     run: runSintercard,
@@ -174,6 +176,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...stored,
     name: 'sinterstore',
+    usage: '<destination> <key> [<key> ...]',
     summary: 'Stores what several sets have in common',
     complexity: 'O(N × M) where N is the number of members of the smallest set, M that of sets',
     run: runStore('sinterstore', intersectionOf),
@@ -181,6 +184,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...combined,
     name: 'sunion',
+    usage: '<key> [<key> ...]',
     summary: 'What is in at least one of several sets',
     complexity: 'O(N) where N is the number of members of all sets',
     run: runSunion,
@@ -188,6 +192,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...stored,
     name: 'sunionstore',
+    usage: '<destination> <key> [<key> ...]',
     summary: 'Stores what is in at least one of several sets',
     complexity: 'O(N) where N is the number of members of all sets but the largest',
     run: runStore('sunionstore', union),
@@ -195,6 +200,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...combined,
     name: 'sdiff',
+    usage: '<key> [<key> ...]',
     summary: 'What is in the first of several sets only',
     complexity: 'O(N) where N is the number of members of all sets',
     run: runSdiff,
@@ -202,6 +208,7 @@ const commands: readonly AlgebraCommand[] = [
   {
     ...stored,
     name: 'sdiffstore',
+    usage: '<destination> <key> [<key> ...]',
     summary: 'Stores what is in the first of several sets only',
     complexity: 'O(N) where N is the number of members of all sets',
     run: runStore('sdiffstore', difference),

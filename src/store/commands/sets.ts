@@ -248,6 +248,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'sismember',
         arity: 3,
+        usage: '<key> <member>',
         summary: 'Whether a set has a member',
         since: '1.0.0',
         complexity: 'O(log N)',
@@ -256,6 +257,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'smismember',
         arity: -3,
+        usage: '<key> <member> [<member> ...]',
         summary: 'Which of several members a set has',
         since: '6.2.0',
         complexity: 'O(log N) per member',
@@ -264,6 +266,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'scard',
         arity: 2,
+        usage: '<key>',
         summary: 'The number of members of a set',
         since: '1.0.0',
         complexity: 'O(1)',
@@ -277,6 +280,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'smembers',
         arity: 2,
+        usage: '<key>',
         summary: 'All members of a set',
         since: '1.0.0',
         complexity: 'O(N) where N is the number of members',
@@ -285,6 +289,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'sscan',
         arity: -3,
+        usage: '<key> <cursor> [MATCH <pattern>] [COUNT <count>]',
         summary: 'Walks over the members of a set in steps',
         since: '2.8.0',
         complexity: 'O(log N + COUNT) per step',
@@ -293,6 +298,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'srandmember',
         arity: -2,
+        usage: '<key> [<count>]',
         summary: 'Any members of a set',
         since: '1.0.0',
         complexity: 'O(log N) per member, at most O(N) for different ones',
@@ -306,6 +312,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'sadd',
         arity: -3,
+        usage: '<key> <member> [<member> ...]',
         summary: 'Adds members to a set, creating it',
         since: '1.0.0',
         complexity: 'O(log N) per member',
@@ -319,6 +326,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'srem',
         arity: -3,
+        usage: '<key> <member> [<member> ...]',
         summary: 'Removes members of a set',
         since: '1.0.0',
         complexity: 'O(log N) per member',
@@ -328,6 +336,7 @@ export const setCommands: readonly DataCommand[] = [
         name: 'smove',
         arity: 4,
         keys: TWO_KEYS,
+        usage: '<source> <destination> <member>',
         summary: 'Moves a member from one set to another',
         since: '1.0.0',
         complexity: 'O(log N)',
@@ -336,6 +345,7 @@ export const setCommands: readonly DataCommand[] = [
       {
         name: 'spop',
         arity: -2,
+        usage: '<key> [<count>]',
         summary: 'Takes any members out of a set',
         since: '1.0.0',
         complexity: 'O(log N) per member, at most O(N)',

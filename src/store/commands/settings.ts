@@ -41,6 +41,7 @@ export const settingCommands: readonly DataCommand[] = [
     flags: ['write', 'admin', 'noscript', 'no_multi', 'loading', 'stale'],
     keys: NO_KEYS,
     categories: ['admin', 'slow', 'dangerous'],
+    usage: '<parameter> <value> [<parameter> <value> ...]',
     summary: 'Sets parameters for all nodes, all or none.',
     since: '2.0.0',
     complexity: 'O(n) in the parameters',

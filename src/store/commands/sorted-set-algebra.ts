@@ -253,21 +253,27 @@ const DIFFERENCE =
 const commands: readonly SortedSetCommand[] = [
   {
     ...reading('zunion', 'union'),
+    usage:
+      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]',
     summary: 'The members of all of several sorted sets, their scores added up',
     complexity: UNION,
   },
   {
     ...reading('zinter', 'inter'),
+    usage:
+      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]',
     summary: 'The members that several sorted sets have in common, their scores added up',
     complexity: INTERSECTION,
   },
   {
     ...reading('zdiff', 'diff'),
+    usage: '<numkeys> <key> [<key> ...] [WITHSCORES]',
     summary: 'The members of a sorted set that are in none of the others',
     complexity: DIFFERENCE,
   },
   {
     ...reading('zintercard', 'inter'),
+    usage: '<numkeys> <key> [<key> ...] [LIMIT <limit>]',
     summary: 'How many members several sorted sets have in common',
     since: '7.0.0',
     complexity: INTERSECTION,
@@ -275,16 +281,21 @@ const commands: readonly SortedSetCommand[] = [
   },
   {
     ...storing('zunionstore', 'union', '2.0.0'),
+    usage:
+      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX]',
     summary: 'Stores the members of all of several sorted sets, their scores added up',
     complexity: UNION,
   },
   {
     ...storing('zinterstore', 'inter', '2.0.0'),
+    usage:
+      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX]',
     summary: 'Stores the members that several sorted sets have in common, their scores added up',
     complexity: INTERSECTION,
   },
   {
     ...storing('zdiffstore', 'diff', '6.2.0'),
+    usage: '<destination> <numkeys> <key> [<key> ...]',
     summary: 'Stores the members of a sorted set that are in none of the others',
     complexity: DIFFERENCE,
   },

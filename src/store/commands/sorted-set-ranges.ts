@@ -294,6 +294,7 @@ const range: SortedSetCommand = {
   flags: ['readonly'],
   keys: ONE_KEY,
   categories: ['read', 'sortedset', 'slow'],
+  usage: '<key> <start> <stop> [BYSCORE|BYLEX] [REV] [LIMIT <offset> <count>] [WITHSCORES]',
   summary: 'Members of a sorted set in a range of ranks, scores or members',
   since: '1.2.0',
   complexity: 'O(log N + M) where M is the number of members returned',
@@ -307,6 +308,7 @@ const count: SortedSetCommand = {
   flags: ['readonly', 'fast'],
   keys: ONE_KEY,
   categories: ['read', 'sortedset', 'fast'],
+  usage: '<key> <min> <max>',
   summary: 'The number of members in a range of scores',
   since: '2.0.0',
   complexity: 'O(log N)',
@@ -320,6 +322,7 @@ const removeRange: SortedSetCommand = {
   flags: ['write'],
   keys: ONE_KEY,
   categories: ['write', 'sortedset', 'slow'],
+  usage: '<key> <start> <stop>',
   summary: 'Removes members in a range of ranks',
   since: '2.0.0',
   complexity: 'O(M log N) where M is the number of members removed, at most O(N)',
@@ -331,12 +334,14 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...range,
     name: 'zrevrange',
+    usage: '<key> <start> <stop> [WITHSCORES]',
     summary: 'Members of a sorted set in a range of ranks, from the highest score',
     run: runRange('rank', true),
   },
   {
     ...range,
     name: 'zrangebyscore',
+    usage: '<key> <min> <max> [WITHSCORES] [LIMIT <offset> <count>]',
     summary: 'Members of a sorted set in a range of scores',
     since: '1.0.5',
     run: runRange('score', false),
@@ -344,6 +349,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...range,
     name: 'zrevrangebyscore',
+    usage: '<key> <max> <min> [WITHSCORES] [LIMIT <offset> <count>]',
     summary: 'Members of a sorted set in a range of scores, from the highest',
     since: '2.2.0',
     run: runRange('score', true),
@@ -351,6 +357,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...range,
     name: 'zrangebylex',
+    usage: '<key> <min> <max> [LIMIT <offset> <count>]',
     summary: 'Members in a range of members, of a sorted set in which all scores are the same',
     since: '2.8.9',
     run: runRange('lex', false),
@@ -358,6 +365,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...range,
     name: 'zrevrangebylex',
+    usage: '<key> <max> <min> [LIMIT <offset> <count>]',
     summary:
       'Members in a range of members, the last first, of a sorted set in which all scores are the same',
     since: '2.8.9',
@@ -370,6 +378,7 @@ const commands: readonly SortedSetCommand[] = [
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
     categories: ['write', 'sortedset', 'slow'],
+    usage: '<dst> <src> <min> <max> [BYSCORE|BYLEX] [REV] [LIMIT <offset> <count>]',
     summary: 'Stores what ZRANGE would return as another sorted set',
     since: '6.2.0',
     complexity: 'O(log N + M log M) where M is the number of members stored',
@@ -379,6 +388,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...count,
     name: 'zlexcount',
+    usage: '<key> <min> <max>',
     summary: 'The number of members in a range of members, where all scores are the same',
     since: '2.8.9',
     run: runCount('lex'),
@@ -387,6 +397,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...removeRange,
     name: 'zremrangebyscore',
+    usage: '<key> <min> <max>',
     summary: 'Removes members in a range of scores',
     since: '1.2.0',
     run: runRemoveRange('score'),
@@ -394,6 +405,7 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...removeRange,
     name: 'zremrangebylex',
+    usage: '<key> <min> <max>',
     summary: 'Removes members in a range of members, where all scores are the same',
     since: '2.8.9',
     run: runRemoveRange('lex'),

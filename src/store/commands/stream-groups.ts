@@ -244,6 +244,7 @@ export const streamGroupCommands: readonly DataCommand[] = [
     flags: ['write', 'fast'],
     keys: ONE_KEY,
     categories: ['write', 'stream', 'fast'],
+    usage: '<key> <group> <id> [<id> ...]',
     summary: 'Takes entries from what is pending for a group of consumers',
     complexity: 'O(log N) per id',
     run: runXack,

@@ -334,6 +334,7 @@ export const streamReadCommands: readonly DataCommand[] = [
     write: false,
     flags: ['readonly', 'blocking', 'movablekeys'],
     categories: ['read', 'stream', 'slow', 'blocking'],
+    usage: '[COUNT <count>] [BLOCK <milliseconds>] STREAMS <key> [<key> ...] <id> [<id> ...]',
     summary: 'Entries of several streams behind an id each, or waits for some',
     run: runXread,
   },
@@ -344,6 +345,8 @@ export const streamReadCommands: readonly DataCommand[] = [
     write: true,
     flags: ['write', 'blocking', 'movablekeys'],
     categories: ['write', 'stream', 'slow', 'blocking'],
+    usage:
+      'GROUP <group> <consumer> [COUNT <count>] [BLOCK <milliseconds>] [NOACK] STREAMS <key> [<key> ...] <id> [<id> ...]',
     summary: 'What is new to a group of consumers in several streams, or pending for one of them',
     run: runXreadgroup,
   },
