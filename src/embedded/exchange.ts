@@ -59,19 +59,26 @@ export async function writeEntries(
   return written;
 }
 
+/** Files that this process has begun to write. */
+let sinks = 0;
+
 /** A file, durable under its name when `finish` resolves; one that was there is replaced then, not before. */
 export class FileSink implements Sink {
   readonly #file: string;
+  /** Its name until it is complete: each writer has its own. */
+  readonly #partial: string;
   readonly #handle: FileHandle;
   #bytes = 0;
 
-  private constructor(file: string, handle: FileHandle) {
+  private constructor(file: string, partial: string, handle: FileHandle) {
     this.#file = file;
+    this.#partial = partial;
     this.#handle = handle;
   }
 
   static async open(file: string): Promise<FileSink> {
-    return new FileSink(file, await open(partial(file), 'w'));
+    const partial = `${file}.${process.pid}-${++sinks}.part`;
+    return new FileSink(file, partial, await open(partial, 'w'));
   }
 
   get bytes(): number {
@@ -87,17 +94,12 @@ export class FileSink implements Sink {
     if (head !== null) await this.#handle.write(head, 0, head.length, 0);
     await this.#handle.sync();
     await this.#handle.close();
-    await rename(partial(this.#file), this.#file);
+    await rename(this.#partial, this.#file);
     await nodeStorage.syncDirectory(dirname(this.#file));
   }
 
   async discard(): Promise<void> {
     await this.#handle.close();
-    await rm(partial(this.#file), { force: true });
+    await rm(this.#partial, { force: true });
   }
-}
-
-/** What it is called until it is complete: each process has its own. */
-function partial(file: string): string {
-  return `${file}.${process.pid}.part`;
 }

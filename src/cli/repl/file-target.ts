@@ -1,9 +1,9 @@
 /**
  * A file: its data in memory, and no server. What the seeds call the key-value store's command line.
  *
- * The file is read at the start and written by SNAPSHOT, and at the end if something was changed since. It is replaced as a
- * whole, so that there is always either what was or what is. A format that has no words for something (JSON for lists, or for
- * deadlines) refuses the snapshot rather than leave it out; a file whose name ends in `.rdb` holds everything.
+ * The file is read at the start and written by SNAPSHOT, and from time to time and at the end if something was changed since. It
+ * is replaced as a whole, so that there is always either what was or what is. A format that has no words for something (JSON
+ * for lists, or for deadlines) refuses the snapshot rather than leave it out; a file whose name ends in `.rdb` holds everything.
  */
 import { CommandError as Refusal, StoreError } from '../../embedded/errors.ts';
 import { type Source, sourceOf } from '../../embedded/source.ts';
@@ -15,11 +15,13 @@ import { CommandError } from '../command-error.ts';
 import type { Described } from './hints.ts';
 import type { Reply } from './reply.ts';
 import { plain } from './show.ts';
-import type { Outcome, Target } from './target.ts';
+import type { Listener, Outcome, Target } from './target.ts';
 import { bytesOf } from './words.ts';
 
 const OK: Reply = { type: 'status', text: 'OK' };
 const GOODBYE = 'Goodbye!';
+/** What is not saved by then is saved without being asked for. */
+const SNAPSHOT_INTERVAL_MS: number = 5 * 60 * 1000;
 
 export class FileTarget implements Target {
   readonly prompt = '> ';
@@ -30,16 +32,23 @@ export class FileTarget implements Target {
   /** What it is saved as; null for a manifest, whose files are only read. */
   readonly #format: Format | null;
   readonly #store: Store;
+  readonly #intervalMs: number;
+  #timer: NodeJS.Timeout | null = null;
   /** Whether the file lacks something. */
   #changed = false;
+  /** One is written after the other: an older state must not replace a newer one. */
+  #saving: Promise<void> = Promise.resolve();
+  /** Why it last could not be saved unasked: once is enough to say so. */
+  #told: string | null = null;
   /** Whether the last command was an EXIT that could not save. */
   #warned = false;
   /** The commands since MULTI; `null` outside a transaction. */
   #queued: (readonly string[])[] | null = null;
   #spoiled = false;
 
-  private constructor(file: string, format: Format | null, store: Store) {
+  private constructor(file: string, format: Format | null, store: Store, intervalMs: number) {
     this.#file = file;
+    this.#intervalMs = intervalMs;
     this.#format = format;
     this.#store = store;
     const word = (name: string, summary: string): Described => ({
@@ -56,20 +65,22 @@ export class FileTarget implements Target {
   }
 
   /** Reads the file; one that is not there yet is made by the first snapshot. */
-  static async open(file: string): Promise<FileTarget> {
+  static async open(file: string, intervalMs: number = SNAPSHOT_INTERVAL_MS): Promise<FileTarget> {
     try {
       const source = await existing(file);
       const store = await open();
-      if (source === null) return new FileTarget(file, formatNamed(file) ?? 'json', store);
+      if (source === null) return new FileTarget(file, formatNamed(file) ?? 'json', store, intervalMs);
       await store.load(file, source.format);
       const isManifest = source.parts.every((part) => part.file !== file);
-      return new FileTarget(file, isManifest ? null : source.format, store);
+      return new FileTarget(file, isManifest ? null : source.format, store, intervalMs);
     } catch (error) {
       throw asCommandError(error);
     }
   }
 
-  async start(): Promise<void> {}
+  async start({ onNotice }: Pick<Listener, 'onNotice'>): Promise<void> {
+    this.#timer = setInterval(() => void this.#saveUnasked(onNotice), this.#intervalMs).unref();
+  }
 
   async run(words: readonly string[]): Promise<Outcome> {
     const name = (words[0] ?? '').toLowerCase();
@@ -91,15 +102,29 @@ export class FileTarget implements Target {
   interrupt(): void {}
 
   async end(): Promise<string> {
-    if (this.#changed) await this.#save();
+    await this.#saveChanges();
     return GOODBYE;
   }
 
-  close(): void {}
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  async #saveUnasked(tell: (text: string) => void): Promise<void> {
+    if (!this.#changed) return;
+    try {
+      await this.#save();
+      this.#told = null;
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      if (error.message !== this.#told) tell(error.message);
+      this.#told = error.message;
+    }
+  }
 
   async #saveBeforeExit(): Promise<void> {
     try {
-      if (this.#changed) await this.#save();
+      await this.#saveChanges();
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       this.#warned = true;
@@ -168,7 +193,27 @@ export class FileTarget implements Target {
     }
   }
 
+  async #saveChanges(): Promise<void> {
+    await this.#saving;
+    if (this.#changed) await this.#save();
+  }
+
   async #save(): Promise<void> {
+    const saved = this.#saving.then(async () => {
+      // What comes from here on may not be in the file.
+      this.#changed = false;
+      try {
+        await this.#write();
+      } catch (error) {
+        this.#changed = true;
+        throw error;
+      }
+    });
+    this.#saving = saved.catch(() => undefined);
+    await saved;
+  }
+
+  async #write(): Promise<void> {
     if (this.#format === null)
       throw new CommandError(
         `${this.#file} is the manifest of an append-only file, which is only read; kvorum import takes it over`,
@@ -182,7 +227,6 @@ export class FileTarget implements Target {
       const remedy = lacking ? '; a file whose name ends in .rdb holds everything' : '';
       throw asCommandError(error, (message) => `${message}${remedy}`);
     }
-    this.#changed = false;
   }
 }
 
