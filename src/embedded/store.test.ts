@@ -694,6 +694,12 @@ describe('watching', () => {
     expect(await second).toEqual({ done: true, value: undefined });
   });
 
+  test('a buffer that holds nothing is refused', async () => {
+    await using store = await open();
+    for (const buffer of [0, -1, 1.5, NaN])
+      expect(await codeOf(() => store.watch('a', { buffer }))).toBe('INVALID_ARGUMENT');
+  });
+
   test('who does not keep up gets what was kept, and then an error', async () => {
     await using store = await open();
     const watcher = store.watch({ prefix: '' }, { buffer: 2 });

@@ -17,7 +17,7 @@ export type Change =
 export interface WatchOptions {
   /** Ends the iteration, without an error. */
   signal?: AbortSignal;
-  /** Changes that are kept for a watcher that is busy; with one more it ends with `OVERFLOW`, after those. Default: 1024. */
+  /** Changes that are kept for a watcher that is busy; with one more it ends with `OVERFLOW`, after those. From 1 on. Default: 1024. */
   buffer?: number;
 }
 
@@ -35,10 +35,16 @@ export class Watchers {
 
   /** The changes from now on, whenever they are asked for. */
   add(target: Target, { signal, buffer = BUFFER_DEFAULT }: WatchOptions): AsyncIterableIterator<Change> {
-    const watcher = new Watcher(target, buffer, () => this.#all.delete(watcher));
+    if (!Number.isInteger(buffer) || buffer < 1)
+      throw new StoreError('INVALID_ARGUMENT', `buffer: ${buffer}; expected a whole number from 1 on`);
+    const abort = (): void => watcher.end(null);
+    const watcher = new Watcher(target, buffer, () => {
+      this.#all.delete(watcher);
+      signal?.removeEventListener('abort', abort);
+    });
     this.#all.add(watcher);
-    if (signal?.aborted === true) watcher.end(null);
-    signal?.addEventListener('abort', () => watcher.end(null), { once: true });
+    if (signal?.aborted === true) abort();
+    else signal?.addEventListener('abort', abort);
     return watcher;
   }
 
