@@ -74,17 +74,20 @@ export interface StoreOptions {
   cleanupInterval?: number;
   /** Open a directory whose log has lost acknowledged writes at its end to damage, and go on with what is left. Default: false. */
   acceptLoss?: boolean;
-  /** Called when an entry has made room, with the text that was its value; null if it was no string. */
+  /**
+   * Called when an entry has made room, with the text that was its value; null if it was no string. What it throws is an uncaught
+   * exception of the program.
+   */
   onEvict?: (key: string, value: string | null) => void;
-  /** Called when an entry has expired, with the text that was its value; null if it was no string. */
+  /** Called when an entry has expired, likewise. */
   onExpire?: (key: string, value: string | null) => void;
 }
 
 /** All of them, complete. */
 export type Settings = Required<Omit<StoreOptions, 'directory' | 'onEvict' | 'onExpire'>> & {
   readonly directory: string | null;
-  readonly onEvict: StoreOptions['onEvict'] | null;
-  readonly onExpire: StoreOptions['onExpire'] | null;
+  readonly onEvict: NonNullable<StoreOptions['onEvict']> | null;
+  readonly onExpire: NonNullable<StoreOptions['onExpire']> | null;
 };
 
 const MIB = 1024 * 1024;

@@ -2,8 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MANIFEST } from '../../test/formats/snapshot.ts';
+import { Wal } from '../wal/wal.ts';
 import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
 
 let root = '';
@@ -382,6 +383,160 @@ describe('reading and writing', () => {
     await store.delete('a');
     expect(store.stats()).toMatchObject({ entries: 0, hits: 2, misses: 1, gets: 3, sets: 1, deletes: 1 });
     expect(store.stats().hitRate).toBeCloseTo(2 / 3);
+  });
+});
+
+describe('who hears of a write may do anything', () => {
+  /** What is thrown where nobody can catch it, while `run` runs and in the turn after it. */
+  async function uncaughtIn(run: () => Promise<void>): Promise<unknown[]> {
+    const others = process.listeners('uncaughtException');
+    const thrown: unknown[] = [];
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => void thrown.push(error.message));
+    try {
+      await run();
+      await new Promise(setImmediate);
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const other of others) process.on('uncaughtException', other);
+    }
+    return thrown;
+  }
+
+  /** What is on disk. */
+  async function reopened(directory: string): Promise<[string, string][]> {
+    await using store = await open(directory);
+    return [...store.entries({ sorted: true })];
+  }
+
+  test('what is written when everything was removed is not removed at the next start', async () => {
+    const directory = fresh();
+    {
+      await using store = await open(directory);
+      await store.set('a', '1');
+      store.once('change', () => void store.set('cleared', '1'));
+      await store.clear();
+      await store.flush();
+    }
+    expect(await reopened(directory)).toEqual([['cleared', '1']]);
+  });
+
+  test.each(['clear', 'batch'] as const)(
+    'a listener that throws in a %s changes nothing of it',
+    async (what) => {
+      const directory = fresh();
+      const heard: string[] = [];
+      const thrown = await uncaughtIn(async () => {
+        await using store = await open(directory);
+        await store.set('a', '1');
+        store.on('change', ({ type }) => {
+          heard.push(type);
+          throw new Error('not mine');
+        });
+        if (what === 'clear') await store.clear();
+        else await store.batch().put('b', '1').put('c', '1').write();
+      });
+      expect(heard).toEqual(what === 'clear' ? ['clear'] : ['set', 'set']);
+      expect(thrown).toEqual(heard.map(() => 'not mine'));
+      const left = what === 'clear' ? [] : ['a', 'b', 'c'];
+      expect((await reopened(directory)).map(([key]) => key)).toEqual(left);
+    },
+  );
+
+  test('who hears of a part of a batch sees all of it, and what he writes comes behind it', async () => {
+    await using store = await open();
+    const seen: (string | undefined)[] = [];
+    store.once('change', () => {
+      seen.push(store.get('b'));
+      void store.set('b', 'later');
+    });
+    await store.batch().put('a', '1').put('b', '1').write();
+    expect(seen).toEqual(['1']);
+    expect(store.get('b')).toBe('later');
+  });
+
+  test('a snapshot from onEvict is of the store behind the write', async () => {
+    const file = fresh();
+    let taken: Promise<unknown> = Promise.resolve();
+    await using store = await open({
+      maxEntries: 1,
+      eviction: 'lru',
+      onEvict: () => {
+        taken = store.snapshot(file);
+      },
+    });
+    await store.set('a', '1');
+    await store.set('b', '1');
+    await taken;
+    expect([...store.keys()]).toEqual(['b']);
+    await using other = await open();
+    await other.restore(file);
+    expect([...other.keys()]).toEqual(['b']);
+  });
+
+  test('a read that moves a deadline sees what its listener has done', async () => {
+    await using store = await open({ defaultTtl: 60_000, refreshTtlOnAccess: true });
+    await store.set('warm', '1', { ttl: 0 });
+    await store.set('warm', '2', { ttl: 0 });
+    store.get('warm');
+    await store.set('a', '1', { ttl: 1000 });
+    store.on('change', (change) => change.type === 'set' && void store.delete(change.key));
+    expect([store.get('a'), store.get('a'), store.has('a')]).toEqual([undefined, undefined, false]);
+  });
+});
+
+describe('time within a turn', () => {
+  /** The clock goes on while the program works, and its turn with it. */
+  const pass = (ms: number): void => {
+    for (const until = Date.now() + ms; Date.now() < until; );
+  };
+
+  test('what has expired for reads is not found by a write, and does not come back', async () => {
+    const directory = fresh();
+    let left: string[] = [];
+    {
+      await using store = await open(directory);
+      for (const key of ['a', 'b']) void store.set(key, '1', { ttl: 5 });
+      pass(10);
+      expect(store.get('a')).toBeUndefined();
+      const persisted = store.persist('a');
+      expect(store.execute(['INCR', 'b'])).toBe(1);
+      expect(await persisted).toBe(false);
+      expect(store.stats().expired).toBe(2);
+      left = [...store.keys({ sorted: true })];
+      expect(left).toEqual(['b']);
+    }
+    await using store = await open(directory);
+    expect([...store.keys({ sorted: true })]).toEqual(left);
+  });
+
+  test('a batch is one entry of the log, also when something expires in the middle of it', async () => {
+    const directory = fresh();
+    const append = vi.spyOn(Wal.prototype, 'append');
+    await using store = await open({ directory, onExpire: () => {}, cleanupInterval: 60_000 });
+    void store.set('old', '1', { ttl: 5 });
+    pass(10);
+    append.mockClear();
+    await store.batch().put('a', '1').put('b', '1').write();
+    expect(append.mock.calls.flatMap(([{ entries }]) => entries)).toHaveLength(1);
+    append.mockRestore();
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'b']);
+  });
+
+  test('a time to live beyond all numbers lasts, here and on disk', async () => {
+    const directory = fresh();
+    const { MAX_SAFE_INTEGER, MAX_VALUE } = Number;
+    {
+      await using store = await open({ directory, valueCompression: 'gzip', valueCompressionMinSize: 1 });
+      await store.set('a', '1', { ttl: MAX_VALUE });
+      await store.set('b', 'b'.repeat(1000), { ttl: MAX_SAFE_INTEGER });
+      await store.set('c', '1');
+      await store.expire('c', MAX_VALUE);
+    }
+    for (let round = 0; round < 2; round++) {
+      await using store = await open({ directory, snapshotOnClose: true });
+      for (const key of ['a', 'b', 'c']) expect(store.getEntry(key)?.expiresAt).toBe(MAX_SAFE_INTEGER);
+    }
   });
 });
 

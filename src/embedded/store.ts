@@ -153,7 +153,8 @@ export async function open(directory?: string | StoreOptions): Promise<Store> {
  * `INVALID_ARGUMENT`, `COMMAND` (the key holds another type). After `DISK` nobody knows whether the write lasts. `set`, `clear` and
  * `execute` throw what is refused, the others reject.
  *
- * `on('change', listener)` tells every `Change` when it has happened, before it is durable.
+ * `on('change', listener)` tells every `Change` when it has happened, before it is durable; those of a batch when all of it has.
+ * What a listener throws does not reach who wrote: it is an uncaught exception of the program.
  */
 export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDisposable {
   readonly #settings: Settings;
@@ -172,6 +173,14 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #settle: ((outcome: Promise<void>) => void) | null = null;
   /** Keys that the write under way changed. */
   #changed: string[] = [];
+  /**
+   * What the program is to hear, in order, and how much of it it has heard. Only between writes: it may write, read and close when
+   * it hears something.
+   */
+  #untold: (() => void)[] = [];
+  #told = 0;
+  /** Whether writes that belong together are under way. */
+  #together = false;
   #snapshotting: Promise<SnapshotInfo> | null = null;
   #restoring = false;
   #closed = false;
@@ -200,7 +209,11 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
     const every = (ms: number, task: () => void): void =>
       void this.#timers.push(setInterval(task, ms).unref());
-    every(settings.cleanupInterval, () => this.#expireDue());
+    every(settings.cleanupInterval, () => {
+      if (!machine.hasDue(now()) || !this.#mayWrite()) return;
+      this.#expireDue();
+      this.#wrote();
+    });
     if (journal !== null && settings.snapshotInterval > 0)
       every(settings.snapshotInterval, () => this.#snapshotInBackground());
   }
@@ -242,8 +255,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
     this.#hits++;
     if (this.#order !== null) this.#order.used(key);
-    if (this.#settings.refreshTtlOnAccess && entry.expiresAt !== 0) this.#refresh(key, entry.expiresAt);
-    return entry;
+    if (!this.#settings.refreshTtlOnAccess || entry.expiresAt === 0) return entry;
+    this.#refresh(key, entry.expiresAt);
+    // Whoever heard of that may have written the key.
+    return this.#machine.find(key, now());
   }
 
   /** The entry with what is known about it; `undefined` without it. Does not count as a use of it. */
@@ -447,7 +462,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Gives the entry `ttl` milliseconds to live from now, with 0 none; resolves to whether it was there. */
   async expire(key: Bytes, ttl: number): Promise<boolean> {
-    const deadline = String(now() + wholeMs(ttl));
+    const deadline = String(deadlineIn(wholeMs(ttl), now()));
     const done = this.#run(PEXPIREAT, ['PEXPIREAT', toStored(key), deadline]) === 1;
     await this.#durable;
     return done;
@@ -622,6 +637,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       await readInto(this.#machine, file, index);
     } finally {
       this.#restoring = false;
+      this.#tellUntold();
     }
   }
 
@@ -749,7 +765,21 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       // Whoever does not wait for it hears of a failed disk from the next write.
       this.#durable.catch(() => undefined);
     }
-    queueMicrotask(() => this.#endTurn());
+    queueMicrotask(() => {
+      this.#endTurn();
+      // What a write that was refused has done before.
+      this.#tellUntold();
+    });
+  }
+
+  /** Opens the entry of this turn for a write that nobody asked for; false where none can be made now. */
+  #mayWrite(): boolean {
+    try {
+      this.#begin();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Closes the entry and hands it to the journal. */
@@ -780,7 +810,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (this.#machine.size >= maxEntries) this.#makeRoom(key);
     this.#sets++;
     // Never before the time of the entry, which a clock that was put back does not undo.
-    const expiresAt = lives === 0 ? 0 : Math.max(now(), this.#machine.time) + lives;
+    const expiresAt = lives === 0 ? 0 : deadlineIn(lives, Math.max(now(), this.#machine.time));
     const known = plain ? this.#recent.find(key, this.#machine.generation) : undefined;
     const { size } = this.#machine;
     const entry = this.#machine.put(key, held, expiresAt, known);
@@ -794,7 +824,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       else if (expiresAt === 0) this.#batch.addCommand([SET, key, held]);
       else this.#batch.addCommand([SET, key, held, PXAT, String(expiresAt)]);
     }
-    if (this.#changed.length > 0) this.#tellChanges();
+    this.#wrote();
   }
 
   /** The value as the options want it kept. */
@@ -819,12 +849,13 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #write(command: DataCommand, args: readonly string[], reply: ValueReply): void {
     this.#checkSizes(command, args);
     this.#begin();
-    if (this.#settings.onExpire !== null) this.#expireDue();
+    // The command sees the time of the entry; what reads do not see any more it must not find.
+    this.#expireDue();
     if (this.#machine.size >= this.#settings.maxEntries && command.flags.includes('denyoom'))
       for (const key of keysOf(command, args)) this.#makeRoom(key);
     this.#machine.execute(command, args, reply);
     if (this.#journal !== null) this.#batch.addCommand(args);
-    if (this.#changed.length > 0) this.#tellChanges();
+    this.#wrote();
   }
 
   #apply(operations: readonly Operation[]): Promise<BatchResult> {
@@ -840,10 +871,17 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
     if (eviction === 'none' && this.#machine.size + added.size > maxEntries) throw full(maxEntries);
     let deleted = 0;
-    for (const { key, value, ttl, plain } of operations) {
-      if (value !== null) this.#put(key, value, ttl, plain);
-      else if (this.#remove(key)) deleted++;
+    if (operations.length > 0) this.#begin();
+    this.#together = true;
+    try {
+      for (const { key, value, ttl, plain } of operations) {
+        if (value !== null) this.#put(key, value, ttl, plain);
+        else if (this.#remove(key)) deleted++;
+      }
+    } finally {
+      this.#together = false;
     }
+    this.#wrote();
     const result = { successful: operations.length, failed: 0, deleted };
     return this.#durable.then(() => result);
   }
@@ -860,9 +898,11 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const { maxEntries, onEvict } = this.#settings;
     if (this.#machine.stored(key) !== undefined) return;
     while (this.#machine.size >= maxEntries) {
-      const [due] = this.#machine.dueKeys(now(), 1);
-      if (due !== undefined) {
-        this.#expire([due]);
+      const at = now();
+      const [due] = this.#machine.dueKeys(at, 1);
+      // Of others only a part has expired.
+      if (due !== undefined && this.#machine.find(due, at) === undefined) {
+        this.#expire([due], at);
         continue;
       }
       const chosen = this.#order?.next();
@@ -871,39 +911,42 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#machine.evict([chosen]);
       if (this.#journal !== null) this.#batch.addEvict([chosen]);
       this.#evicted++;
-      if (this.#changed.length > 0) this.#tellChanges();
-      onEvict?.(toText(chosen), value);
+      this.#noteChanges();
+      if (onEvict !== null) this.#untold.push(() => onEvict(toText(chosen), value));
     }
   }
 
-  /** Removes what has expired. */
+  /** Removes what has expired, in the entry of this turn. */
   #expireDue(): void {
-    if (this.#closed || this.#restoring || !this.#machine.hasDue(now())) return;
-    const due = this.#machine.dueKeys(now(), EXPIRED_AT_ONCE);
-    if (due.length > 0) this.#expire(due);
+    const at = now();
+    if (this.#machine.hasDue(at)) this.#expire(this.#machine.dueKeys(at, EXPIRED_AT_ONCE), at);
   }
 
-  #expire(keys: readonly string[]): void {
+  /** Keys whose time is over at `at`, or that of a part of what they hold. */
+  #expire(keys: readonly string[], at: number): void {
     const { onExpire } = this.#settings;
-    // The entry of this turn may have begun before their time came.
-    if (this.#writing && this.#machine.time < now()) this.#endTurn();
-    this.#begin();
-    const values = onExpire === null ? null : keys.map((key) => this.#valueOf(key));
-    this.#machine.expire(keys);
-    if (this.#journal !== null) this.#batch.addExpire(keys);
-    for (const [at, key] of keys.entries()) {
-      // Only a part of what it holds may have expired.
-      if (this.#machine.stored(key) !== undefined) continue;
-      this.#expired++;
-      onExpire?.(toText(key), values?.[at] ?? null);
+    const gone = [...new Set(keys)].filter((key) => this.#machine.find(key, at) === undefined);
+    if (onExpire !== null)
+      for (const key of gone) {
+        const value = this.#valueOf(key);
+        this.#untold.push(() => onExpire(toText(key), value));
+      }
+    this.#expired += gone.length;
+    if (this.#machine.time >= at) {
+      this.#machine.expire(keys);
+      if (this.#journal !== null) this.#batch.addExpire(keys);
+    } else if (gone.length > 0) {
+      // For the entry of this turn, which began before, their time has not come; parts can wait for the next one.
+      this.#machine.evict(gone);
+      if (this.#journal !== null) this.#batch.addEvict(gone);
     }
-    if (this.#changed.length > 0) this.#tellChanges();
+    this.#noteChanges();
   }
 
   #refresh(key: string, expiresAt: number): void {
     const { defaultTtl } = this.#settings;
-    const deadline = now() + defaultTtl;
-    if (deadline - expiresAt < defaultTtl * REFRESH_SHARE) return;
+    const deadline = deadlineIn(defaultTtl, now());
+    if (deadline - expiresAt < defaultTtl * REFRESH_SHARE || !this.#mayWrite()) return;
     this.#run(PEXPIREAT, ['PEXPIREAT', key, String(deadline)]);
   }
 
@@ -924,27 +967,32 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #listen(): void {
     this.#machine.listener ??= {
       changed: (key) => void this.#changed.push(key),
-      cleared: () => this.#tellCleared(),
+      cleared: () => this.#noteCleared(),
       event() {},
       message: () => 0,
       metaChanged() {},
       refused() {},
-      restored: () => this.#tellCleared(),
+      restored: () => this.#noteCleared(),
     } satisfies StoreListener;
   }
 
-  #tellChanges(): void {
-    const keys = this.#changed;
+  /** A write is done, and in the entry of this turn. */
+  #wrote(): void {
+    if (this.#changed.length > 0) this.#noteChanges();
+    if (this.#untold.length > 0) this.#tellUntold();
+  }
+
+  #noteChanges(): void {
+    const keys = this.#changed.length === 1 ? this.#changed : new Set(this.#changed);
     this.#changed = [];
     const watched = this.#watchers.size > 0 || this.listenerCount('change') > 0;
-    for (const [at, key] of keys.entries()) {
-      if (keys.indexOf(key) < at) continue;
+    for (const key of keys) {
       const value = this.#machine.stored(key)?.value;
       this.#index.changed(key);
       if (value === undefined) this.#order?.gone(key);
       else this.#order?.used(key);
       if (!watched) continue;
-      this.#tell(
+      this.#noteChange(
         value === undefined
           ? { type: 'delete', key: toText(key) }
           : { type: 'set', key: toText(key), value: isString(value) ? toText(textOf(value)) : null },
@@ -952,19 +1000,37 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
   }
 
-  #tellCleared(): void {
+  #noteCleared(): void {
     this.#changed = [];
     this.#index.forget();
     if (this.#order !== null) {
       this.#order.cleared();
       for (const key of this.#allKeys()) this.#order.used(key);
     }
-    this.#tell({ type: 'clear' });
+    this.#noteChange({ type: 'clear' });
   }
 
-  #tell(change: Change): void {
-    this.#watchers.tell(change);
-    this.emit('change', change);
+  #noteChange(change: Change): void {
+    this.#untold.push(() => {
+      this.#watchers.tell(change);
+      this.emit('change', change);
+    });
+  }
+
+  /** What the program throws when it hears of something is its own affair, and no word about the write. */
+  #tellUntold(): void {
+    while (!this.#together && this.#told < this.#untold.length) {
+      try {
+        this.#untold[this.#told++]?.();
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+    if (this.#told < this.#untold.length) return;
+    this.#untold = [];
+    this.#told = 0;
   }
 
   #check(): void {
@@ -1018,6 +1084,11 @@ function wholeMs(ttl: number): number {
   if (!Number.isFinite(ttl) || ttl < 0)
     throw new StoreError('INVALID_ARGUMENT', `ttl: ${ttl}; expected milliseconds, from 0 (for ever) on`);
   return Math.ceil(ttl);
+}
+
+/** In ms since 1970. */
+function deadlineIn(ms: number, at: number): number {
+  return Math.min(at + ms, Number.MAX_SAFE_INTEGER);
 }
 
 function tooLarge(
