@@ -140,7 +140,9 @@ export class Journal {
     // What waits goes with the next write, which begins when the one under way has ended.
     while (this.#queue.length > 0 || this.#work !== null) {
       const last = this.#queue.length > 0 ? this.#queue.at(-1) : null;
-      if (this.#work === null) this.#work = this.#write();
+      this.#work ??= this.#write().finally(() => {
+        this.#work = null;
+      });
       await this.#work;
       if (last === null || last === undefined || this.#wal.lastIndex >= last.index) break;
     }
@@ -157,17 +159,17 @@ export class Journal {
       this.fail(error);
     } finally {
       for (const { payload } of entries) this.#queueBytes -= payload.length;
-      this.#work = null;
     }
   }
 
   /** After this nothing more is taken: what the disk holds is not known until the directory is opened again. */
-  fail(error: unknown): void {
+  fail(error: unknown): StoreError {
     this.#failure ??= new StoreError(
       'DISK',
       `${this.#directory}: the disk failed: ${String(error)}; close the store and open it again`,
       error,
     );
+    return this.#failure;
   }
 
   /** Writes a snapshot of what `blocks` tell, as the store stood at `index`, and lets the log before it go. */
@@ -204,16 +206,21 @@ export class Journal {
       await writer.abort();
       throw error;
     }
-    const meta = await writer.finish();
-    await this.#wal.resetToSnapshot(meta);
-    await this.#wal.purgeSnapshots(this.#keep);
-    this.bytesSinceSnapshot = 0;
-    this.lastSnapshotBytes = meta.bytes;
+    try {
+      const meta = await writer.finish();
+      await this.#wal.resetToSnapshot(meta);
+      await this.#wal.purgeSnapshots(this.#keep);
+      this.bytesSinceSnapshot = 0;
+      this.lastSnapshotBytes = meta.bytes;
+    } catch (error) {
+      // The next start may find the snapshot: nothing must be acknowledged that it would take away.
+      throw this.fail(error);
+    }
   }
 
   async close(): Promise<void> {
     await this.flush().catch(() => undefined);
-    await this.#wal.close();
+    await this.#wal.close().catch((error: unknown) => this.fail(error));
     if (this.#failure !== null) throw this.#failure;
   }
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MANIFEST } from '../../test/formats/snapshot.ts';
 import { Wal } from '../wal/wal.ts';
 import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
@@ -1058,6 +1058,112 @@ describe('on disk', () => {
     expect(await codeOf(() => store.load(damaged))).toBe('INVALID_ARGUMENT');
     await writeFile(damaged, 'file missing.aof seq 1 type i\n');
     await expect(store.load(damaged)).rejects.toThrow('missing.aof');
+  });
+
+  test.each(['wal', 'snapshot', 'hybrid'] as const)(
+    '%s: snapshots, restores and the end wait for each other',
+    async (persistence) => {
+      const directory = fresh();
+      const file = fresh();
+      {
+        await using source = await open();
+        await source.set('from', 'the file');
+        await source.snapshot(file);
+      }
+      const store = await open({ directory, persistence });
+      await store.set('before', '1');
+      const under = [store.restore(file), store.restore(file), store.snapshot(), store.restore(file)];
+      expect(await codeOf(() => store.set('between', '1'))).toBe('BUSY');
+      await Promise.all([...under, store.snapshot()]);
+      await store.set('after', '2');
+      const last = store.restore(file);
+      const closed = store.close();
+      expect(await codeOf(() => store.set('late', '1'))).toBe('CLOSED');
+      expect(store.close()).toBe(closed);
+      await Promise.all([last, closed, store.close()]);
+      await using again = await open({ directory });
+      expect([...again]).toEqual([['from', 'the file']]);
+      await again.set('on', 'we go');
+    },
+  );
+
+  test('who hears of a restore may write', async () => {
+    const directory = fresh();
+    const file = fresh();
+    {
+      await using store = await open(directory);
+      await store.set('a', '1');
+      await store.snapshot(file);
+      store.once('change', () => void store.set('restored', '1'));
+      await store.restore(file);
+      await store.flush();
+    }
+    await using store = await open(directory);
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'restored']);
+  });
+
+  describe('when the disk fails', () => {
+    const failing = (name: 'append' | 'createSnapshot' | 'purgeSnapshots') =>
+      vi.spyOn(Wal.prototype, name).mockRejectedValue(new Error('no space'));
+    afterEach(() => {
+      vi.restoreAllMocks();
+    });
+
+    test('writes say so, reads go on, and nothing else is heard of it', async () => {
+      const directory = fresh();
+      const store = await open({
+        directory,
+        defaultTtl: 60_000,
+        refreshTtlOnAccess: true,
+        cleanupInterval: 1,
+      });
+      await store.set('a', '1', { ttl: 1000 });
+      await store.set('b', '1', { ttl: 50 });
+      failing('append');
+      expect(await codeOf(() => store.set('c', '1'))).toBe('DISK');
+      for (const write of [
+        () => store.set('c', '1'),
+        () => store.delete('a'),
+        () => store.batch().put('c', '1').write(),
+        () => store.flush(),
+      ])
+        expect(await codeOf(write)).toBe('DISK');
+      expect(store.get('a')).toBe('1');
+      await expect.poll(() => store.get('b')).toBeUndefined();
+      // For the look at what has expired.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(await codeOf(() => store.close())).toBe('DISK');
+      vi.restoreAllMocks();
+      await using again = await open(directory);
+      expect(again.get('a')).toBe('1');
+    });
+
+    test('a last snapshot that fails does not keep the directory', async () => {
+      const directory = fresh();
+      const store = await open({ directory, persistence: 'snapshot' });
+      await store.set('a', '1');
+      failing('createSnapshot');
+      await expect(store.close()).rejects.toThrow('no space');
+      vi.restoreAllMocks();
+      await using again = await open(directory);
+      expect(again.size).toBe(0);
+    });
+
+    test('a restore that may be on the disk and may not lets nothing be written behind it', async () => {
+      const directory = fresh();
+      const file = fresh();
+      const store = await open(directory);
+      await store.set('a', '1');
+      await store.snapshot(file);
+      await store.set('a', '2');
+      failing('purgeSnapshots');
+      expect(await codeOf(() => store.restore(file))).toBe('DISK');
+      expect(await codeOf(() => store.set('b', '1'))).toBe('DISK');
+      vi.restoreAllMocks();
+      expect(await codeOf(() => store.close())).toBe('DISK');
+      await using again = await open(directory);
+      expect([...again]).toEqual([['a', '1']]);
+    });
   });
 
   test('a directory is open once at a time', async () => {

@@ -18,6 +18,7 @@ import { type DataCommand, keysOf } from '../store/command.ts';
 import { type Entry, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
 import type { StoreListener } from '../store/listener.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
+import type { SnapshotDecoder } from '../store/snapshot-decoder.ts';
 import { Store as StateMachine } from '../store/store.ts';
 import { dumpOf } from '../store/rdb/dump.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';
@@ -181,9 +182,11 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #told = 0;
   /** Whether writes that belong together are under way. */
   #together = false;
-  #snapshotting: Promise<SnapshotInfo> | null = null;
+  /** The snapshot or restore under way: one at a time. */
+  #filing: Promise<unknown> | null = null;
   #restoring = false;
   #closed = false;
+  #closing: Promise<void> | null = null;
   #hits = 0;
   #misses = 0;
   #sets = 0;
@@ -580,17 +583,23 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    */
   async snapshot(file?: string): Promise<SnapshotInfo> {
     this.#check();
-    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
-    this.#check();
     if (file === undefined && this.#journal === null)
       throw new StoreError(
         'INVALID_ARGUMENT',
         'a store without a directory needs the name of a file for its snapshot',
       );
-    this.#snapshotting = this.#takeSnapshot(file).finally(() => {
-      this.#snapshotting = null;
+    return this.#alone(() => this.#takeSnapshot(file));
+  }
+
+  /** Runs what deals with all of the store: at once, or after what does so already. */
+  async #alone<T>(task: () => Promise<T>): Promise<T> {
+    while (this.#filing !== null) await this.#filing.catch(() => undefined);
+    this.#check();
+    const filing = task().finally(() => {
+      this.#filing = null;
     });
-    return this.#snapshotting;
+    this.#filing = filing;
+    return filing;
   }
 
   async #takeSnapshot(file: string | undefined): Promise<SnapshotInfo> {
@@ -610,7 +619,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   }
 
   #snapshotInBackground(): void {
-    if (this.#snapshotting !== null || this.#closed || this.#restoring) return;
+    if (this.#filing !== null || this.#closed) return;
     // A disk that has failed is told of by the writes.
     this.snapshot().catch(() => undefined);
   }
@@ -620,21 +629,25 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * refused with `DAMAGED`. Writes meanwhile are refused with `BUSY`.
    */
   async restore(file: string): Promise<void> {
-    await this.flush();
-    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
     this.#check();
+    await this.#alone(() => this.#restore(file));
+  }
+
+  async #restore(file: string): Promise<void> {
     this.#restoring = true;
     try {
       this.#endTurn();
       const index = this.#machine.appliedIndex + 1;
-      if (this.#journal !== null) {
-        // What becomes durable first is what the state machine then takes from memory: a damaged file changes neither.
+      if (this.#journal === null) await readInto(this.#machine, file, index);
+      else {
+        // What becomes durable is what the state machine then takes from memory: a damaged file changes neither.
         const copy = new StateMachine(this.#settings.timestamps);
         await readInto(copy, file, index);
-        const encoder = copy.startSnapshot();
-        await this.#journal.replace(index, slices(encoder, this.#settings.snapshotCompression));
+        const decoder = this.#machine.beginRestore(index);
+        const blocks = slices(copy.startSnapshot(), this.#settings.snapshotCompression, decoder);
+        await this.#journal.replace(index, blocks);
+        decoder.finish();
       }
-      await readInto(this.#machine, file, index);
     } finally {
       this.#restoring = false;
       this.#tellUntold();
@@ -728,17 +741,27 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     };
   }
 
-  /** Makes what was written durable, takes a last snapshot if the options say so, and gives the directory free. Later calls do nothing. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    while (this.#snapshotting !== null) await this.#snapshotting.catch(() => undefined);
+  /**
+   * Makes what was written durable, takes a last snapshot if the options say so, and gives the directory free, whether it can do
+   * the rest or not. From the call on everything else is refused with `CLOSED`. Later calls give the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#endTurn();
-    if (this.#journal !== null && this.#settings.snapshotOnClose) await this.snapshot();
     this.#closed = true;
     this.#recent.clear();
     for (const timer of this.#timers) clearInterval(timer);
     this.#watchers.close();
-    await this.#journal?.close();
+    while (this.#filing !== null) await this.#filing.catch(() => undefined);
+    try {
+      if (this.#journal !== null && this.#settings.snapshotOnClose) await this.#takeSnapshot(undefined);
+    } finally {
+      await this.#journal?.close();
+    }
   }
 
   /** The same as `close`, for `await using`. */
@@ -1045,12 +1068,14 @@ function byKey(one: FileEntry, other: FileEntry): number {
   return one.key < other.key ? -1 : 1;
 }
 
-/** The encoder's blocks, each in a turn of its own. */
+/** The encoder's blocks, each in a turn of its own. `decoder`: takes them, too. */
 async function* slices(
   encoder: SnapshotEncoder,
   compression: Compression,
+  decoder?: SnapshotDecoder,
 ): AsyncGenerator<Uint8Array, void, void> {
   for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
+    decoder?.push(block);
     yield compression === 'none' ? block : await compressBlock(block, compression);
     await new Promise(setImmediate);
   }
