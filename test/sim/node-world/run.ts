@@ -81,6 +81,12 @@ async function mustServe(world: NodeWorld): Promise<void> {
   world.endWaits();
   await world.runUntil('every client is answered', () => world.isQuiet, limitMs);
   await world.runUntil('all nodes equal', () => world.hasConverged(), limitMs);
+  for (const { id, driver } of world.machines)
+    check(
+      driver === null || driver.blocked.size === 0,
+      'LV',
+      () => `a client that has gone still waits on ${id}`,
+    );
   world.compareAll();
   const acknowledged = world.coverage.of('writes acknowledged');
   await again(world, (at) => clients[at]?.writeOnce(), acknowledged + 1, 'writes acknowledged', limitMs);

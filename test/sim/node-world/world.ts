@@ -210,6 +210,12 @@ export class NodeWorld {
     if (!this.schedule.next()) throw new Error('nothing will ever happen again');
     if (this.#disturbed) await this.settle();
     if (this.#changed !== null) this.#compareStore(this.#changed);
+    for (const { id, driver, node } of this.machines)
+      check(
+        driver === null || node?.role.name === 'leader' || driver.blocked.size === 0,
+        'LV',
+        () => `${driver?.blocked.size} clients wait on ${id}, which does not lead: nobody tells them`,
+      );
     if (this.failure !== null) throw this.failure;
   }
 
