@@ -116,13 +116,13 @@ export class Journal {
     }
   }
 
-  /** Throws what makes further writes impossible, or would make too many of them wait. */
-  check(): void {
+  /** Throws what makes further writes impossible, or would make too many of them wait. `open`: bytes of the entry of this turn. */
+  check(open: number = 0): void {
     if (this.#failure !== null) throw this.#failure;
-    if (this.#queueBytes > WAITING_BYTES_MAX)
+    if (this.#queueBytes + open > WAITING_BYTES_MAX)
       throw new StoreError(
         'BUSY',
-        `${this.#queueBytes} bytes wait for the disk, at most ${WAITING_BYTES_MAX} may; wait for the promises of earlier writes`,
+        `${this.#queueBytes + open} bytes wait for the disk, at most ${WAITING_BYTES_MAX} may; wait for the promises of earlier writes`,
       );
   }
 

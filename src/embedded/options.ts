@@ -53,7 +53,7 @@ export interface StoreOptions {
   maxKeySize?: number;
   /** Bytes of a value, 1 to 512 MiB − 24; more is refused with `VALUE_TOO_LARGE`. Default: 512 MiB − 24. */
   maxValueSize?: number;
-  /** Keys in the store, at least 1; what comes of more `eviction` says. Default: `Infinity`. */
+  /** Keys in the store, at least 1; what comes of more `eviction` says. Only a script can make more. Default: `Infinity`. */
   maxEntries?: number;
   /**
    * How strings that `set`, batches and transactions write are held, in memory and on disk, where they are long enough and become
@@ -64,7 +64,7 @@ export interface StoreOptions {
   valueCompressionMinSize?: number;
   /** What goes when `maxEntries` is reached. Default: `none`. */
   eviction?: Eviction;
-  /** Milliseconds that an entry lives whose write names no other time; 0 for ever. Default: 0. */
+  /** Milliseconds that a key lives that `set`, a batch or a transaction sets without another time; 0 for ever. Default: 0. */
   defaultTtl?: number;
   /** Whether a read of an entry that has a deadline moves it to `defaultTtl` from now, to within a sixteenth. Default: false. */
   refreshTtlOnAccess?: boolean;

@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MANIFEST } from '../../test/formats/snapshot.ts';
 import { Wal } from '../wal/wal.ts';
+import { Journal } from './journal.ts';
 import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
 
 let root = '';
@@ -570,6 +571,117 @@ describe('limits', () => {
     expect([...store.keys({ sorted: true })]).toEqual(['a', 'c']);
   });
 
+  test('a batch is refused as a whole where it has no room, and only there', async () => {
+    const operation = fc.record({
+      key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+      ttl: fc.constantFrom(null, 0, 60_000),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom<'none' | 'ttl'>('none', 'ttl'),
+        fc.array(operation, { maxLength: 4 }),
+        fc.array(operation, { maxLength: 8 }),
+        async (eviction, before, operations) => {
+          await using store = await open({ maxEntries: 3, eviction });
+          for (const { key, ttl } of before) await codeOf(() => store.set(key, 'before', { ttl: ttl ?? 0 }));
+          const held = new Set(store.keys());
+          const batch = store.batch();
+          let most = 0;
+          const model = new Set(held);
+          for (const { key, ttl } of operations) {
+            if (ttl === null) model.delete(key);
+            else model.add(key);
+            most = Math.max(most, model.size);
+            if (ttl === null) batch.delete(key);
+            else batch.putWithTtl(key, 'after', ttl);
+          }
+          const code = await codeOf(() => batch.write());
+          if (code !== undefined) {
+            expect(code).toBe('STORE_FULL');
+            expect(most).toBeGreaterThan(3);
+            expect(new Set(store.keys())).toEqual(held);
+            expect([...store.values()].every((value) => value === 'before')).toBe(true);
+          } else if (eviction === 'none') {
+            expect(most).toBeLessThanOrEqual(3);
+            expect(new Set(store.keys())).toEqual(model);
+          }
+          expect(store.size).toBeLessThanOrEqual(3);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test('a store that has more than it may now takes new values, also in a batch', async () => {
+    const directory = fresh();
+    {
+      await using store = await open(directory);
+      await store.batch().put('a', '1').put('b', '1').put('c', '1').write();
+    }
+    await using store = await open({ directory, maxEntries: 2 });
+    await store.set('a', '2');
+    store.execute(['APPEND', 'a', '3']);
+    await store.batch().put('b', '2').delete('c').put('b', '3').write();
+    expect([...store.entries({ sorted: true })]).toEqual([
+      ['a', '23'],
+      ['b', '3'],
+    ]);
+  });
+
+  test('a batch takes the room of what has expired', async () => {
+    await using store = await open({ maxEntries: 1, cleanupInterval: 1_000_000 });
+    await store.set('a', '1', { ttl: 1 });
+    await expect.poll(() => store.get('a')).toBeUndefined();
+    await store.batch().put('b', '1').write();
+    expect([...store.keys()]).toEqual(['b']);
+  });
+
+  test.each(['none', 'lru', 'random'] as const)(
+    'MSET makes room for all of its keys: %s',
+    async (eviction) => {
+      await using store = await open({ maxEntries: 3, eviction });
+      store.execute(['MSET', 'a', 1, 'b', 1]);
+      const more = ['MSET', 'b', 2, 'c', 2, 'd', 2] as const;
+      if (eviction === 'none') expect(await codeOf(() => store.execute(more))).toBe('STORE_FULL');
+      else store.execute(more);
+      expect([...store.keys({ sorted: true })]).toEqual(eviction === 'none' ? ['a', 'b'] : ['b', 'c', 'd']);
+      const many = ['MSET', 'e', 1, 'f', 1, 'g', 1, 'h', 1] as const;
+      expect(await codeOf(() => store.execute(many))).toBe('STORE_FULL');
+    },
+  );
+
+  test('a read of another type is a use, too', async () => {
+    await using store = await open({ maxEntries: 2, eviction: 'lru' });
+    await store.hash('hash').set('f', '1');
+    await store.set('a', '1');
+    store.hash('hash').get('f');
+    await store.set('b', '1');
+    expect([...store.keys({ sorted: true })]).toEqual(['b', 'hash']);
+  });
+
+  test('what waits for the disk is bounded within a turn, too; a batch is refused as a whole', async () => {
+    await using store = await open(fresh());
+    const check = vi.spyOn(Journal.prototype, 'check').mockImplementation((bytes = 0) => {
+      if (bytes > 1000) throw new StoreError('BUSY', `${bytes}`);
+    });
+    const long = 'x'.repeat(800);
+    const written = [store.set('a', long), store.set('b', long)];
+    expect(() => store.set('c', long)).toThrow(StoreError);
+    expect(() => store.execute(['SET', 'c', long])).toThrow(StoreError);
+    await Promise.all(written);
+    await store.batch().put('d', long).put('e', long).put('f', long).write();
+    void store.batch().put('d', long).put('e', long).write();
+    const refused = store.batch().put('g', '1').put('h', '1').write();
+    expect(await codeOf(() => refused)).toBe('BUSY');
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'b', 'd', 'e', 'f']);
+    check.mockRestore();
+    const huge = 'x'.repeat(100 * 1024 * 1024);
+    const batch = store.batch();
+    for (let at = 0; at < 6; at++) batch.put(`huge${at}`, huge);
+    expect(await codeOf(() => batch.write())).toBe('VALUE_TOO_LARGE');
+    expect(store.size).toBe(5);
+  });
+
   test('what has expired makes room before anything is evicted', async () => {
     await using store = await open({ maxEntries: 2, cleanupInterval: 1_000_000 });
     await store.set('a', '1');
@@ -708,6 +820,24 @@ describe('together', () => {
     expect(store.size).toBe(0);
   });
 
+  test('and so does one that a restore disturbs, whose versions may be the same', async () => {
+    const file = fresh();
+    {
+      await using other = await open();
+      await other.set('a', 'restored');
+      await other.snapshot(file);
+    }
+    await using store = await open();
+    await store.set('a', 'before');
+    let runs = 0;
+    await store.transaction(async (transaction) => {
+      const value = transaction.get('a');
+      if (runs++ === 0) await store.restore(file);
+      transaction.set('b', `${value}`);
+    });
+    expect([runs, store.get('b')]).toEqual([2, 'restored']);
+  });
+
   test('one that is always disturbed ends', async () => {
     await using store = await open();
     const disturbed = store.transaction((transaction) => {
@@ -772,6 +902,16 @@ describe('iterations', () => {
     }
     expect(seen.size).toBe(1000);
     expect(new Set(seen.values())).toEqual(new Set(['before']));
+  });
+
+  test('a hash of which all fields have expired is seen nowhere', async () => {
+    await using store = await open({ cleanupInterval: 1_000_000 });
+    await store.hash('h').set('f', '1');
+    await store.set('a', '1');
+    store.execute(['HPEXPIRE', 'h', 1, 'FIELDS', 1, 'f']);
+    await expect.poll(() => store.has('h')).toBe(false);
+    expect([[...store.keys()], [...store.keys({ sorted: true })]]).toEqual([['a'], ['a']]);
+    expect(await store.export(fresh(), 'rdb')).toMatchObject({ entries: 1 });
   });
 
   test('an iteration in order is not disturbed by writes, and one may end early', async () => {
@@ -1172,8 +1312,17 @@ describe('on disk', () => {
     expect(await codeOf(() => open(directory))).toBe('LOCKED');
     await store.close();
     await store.close();
-    expect(await codeOf(() => store.set('a', '1'))).toBe('CLOSED');
-    expect(await codeOf(() => store.get('a'))).toBe('CLOSED');
+    for (const use of [
+      () => store.set('a', '1'),
+      () => store.setNX('a', '1'),
+      () => store.get('a'),
+      () => store.has('a'),
+      () => store.ttl('a'),
+      () => store.getEntry('a'),
+      () => store.transaction((transaction) => transaction.has('a')),
+      () => store.snapshot(),
+    ])
+      expect(await codeOf(use)).toBe('CLOSED');
     await (await open(directory)).close();
   });
 

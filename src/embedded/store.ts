@@ -15,7 +15,7 @@ import { EventEmitter } from 'node:events';
 import { hasArity } from '../store/arity.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { type DataCommand, keysOf } from '../store/command.ts';
-import { type Entry, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
+import { type Entry, isExpired, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
 import type { StoreListener } from '../store/listener.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import type { SnapshotDecoder } from '../store/snapshot-decoder.ts';
@@ -123,6 +123,8 @@ const SLICE_BYTES = 256 * 1024;
 const EXPIRED_AT_ONCE = 1000;
 /** A read moves a deadline when it gains at least this share of the time to live: a log line per read would be too many. */
 const REFRESH_SHARE = 1 / 16;
+/** Keys and values of a batch or a transaction: with all that may wait already they fit into one write of the log. */
+const TOGETHER_BYTES_MAX = 512 * 1024 * 1024;
 const DONE: Promise<void> = Promise.resolve();
 const SET = 'SET';
 const PXAT = 'PXAT';
@@ -264,10 +266,15 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return this.#machine.find(key, now());
   }
 
+  #find(key: string): Readonly<Entry> | undefined {
+    this.#check();
+    return this.#machine.find(key, now());
+  }
+
   /** The entry with what is known about it; `undefined` without it. Does not count as a use of it. */
   getEntry(key: Bytes): StoredEntry | undefined {
     const stored = toStored(key);
-    const entry = this.#machine.find(stored, now());
+    const entry = this.#find(stored);
     if (entry === undefined) return undefined;
     const { value, expiresAt, version } = entry;
     const { createdAt, updatedAt } = entry instanceof TimedEntry ? entry : { createdAt: 0, updatedAt: 0 };
@@ -285,7 +292,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Whether there is such a key, of whatever type. */
   has(key: Bytes): boolean {
-    return this.#machine.find(toStored(key), now()) !== undefined;
+    return this.#find(toStored(key)) !== undefined;
   }
 
   /** The same as `has`. */
@@ -300,10 +307,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Milliseconds that the entry still lives; null for ever, `undefined` without it. */
   ttl(key: Bytes): number | null | undefined {
-    const at = now();
-    const entry = this.#machine.find(toStored(key), at);
+    const entry = this.#find(toStored(key));
     if (entry === undefined) return undefined;
-    return entry.expiresAt === 0 ? null : Math.max(0, entry.expiresAt - at);
+    return entry.expiresAt === 0 ? null : Math.max(0, entry.expiresAt - now());
   }
 
   /** All keys that match the pattern, as KEYS has it: `*`, `?`, `[a-z]`, `\` before what is meant literally. */
@@ -382,8 +388,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
         frozen.take();
         const { key, image } = next;
-        if (key < from || (to !== null && key >= to) || (image.expiresAt !== 0 && image.expiresAt <= at))
-          continue;
+        if (key < from || (to !== null && key >= to) || isExpired(image, at)) continue;
         yield { key, value: image.value };
       }
     } finally {
@@ -440,7 +445,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     options: Pick<SetOptions, 'ttl'> = {},
   ): Promise<boolean> {
     const storedKey = toStored(key);
-    const found = this.#machine.find(storedKey, now())?.value;
+    const found = this.#find(storedKey)?.value;
     const isExpected =
       expected === undefined
         ? found === undefined
@@ -490,6 +495,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    */
   transaction<T>(run: (transaction: Transaction) => T | Promise<T>): Promise<T> {
     return runTransaction(run, {
+      generation: () => this.#machine.generation,
       find: (key) => {
         this.#check();
         const at = now();
@@ -525,6 +531,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     else {
       this.#check();
       this.#machine.read(command, stored, reply, now());
+      if (this.#order !== null)
+        for (const key of keysOf(command, stored))
+          if (this.#machine.stored(key) !== undefined) this.#order.used(key);
     }
     return reply.result();
   }
@@ -691,9 +700,15 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     { sorted = false }: { sorted?: boolean } = {},
   ): Promise<SnapshotInfo> {
     this.#check();
-    const entries = this.size;
+    let entries = 0;
+    const counted = function* (found: Iterable<FileEntry>): Generator<FileEntry, void, void> {
+      for (const entry of found) {
+        if (entry.kind !== 'library') entries++;
+        yield entry;
+      }
+    };
     const sink = await FileSink.open(file);
-    const found = sorted ? [...this.#entriesToWrite()].sort(byKey) : this.#entriesToWrite();
+    const found = counted(sorted ? [...this.#entriesToWrite()].sort(byKey) : this.#entriesToWrite());
     await writeEntries(sink, format, found, (refused) => {
       const what = `${file}: ${format} has no words for ${refused.message}`;
       throw new StoreError('INVALID_ARGUMENT', what, refused);
@@ -709,7 +724,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
         frozen.take();
         const { key, image } = next;
-        if (image.expiresAt !== 0 && image.expiresAt <= at) continue;
+        if (isExpired(image, at)) continue;
         const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
         if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };
         else {
@@ -773,7 +788,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Opens the entry of this turn where none is open. Throws when nothing may be written. */
   #begin(): void {
-    if (this.#writing) return;
+    if (this.#writing) {
+      if (!this.#together) this.#journal?.check(this.#batch.bytes);
+      return;
+    }
     this.#check();
     if (this.#restoring)
       throw new StoreError('BUSY', 'a snapshot is being restored; wait for the promise of restore()');
@@ -830,7 +848,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const held = this.#held(value);
     this.#begin();
     if (this.#settings.onExpire !== null) this.#expireDue();
-    if (this.#machine.size >= maxEntries) this.#makeRoom(key);
+    if (this.#machine.size >= maxEntries && this.#machine.stored(key) === undefined) this.#makeRoom(1);
     this.#sets++;
     // Never before the time of the entry, which a clock that was put back does not undo.
     const expiresAt = lives === 0 ? 0 : deadlineIn(lives, Math.max(now(), this.#machine.time));
@@ -874,27 +892,28 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#begin();
     // The command sees the time of the entry; what reads do not see any more it must not find.
     this.#expireDue();
-    if (this.#machine.size >= this.#settings.maxEntries && command.flags.includes('denyoom'))
-      for (const key of keysOf(command, args)) this.#makeRoom(key);
+    if (this.#settings.maxEntries !== Infinity && command.flags.includes('denyoom'))
+      this.#makeRoomFor(command, args);
     this.#machine.execute(command, args, reply);
     if (this.#journal !== null) this.#batch.addCommand(args);
     this.#wrote();
   }
 
   #apply(operations: readonly Operation[]): Promise<BatchResult> {
-    const { maxKeySize, maxValueSize, maxEntries, eviction } = this.#settings;
-    const added = new Set<string>();
+    const { maxKeySize, maxValueSize } = this.#settings;
+    let bytes = 0;
     for (const { key, value, ttl } of operations) {
+      bytes += key.length + (value?.length ?? 0);
       if (ttl !== undefined) wholeMs(ttl);
       if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
-      if (value === null) added.delete(key);
-      else if (value.length > maxValueSize)
+      if (value !== null && value.length > maxValueSize)
         throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
-      else if (maxEntries !== Infinity && this.#machine.find(key, now()) === undefined) added.add(key);
     }
-    if (eviction === 'none' && this.#machine.size + added.size > maxEntries) throw full(maxEntries);
-    let deleted = 0;
+    if (this.#journal !== null && bytes > TOGETHER_BYTES_MAX)
+      throw tooLarge('VALUE_TOO_LARGE', 'batch', bytes, TOGETHER_BYTES_MAX);
     if (operations.length > 0) this.#begin();
+    this.#checkRoom(operations);
+    let deleted = 0;
     this.#together = true;
     try {
       for (const { key, value, ttl, plain } of operations) {
@@ -912,20 +931,54 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #allows(key: string, { nx = false, xx = false }: SetOptions): boolean {
     if (nx && xx)
       throw new StoreError('INVALID_ARGUMENT', 'nx and xx together allow nothing; give one of them');
-    const there = this.#machine.find(key, now()) !== undefined;
+    const there = this.#find(key) !== undefined;
     return nx ? !there : !xx || there;
   }
 
-  /** Has others go until there is room for the key. */
-  #makeRoom(key: string): void {
+  /** Throws where the operations would fill the store and nobody could make room for all of them. */
+  #checkRoom(operations: readonly Operation[]): void {
+    const { maxEntries, eviction } = this.#settings;
+    if (maxEntries === Infinity || (eviction !== 'none' && eviction !== 'ttl')) return;
+    this.#expireDue();
+    const there = new Map<string, boolean>();
+    let { size, expiring } = this.#machine;
+    let sizeMax = 0;
+    for (const { key, value } of operations) {
+      const stored = this.#machine.stored(key);
+      // Those that the operations are about may be there again when they have gone.
+      if (!there.has(key) && stored !== undefined && stored.expiresAt !== 0) expiring--;
+      const was = there.get(key) ?? stored !== undefined;
+      if (value === null && was) size--;
+      if (value !== null && !was) sizeMax = Math.max(sizeMax, ++size);
+      there.set(key, value !== null);
+    }
+    if (sizeMax - maxEntries > (eviction === 'ttl' ? expiring : 0)) throw full(maxEntries);
+  }
+
+  #makeRoomFor(command: DataCommand, args: readonly string[]): void {
+    // Of the keys of others some are read, and at most one is new.
+    const isMany = command.name === 'mset' || command.name === 'msetnx';
+    if (!isMany && this.#machine.size < this.#settings.maxEntries) return;
+    const keys = new Set(keysOf(command, args));
+    let missing = 0;
+    for (const key of keys) if (this.#machine.stored(key) === undefined) missing++;
+    if (isMany) this.#makeRoom(missing, keys);
+    else this.#makeRoom(Math.min(missing, 1));
+  }
+
+  /** Has others go until there is room for so many more; `wanted`: whose room is wanted again when they go. */
+  #makeRoom(more: number, wanted?: ReadonlySet<string>): void {
     const { maxEntries, onEvict } = this.#settings;
-    if (this.#machine.stored(key) !== undefined) return;
-    while (this.#machine.size >= maxEntries) {
+    if (more === 0) return;
+    if (more > maxEntries) throw full(maxEntries);
+    let free = more;
+    while (this.#machine.size + free > maxEntries) {
       const at = now();
       const [due] = this.#machine.dueKeys(at, 1);
       // Of others only a part has expired.
       if (due !== undefined && this.#machine.find(due, at) === undefined) {
         this.#expire([due], at);
+        if (wanted?.has(due) === true) free++;
         continue;
       }
       const chosen = this.#order?.next();
@@ -934,6 +987,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#machine.evict([chosen]);
       if (this.#journal !== null) this.#batch.addEvict([chosen]);
       this.#evicted++;
+      if (wanted?.has(chosen) === true) free++;
       this.#noteChanges();
       if (onEvict !== null) this.#untold.push(() => onEvict(toText(chosen), value));
     }

@@ -9,6 +9,8 @@ const ATTEMPTS_MAX = 100;
 
 /** What a transaction needs of the store. */
 interface Base {
+  /** Another object after everything was replaced at once: by others whose versions may be the same. */
+  generation(): object;
   find(key: string): { readonly value: string | undefined; readonly version: number };
   apply(operations: readonly Operation[]): Promise<BatchResult>;
 }
@@ -16,12 +18,14 @@ interface Base {
 /** The store as the function of `store.transaction()` sees it: with its own writes, which nobody else sees yet. */
 export class Transaction {
   readonly #base: Base;
+  readonly #generation: object;
   readonly #versions = new Map<string, number>();
   readonly #writes = new Map<string, Operation>();
 
   /** @internal Use `store.transaction()`. */
   constructor(base: Base) {
     this.#base = base;
+    this.#generation = base.generation();
   }
 
   /** The text under the key; `undefined` without it, or when it holds no string. */
@@ -55,6 +59,7 @@ export class Transaction {
 
   /** @internal Whether nothing that was read has changed. */
   get unchanged(): boolean {
+    if (this.#versions.size > 0 && this.#base.generation() !== this.#generation) return false;
     for (const [key, version] of this.#versions) if (this.#base.find(key).version !== version) return false;
     return true;
   }

@@ -492,7 +492,7 @@ export class Keyspace {
 }
 
 /** Whether its deadline has passed at `now`, or those of all parts of what it holds. */
-export function isExpired(entry: Entry, now: number): boolean {
+export function isExpired(entry: Pick<Entry, 'value' | 'expiresAt'>, now: number): boolean {
   if (entry.expiresAt !== 0 && entry.expiresAt <= now) return true;
   const { value } = entry;
   return typeof value !== 'string' && value.expiring !== null && value.expiring.last <= now;
