@@ -10,10 +10,15 @@ import {
   verifySnapshot,
 } from '../wal/snapshot-file.ts';
 
-/** What a store's snapshots say of a cluster's things: nothing. */
+/** What a store's snapshots say of a cluster's things: nothing. Before the first entry there is no term, as in the log. */
 export function standingAt(index: number): SnapshotState {
   const configuration = { voters: [], outgoing: [], learners: [], removed: [] };
-  return { index: asIndex(index), term: asTerm(1), configuration, configurationIndex: asIndex(0) };
+  return {
+    index: asIndex(index),
+    term: asTerm(Math.min(index, 1)),
+    configuration,
+    configurationIndex: asIndex(0),
+  };
 }
 
 /**

@@ -456,6 +456,17 @@ describe('who hears of a write may do anything', () => {
     expect(store.get('b')).toBe('later');
   });
 
+  test('what was done before a write was refused, or before the end, is told', async () => {
+    const heard: string[] = [];
+    const store = await open({ maxEntries: 2, eviction: 'ttl', onEvict: (key) => void heard.push(key) });
+    void store.set('a', '1');
+    void store.set('b', '1', { ttl: 60_000 });
+    store.on('change', ({ type }) => void heard.push(`${type} ${store.get('a')}`));
+    expect(() => store.execute(['MSET', 'c', 1, 'd', 1])).toThrow('maxEntries');
+    await store.close();
+    expect(heard).toEqual(['delete 1', 'b']);
+  });
+
   test('a snapshot from onEvict is of the store behind the write', async () => {
     const file = fresh();
     let taken: Promise<unknown> = Promise.resolve();
@@ -1056,6 +1067,36 @@ describe('on disk', () => {
       expect((await readFile(taken.path)).length).toBe(taken.bytes);
     }
     expect((await readdir(directory)).filter((name) => name.endsWith('.snap'))).toHaveLength(2);
+  });
+
+  test.each(['wal', 'snapshot', 'hybrid'] as const)(
+    '%s: a snapshot of nothing is one, too',
+    async (persistence) => {
+      for (const wrote of [false, true]) {
+        const directory = fresh();
+        {
+          await using store = await open({ directory, persistence, snapshotOnClose: true });
+          await store.snapshot();
+          if (wrote) await store.set('a', '1');
+        }
+        for (const size of [Number(wrote), 1]) {
+          await using store = await open({ directory, persistence });
+          expect(store.size).toBe(size);
+          await store.snapshot();
+          await store.set('a', '1');
+        }
+      }
+    },
+  );
+
+  test('a snapshot that ends an entry which wants one itself is taken alone', async () => {
+    const directory = fresh();
+    const create = vi.spyOn(Wal.prototype, 'createSnapshot');
+    await using store = await open({ directory, snapshotBytes: 100 });
+    void store.set('a', 'x'.repeat(200));
+    await store.snapshot();
+    expect(create).toHaveBeenCalledTimes(1);
+    create.mockRestore();
   });
 
   test('writes go on while a snapshot is taken, and it is of one moment', async () => {

@@ -604,6 +604,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   async #alone<T>(task: () => Promise<T>): Promise<T> {
     while (this.#filing !== null) await this.#filing.catch(() => undefined);
     this.#check();
+    // Before it begins: it ends the entry of this turn, which may want a snapshot.
+    this.#filing = DONE;
     const filing = task().finally(() => {
       this.#filing = null;
     });
@@ -761,6 +763,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * the rest or not. From the call on everything else is refused with `CLOSED`. Later calls give the same promise.
    */
   close(): Promise<void> {
+    if (this.#closing === null) this.#tellUntold();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -1096,7 +1099,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** What the program throws when it hears of something is its own affair, and no word about the write. */
   #tellUntold(): void {
-    while (!this.#together && this.#told < this.#untold.length) {
+    while (!this.#together && !this.#closed && this.#told < this.#untold.length) {
       try {
         this.#untold[this.#told++]?.();
       } catch (error) {
