@@ -65,6 +65,7 @@ export class Journal {
       fsyncIntervalMs: settings.syncInterval,
       segmentBytes: SEGMENT_BYTES,
       identity: IDENTITY,
+      acceptLoss: settings.acceptLoss,
       bootstrap: { hardState: { term: TERM, vote: null, recovering: false }, entries: [] },
       onFailure: (error) => journal?.fail(error),
     }).catch((error: unknown) => {
@@ -172,6 +173,11 @@ export class Journal {
     return this.#failure;
   }
 
+  /** One has failed: the next is due when the log has grown as much again, not with every write. */
+  snapshotLater(): void {
+    this.bytesSinceSnapshot = 0;
+  }
+
   /** Writes a snapshot of what `blocks` tell, as the store stood at `index`, and lets the log before it go. */
   async snapshot(index: number, blocks: AsyncIterable<Uint8Array>): Promise<DirectorySnapshot> {
     const since = this.bytesSinceSnapshot;
@@ -191,7 +197,7 @@ export class Journal {
       await this.#wal.resetToSnapshot(meta);
     }
     await this.#wal.purgeSnapshots(this.#keep);
-    this.bytesSinceSnapshot -= since;
+    this.bytesSinceSnapshot = Math.max(0, this.bytesSinceSnapshot - since);
     this.lastSnapshotBytes = meta.bytes;
     return { path: join(this.#directory, snapshotName(meta)), bytes: meta.bytes };
   }
@@ -227,12 +233,16 @@ export class Journal {
 
 /** What the log says of a directory or a file, in the library's words: its own remedies are those of a cluster. */
 export function refusal(path: string, error: unknown): unknown {
-  if (error instanceof CorruptError)
+  if (error instanceof CorruptError) {
+    const remedy = error.evidence.includes('[nobody to ask]')
+      ? ', or open it with `acceptLoss: true` to go on with what is left'
+      : '';
     return new StoreError(
       'DAMAGED',
-      `${error.file} is damaged: ${error.evidence}. Nothing was changed; go on with a copy from before`,
+      `${error.file} is damaged: ${error.evidence}. Nothing was changed; go on with a copy from before${remedy}`,
       error,
     );
+  }
   if (!(error instanceof WalError)) return error;
   switch (error.code) {
     case 'WAL_LOCKED':

@@ -120,6 +120,12 @@ const KNOWN: ReadonlySet<string> = new Set([
 ]);
 
 export function settingsOf(options: StoreOptions): Settings {
+  // What has no options of its own would be a store in memory, of which nothing is kept.
+  if (typeof options !== 'object' || options instanceof URL)
+    throw new StoreError(
+      'INVALID_OPTION',
+      `${show(options)}: expected the path of a directory as a string, or an object of options`,
+    );
   for (const name of Object.keys(options))
     if (!KNOWN.has(name)) throw invalid(name, 'is no option', `one of ${[...KNOWN].join(', ')}`);
   const { directory = null, onEvict = null, onExpire = null } = options;

@@ -773,6 +773,11 @@ describe('limits', () => {
     );
   });
 
+  test('what is neither a path nor options is refused', async () => {
+    for (const given of [new URL('file:///tmp/data'), 5, true])
+      expect(await codeOf(() => open(given as StoreOptions))).toBe('INVALID_OPTION');
+  });
+
   test.each([
     [{ maxEntrys: 3 }, 'maxEntrys'],
     [{ maxEntries: 0 }, 'maxEntries: 0'],
@@ -1319,6 +1324,20 @@ describe('on disk', () => {
       expect(again.get('a')).toBe('1');
     });
 
+    test('where only snapshots have no room the log goes on, and they are tried now and then', async () => {
+      const directory = fresh();
+      {
+        await using store = await open({ directory, snapshotBytes: 1000 });
+        const create = failing('createSnapshot');
+        for (let at = 0; at < 50; at++) await store.set(`k${at}`, 'x'.repeat(100));
+        expect(create.mock.calls.length).toBeGreaterThan(1);
+        expect(create.mock.calls.length).toBeLessThan(10);
+      }
+      vi.restoreAllMocks();
+      await using again = await open(directory);
+      expect(again.size).toBe(50);
+    });
+
     test('a last snapshot that fails does not keep the directory', async () => {
       const directory = fresh();
       const store = await open({ directory, persistence: 'snapshot' });
@@ -1345,6 +1364,34 @@ describe('on disk', () => {
       await using again = await open(directory);
       expect([...again]).toEqual([['a', '1']]);
     });
+  });
+
+  test('an end that was durable and is damaged is refused, and given up where that is accepted', async () => {
+    const directory = fresh();
+    {
+      await using store = await open(directory);
+      for (const key of ['a', 'b', 'c']) await store.set(key, 'the value');
+    }
+    const [name] = (await readdir(directory)).filter((each) => each.endsWith('.log'));
+    const file = join(directory, name ?? '');
+    const bytes = await readFile(file);
+    const damage = async (at: number): Promise<void> => {
+      const damaged = Buffer.from(bytes);
+      damaged[at] = 0;
+      await writeFile(file, damaged);
+    };
+    await damage(bytes.indexOf('the value'));
+    expect(await codeOf(() => open(directory))).toBe('DAMAGED');
+    expect(await codeOf(() => open({ directory, acceptLoss: true }))).toBe('DAMAGED');
+    await damage(bytes.lastIndexOf('the value'));
+    await expect(open(directory)).rejects.toThrow('or open it with `acceptLoss: true`');
+    {
+      await using store = await open({ directory, acceptLoss: true });
+      expect([...store.keys({ sorted: true })]).toEqual(['a', 'b']);
+      await store.set('d', '1');
+    }
+    await using store = await open(directory);
+    expect([...store.keys({ sorted: true })]).toEqual(['a', 'b', 'd']);
   });
 
   test('a directory is open once at a time', async () => {

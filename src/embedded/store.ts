@@ -312,7 +312,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return entry.expiresAt === 0 ? null : Math.max(0, entry.expiresAt - now());
   }
 
-  /** All keys that match the pattern, as KEYS has it: `*`, `?`, `[a-z]`, `\` before what is meant literally. */
+  /**
+   * All keys that match the pattern, as KEYS has it: `*`, `?`, `[a-z]`, `\` before what is meant literally. It goes by bytes: a
+   * letter that is not ASCII is two or more, so it takes as many `?`, and does not stand in brackets.
+   */
   keys(pattern: string): string[];
   /** The keys, in the order and within the bounds that the options say. */
   keys(options?: RangeOptions): IterableIterator<string>;
@@ -631,8 +634,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   #snapshotInBackground(): void {
     if (this.#filing !== null || this.#closed) return;
-    // A disk that has failed is told of by the writes.
-    this.snapshot().catch(() => undefined);
+    // A disk that has failed is told of by the writes; where only a snapshot has no room, the log goes on.
+    this.snapshot().catch(() => this.#journal?.snapshotLater());
   }
 
   /**

@@ -54,9 +54,13 @@ export interface Examination {
 
 /**
  * Examines a directory that is set up. Damage is a finding; rejects with `WAL_FORMAT`, `WAL_IO`, and with `WAL_CORRUPT`
- * where even whose directory it is can't be read.
+ * where even whose directory it is can't be read. `acceptLoss`: see `WalOptions`.
  */
-export async function examine(storage: Storage, directory: string): Promise<Examination> {
+export async function examine(
+  storage: Storage,
+  directory: string,
+  acceptLoss: boolean = false,
+): Promise<Examination> {
   const report = new Report();
   const owners = await readIdentity(storage, directory);
   const { identity } = owners;
@@ -70,7 +74,7 @@ export async function examine(storage: Storage, directory: string): Promise<Exam
     return null;
   });
   const configuration = configurationOf(log, snapshot);
-  const tail = log === null ? null : judgeTail(log, configuration, identity, report);
+  const tail = log === null ? null : judgeTail(log, configuration, identity, acceptLoss, report);
   const readable = log !== null && tail !== null && tail.verdict !== 'refuse' && hardState.newest !== null;
   const state = readable ? judgeState(directory, log, hardState, snapshots, snapshot, report) : null;
   const { findings, refusal } = report;
@@ -115,10 +119,11 @@ function judgeTail(
   { end, index }: ReplayedLog,
   configuration: Configuration | null,
   { nodeId }: Identity,
+  acceptLoss: boolean,
   report: Report,
 ): TailRule {
   const voters = configuration === null ? [] : [...configuration.voters, ...configuration.outgoing];
-  const restorable = voters.some(({ id }) => id !== nodeId);
+  const restorable = acceptLoss || voters.some(({ id }) => id !== nodeId);
   const rule = decide(TAIL_RULES, { ...end.facts, restorable });
   const { label, because, verdict } = rule;
   const { path, offset, usedEnd, what, promised } = end;

@@ -118,6 +118,11 @@ export interface WalOptions {
    * node that joins. One that is set up ignores it.
    */
   readonly bootstrap: Bootstrap | null;
+  /**
+   * An end of the log that was durable and is damaged is cut, and `recovering` noted, also where no other voter could give it
+   * back. For a log that nobody else has. Default: false, it is refused.
+   */
+  readonly acceptLoss?: boolean;
   /** A sync in the background failed: the process must end. The next append would say so too. */
   readonly onFailure?: (error: WalError) => void;
 }
@@ -239,7 +244,7 @@ export class Wal {
     if (claimed.state === 'claimed')
       await setUp(storage, directory, identity, options.bootstrap, segmentBytesOf(options));
     await removeUnfinished(storage, directory);
-    const found = await examine(storage, directory);
+    const found = await examine(storage, directory, options.acceptLoss);
     const { log, snapshot } = found;
     if (found.refusal !== null) throw found.refusal;
     invariant(log !== null, () => `${directory} has no log and is not refused`);
