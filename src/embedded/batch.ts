@@ -46,12 +46,20 @@ export class Batch {
   }
 
   /**
-   * Applies all of it at once, in order, and empties the batch; resolves when it is durable. Rejects, with nothing changed, when
-   * one of the writes is refused: the codes are those of `Store`'s writes.
+   * Applies all of it at once, in order, and empties the batch; resolves when it is durable. Rejects, with nothing changed and
+   * nothing taken out of the batch, when one of the writes is refused: the codes are those of `Store`'s writes.
    */
   async write(): Promise<BatchResult> {
-    const result = this.#apply(this.#operations);
+    const operations = this.#operations;
+    // Before they are told of: who hears of them may gather others.
     this.#operations = [];
+    let result: Promise<BatchResult>;
+    try {
+      result = this.#apply(operations);
+    } catch (error) {
+      this.#operations = operations;
+      throw error;
+    }
     return result;
   }
 }

@@ -806,6 +806,20 @@ describe('together', () => {
     expect([...store.keys({ sorted: true })]).toEqual(['a', 'b']);
   });
 
+  test('a batch is empty when it is told of, and whole after it was refused', async () => {
+    await using store = await open({ maxEntries: 2 });
+    const batch = store.batch().put('a', '1');
+    store.once('change', () => batch.put('b', '1'));
+    await batch.write();
+    expect(batch.size).toBe(1);
+    batch.put('c', '1');
+    expect(await codeOf(() => batch.write())).toBe('STORE_FULL');
+    expect(batch.size).toBe(2);
+    await store.delete('a');
+    await batch.write();
+    expect([...store.keys({ sorted: true })]).toEqual(['b', 'c']);
+  });
+
   test('a transaction that somebody else disturbs runs again, and loses nothing', async () => {
     await using store = await open();
     await store.set('sum', '0');
@@ -1009,6 +1023,14 @@ describe('watching', () => {
     await using store = await open();
     for (const buffer of [0, -1, 1.5, NaN])
       expect(await codeOf(() => store.watch('a', { buffer }))).toBe('INVALID_ARGUMENT');
+  });
+
+  test('who has left hears nothing more, no error either', async () => {
+    await using store = await open();
+    const watcher = store.watch('a', { buffer: 1 });
+    for (let at = 0; at < 2; at++) await store.set('a', '1');
+    await watcher.return?.();
+    expect(await watcher.next()).toEqual({ done: true, value: undefined });
   });
 
   test('who does not keep up gets what was kept, and then an error', async () => {

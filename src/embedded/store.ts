@@ -1001,6 +1001,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Removes what has expired, in the entry of this turn. */
   #expireDue(): void {
+    // Most stores have no deadlines, and this runs with every command.
+    if (!this.#machine.hasDue(Number.MAX_VALUE)) return;
     const at = now();
     if (this.#machine.hasDue(at)) this.#expire(this.#machine.dueKeys(at, EXPIRED_AT_ONCE), at);
   }

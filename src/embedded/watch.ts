@@ -108,6 +108,7 @@ class Watcher implements AsyncIterableIterator<Change> {
   return(): Promise<IteratorResult<Change>> {
     this.#kept.length = 0;
     this.end(null);
+    this.#end = null;
     return Promise.resolve({ done: true, value: undefined });
   }
 
