@@ -491,7 +491,7 @@ describe('who hears of a write may do anything', () => {
     await store.set('warm', '1', { ttl: 0 });
     await store.set('warm', '2', { ttl: 0 });
     store.get('warm');
-    await store.set('a', '1', { ttl: 1000 });
+    await store.set('a', '1', { ttl: 50_000 });
     store.on('change', (change) => change.type === 'set' && void store.delete(change.key));
     expect([store.get('a'), store.get('a'), store.has('a')]).toEqual([undefined, undefined, false]);
   });
@@ -1325,7 +1325,7 @@ describe('on disk', () => {
         refreshTtlOnAccess: true,
         cleanupInterval: 1,
       });
-      await store.set('a', '1', { ttl: 1000 });
+      await store.set('a', '1', { ttl: 50_000 });
       await store.set('b', '1', { ttl: 50 });
       failing('append');
       expect(await codeOf(() => store.set('c', '1'))).toBe('DISK');
