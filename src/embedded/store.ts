@@ -117,6 +117,14 @@ export interface ExecuteOptions {
   buffers?: boolean;
 }
 
+/** What an iteration comes by. */
+interface Visited {
+  readonly key: string;
+  readonly value: StoredValue;
+}
+
+/** Keys that an iteration in order takes out of the index at once. */
+const KEYS_AT_ONCE = 64;
 /** What is encoded of a snapshot in one go: a millisecond or two. */
 const SLICE_BYTES = 256 * 1024;
 /** Expired entries that are removed in one go. */
@@ -326,7 +334,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The values of strings; entries of other types are left out. */
   *values(options: RangeOptions = {}): IterableIterator<string> {
-    for (const [, value] of this.entries(options)) yield value;
+    for (const { value } of this.#visit(options)) if (isString(value)) yield toText(textOf(value));
   }
 
   /**
@@ -349,42 +357,36 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     for (const { key } of this.#visit(options)) yield toText(key);
   }
 
-  *#visit(options: RangeOptions): IterableIterator<{ key: string; value: StoredValue }> {
+  #visit(options: RangeOptions): IterableIterator<Visited> {
     this.#check();
     const range = rangeOf(options);
+    const all = range.sorted ? this.#inOrder(range) : this.#inNoOrder(range);
     const { filter } = options;
-    let left = range.limit;
-    for (const found of range.sorted ? this.#inOrder(range) : this.#inNoOrder(range)) {
-      if (left === 0) return;
-      if (filter !== undefined && !filter(toText(found.key))) continue;
-      left--;
-      yield found;
-    }
+    return filter === undefined && range.limit === Infinity ? all : chosen(all, filter, range.limit);
   }
 
-  *#inOrder({
-    from,
-    to,
-    reverse,
-  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: StoredValue }> {
+  *#inOrder({ from, to, reverse }: ReturnType<typeof rangeOf>): IterableIterator<Visited> {
     this.#listen();
     const keys = this.#index.read(
       () => this.#allKeys(),
       (key) => this.#machine.stored(key) !== undefined,
     );
-    const start = keys.rank(from);
-    const end = to === null ? keys.size : keys.rank(to);
-    for (let at = 0; at < end - start; at++) {
-      const key = keys.at(reverse ? end - 1 - at : start + at) ?? '';
-      const value = this.#machine.find(key, now())?.value;
-      if (value !== undefined) yield { key, value };
+    let start = keys.rank(from);
+    let end = to === null ? keys.size : keys.rank(to);
+    while (start < end) {
+      const some = reverse
+        ? keys.slice(Math.max(start, end - KEYS_AT_ONCE), end).reverse()
+        : keys.slice(start, Math.min(end, start + KEYS_AT_ONCE));
+      if (reverse) end -= some.length;
+      else start += some.length;
+      for (const key of some) {
+        const value = this.#machine.find(key, now())?.value;
+        if (value !== undefined) yield { key, value };
+      }
     }
   }
 
-  *#inNoOrder({
-    from,
-    to,
-  }: ReturnType<typeof rangeOf>): IterableIterator<{ key: string; value: StoredValue }> {
+  *#inNoOrder({ from, to }: ReturnType<typeof rangeOf>): IterableIterator<Visited> {
     const at = now();
     const frozen = this.#machine.freeze();
     try {
@@ -1128,6 +1130,21 @@ function byKey(one: FileEntry, other: FileEntry): number {
   if (one.kind === 'library' || other.kind === 'library')
     return Number(other.kind === 'library') - Number(one.kind === 'library');
   return one.key < other.key ? -1 : 1;
+}
+
+/** Those that the filter wants, as many as the limit allows. */
+function* chosen(
+  all: Iterable<Visited>,
+  filter: RangeOptions['filter'],
+  limit: number,
+): IterableIterator<Visited> {
+  let left = limit;
+  if (left === 0) return;
+  for (const found of all) {
+    if (filter !== undefined && !filter(toText(found.key))) continue;
+    yield found;
+    if (--left === 0) return;
+  }
 }
 
 /** The encoder's blocks, each in a turn of its own. `decoder`: takes them, too. */
