@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { matchesGlob } from './glob.ts';
 
 test.each([
-  ['*', '', true],
+  ['*', '', false],
   ['**', '', false],
   ['', '', true],
   ['', 'a', false],

@@ -4,8 +4,8 @@
  * and makes the worst case |pattern| × |text| where a naive matcher is exponential (`a*a*a*…b`).
  */
 export function matchesGlob(pattern: string, text: string): boolean {
-  // As in Redis, where `**` does not match the empty string.
-  if (text.length === 0) return pattern === '' || pattern === '*';
+  // As in Redis, where no `*` matches the empty string; KEYS and the like take `*` for all before they ask.
+  if (text.length === 0) return pattern === '';
   let patternAt = 0;
   let textAt = 0;
   let starAt = -1;
