@@ -52,7 +52,7 @@ export const group: Group = {
     () => ['CONFIG', 'RESETSTAT'],
   ],
   compare: { lastsave: 'time', 'config|get': 'unordered' },
-  // LATENCY HISTOGRAM of no command tells of all that ever ran, and how long that took.
+  // LATENCY HISTOGRAM of no command tells of all that ever ran, and how long that took; BGSAVE whether the one before is done.
   asMade: ([name = '', subcommand]) =>
-    ['SHUTDOWN', 'FAILOVER', 'MONITOR'].includes(name.toUpperCase()) || subcommand === 'HISTOGRAM',
+    ['SHUTDOWN', 'FAILOVER', 'MONITOR', 'BGSAVE'].includes(name.toUpperCase()) || subcommand === 'HISTOGRAM',
 };
