@@ -1,7 +1,6 @@
 /** Users at the client port: who they are, what they may do, and what becomes of them. Texts are those of Redis 7.0.15. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ClientPort } from './client-port.ts';
+import type { ClientPort } from './client-port.ts';
 import { ByteReader } from '../store/bytes.ts';
 import { writeEncodedReply } from '../store/encoded-reply.ts';
 import { noReply } from '../store/reply.ts';
@@ -11,6 +10,7 @@ import { decodeOutcomes, encodeRequests } from './forward-codec.ts';
 import { runForwarded } from './forwarded.ts';
 import { catalogue } from './table.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
+import { portOf } from './testing/port.ts';
 import { encode, RawClient } from './testing/socket.ts';
 import { Users } from './users.ts';
 
@@ -34,17 +34,11 @@ async function start(password: string | null = null, proxy = false): Promise<voi
   users = new Users(password, catalogue);
   users.attach(engine);
   forwarded = [];
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
+  port = portOf(engine, {
     users,
-    maxClients: 100,
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
     forwarder: { submit: (request) => forwarded.push(request) },
     proxy,
-    logger: pino({ level: 'silent' }),
   });
   number = (await port.listen()).port;
   admin = await RawClient.connect(number);

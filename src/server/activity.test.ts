@@ -1,14 +1,12 @@
 /** SLOWLOG, LATENCY, MONITOR and the counters of INFO, as a client sees them. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dataCommandOf } from '../store/table.ts';
 import { Activity } from './activity.ts';
-import { ClientPort } from './client-port.ts';
+import type { ClientPort } from './client-port.ts';
 import { Histogram } from './histogram.ts';
 import { ManualClock } from './testing/clock.ts';
-import { catalogue } from './table.ts';
-import { Users } from './users.ts';
 import { FakeEngine } from './testing/engine.ts';
+import { portOf } from './testing/port.ts';
 import { encode, RawClient } from './testing/socket.ts';
 
 let port: ClientPort;
@@ -17,18 +15,9 @@ let one: RawClient;
 let two: RawClient;
 
 beforeEach(async () => {
-  port = new ClientPort({
-    // No time passes: nothing is slow that is not meant to be.
-    engine: new FakeEngine(new ManualClock()),
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  // No time passes: nothing is slow that is not meant to be.
+  port = portOf(new FakeEngine(new ManualClock()), {
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
-    forwarder: { submit: () => {} },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
   });
   number = (await port.listen()).port;
   one = await RawClient.connect(number);

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { pino } from 'pino';
 import { createClient } from 'redis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { catalogue } from './table.ts';
 import { Users } from './users.ts';
-import { ClientPort, type ClientPortOptions } from './client-port.ts';
+import type { ClientPort, ClientPortOptions } from './client-port.ts';
 import type { Request } from './engine.ts';
+import { portOf } from './testing/port.ts';
 import { encode, RawClient } from './testing/socket.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
 
@@ -15,19 +15,7 @@ let port: ClientPort;
 let address: { host: string; port: number };
 
 async function start(options: Partial<ClientPortOptions> = {}): Promise<void> {
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
-    maxRequestBytes: 64 * 1024 * 1024,
-    followerReads: false,
-    forwarder: { submit: () => {} },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
-    ...options,
-  });
+  port = portOf(engine, options);
   address = await port.listen();
 }
 

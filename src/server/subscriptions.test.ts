@@ -1,9 +1,7 @@
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ClientPort } from './client-port.ts';
-import { catalogue } from './table.ts';
-import { Users } from './users.ts';
+import type { ClientPort } from './client-port.ts';
 import { FakeEngine } from './testing/engine.ts';
+import { portOf } from './testing/port.ts';
 import { encode, RawClient } from './testing/socket.ts';
 
 let engine: FakeEngine;
@@ -12,17 +10,9 @@ let number: number;
 
 beforeEach(async () => {
   engine = new FakeEngine();
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  port = portOf(engine, {
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
     forwarder: { submit: (request) => engine.submit('log', request) },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
   });
   number = (await port.listen()).port;
 });

@@ -1,13 +1,11 @@
 /** What clients that track are told, beyond what test/unit/tracking.test.ts compares with Redis: time, bounds, other lanes. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { noReply } from '../store/reply.ts';
 import { dataCommandOf } from '../store/table.ts';
-import { ClientPort } from './client-port.ts';
+import type { ClientPort } from './client-port.ts';
 import type { Request } from './engine.ts';
-import { catalogue } from './table.ts';
-import { Users } from './users.ts';
 import { FakeEngine, OTHER } from './testing/engine.ts';
+import { portOf } from './testing/port.ts';
 import { RawClient } from './testing/socket.ts';
 
 let engine: FakeEngine;
@@ -20,17 +18,10 @@ let forwarded: Request[];
 beforeEach(async () => {
   engine = new FakeEngine();
   forwarded = [];
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  port = portOf(engine, {
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
     forwarder: { submit: (request) => forwarded.push(request) },
     proxy: true,
-    logger: pino({ level: 'silent' }),
   });
   const { port: number } = await port.listen();
   reader = await RawClient.connect(number);

@@ -5,12 +5,9 @@
  * After each command every client asks for a sign of life, so that what it was sent before is known.
  */
 import { connect, type Socket } from 'node:net';
-import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { ClientPort } from '../../src/server/client-port.ts';
-import { catalogue } from '../../src/server/table.ts';
-import { Users } from '../../src/server/users.ts';
 import { FakeEngine } from '../../src/server/testing/engine.ts';
+import { portOf } from '../../src/server/testing/port.ts';
 import { encode } from '../../src/server/testing/socket.ts';
 import { Source } from '../differential/group.ts';
 import { REDIS_VERSION, RedisServer, redisServerFound } from '../differential/redis-server.ts';
@@ -269,17 +266,8 @@ describe.skipIf(!found && !required)(
       await using redis = await RedisServer.start();
       for (let each = seed; each < seed + SEQUENCES; each++) {
         const steps = stepsOf(each);
-        const port = new ClientPort({
-          engine: new FakeEngine(),
-          host: '127.0.0.1',
-          port: 0,
-          users: new Users(null, catalogue),
-          maxClients: 100,
+        const port = portOf(new FakeEngine(), {
           maxRequestBytes: 1024 * 1024,
-          followerReads: false,
-          forwarder: { submit: () => {} },
-          proxy: false,
-          logger: pino({ level: 'silent' }),
         });
         const { port: number } = await port.listen();
         const [theirs, ours] = await Promise.all([play(redis.path, steps), play(number, steps)]);

@@ -1,10 +1,8 @@
 /** CLIENT: ending, holding, waking and silencing connections. Errors are those of Redis 7.0.15. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ClientPort } from '../client-port.ts';
-import { catalogue } from '../table.ts';
-import { Users } from '../users.ts';
+import type { ClientPort } from '../client-port.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
+import { portOf } from '../testing/port.ts';
 import { RawClient } from '../testing/socket.ts';
 
 let engine: FakeEngine;
@@ -15,17 +13,8 @@ let two: RawClient;
 
 beforeEach(async () => {
   engine = new FakeEngine();
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  port = portOf(engine, {
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
-    forwarder: { submit: () => {} },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
   });
   address = await port.listen();
   one = await RawClient.connect(address.port);

@@ -1,11 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { pino } from 'pino';
 import { createClient } from 'redis';
-import { catalogue } from '../table.ts';
-import { Users } from '../users.ts';
-import { ClientPort } from '../client-port.ts';
+import type { ClientPort } from '../client-port.ts';
 import { commandTable, writeNamed } from '../table.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
+import { portOf } from '../testing/port.ts';
 import { RawClient } from '../testing/socket.ts';
 
 let engine: FakeEngine;
@@ -16,17 +14,8 @@ let library: ReturnType<typeof resp2Client>;
 
 beforeEach(async () => {
   engine = new FakeEngine();
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  port = portOf(engine, {
     maxRequestBytes: 1_000_000,
-    followerReads: false,
-    forwarder: { submit: () => {} },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
   });
   const address = await port.listen();
   redis = await RawClient.connect(address.port);

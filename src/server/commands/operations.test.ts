@@ -1,11 +1,9 @@
 /** Saving, failing over, shutting down, and what there is not. Errors are those of Redis 7.0.15 where it has them. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ClientPort } from '../client-port.ts';
-import { catalogue } from '../table.ts';
+import type { ClientPort } from '../client-port.ts';
 import { FakeEngine, OTHER } from '../testing/engine.ts';
+import { portOf } from '../testing/port.ts';
 import { RawClient } from '../testing/socket.ts';
-import { Users } from '../users.ts';
 
 let engine: FakeEngine;
 let port: ClientPort;
@@ -15,17 +13,8 @@ let shutDowns: number;
 beforeEach(async () => {
   engine = new FakeEngine();
   shutDowns = 0;
-  port = new ClientPort({
-    engine,
-    host: '127.0.0.1',
-    port: 0,
-    users: new Users(null, catalogue),
-    maxClients: 100,
+  port = portOf(engine, {
     maxRequestBytes: 1024 * 1024,
-    followerReads: false,
-    forwarder: { submit: () => {} },
-    proxy: false,
-    logger: pino({ level: 'silent' }),
     onShutDown: () => {
       shutDowns += 1;
     },
