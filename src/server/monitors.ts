@@ -5,6 +5,7 @@
  * What a monitor does not fetch is bounded as messages are: one that is too slow is closed.
  */
 import type { CommandSpec } from '../store/command.ts';
+import { quoted } from '../store/quoted.ts';
 import { isSecret } from './secrets.ts';
 import type { Subscriber } from './subscriptions.ts';
 
@@ -36,24 +37,4 @@ export class Monitors {
     const line = `+${(now / 1000).toFixed(6)} [0 ${from}] ${words.join(' ')}\r\n`;
     for (const monitor of this.#monitors) monitor.push({ resp2: line, resp3: line });
   }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
-  '"': '\\"',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\x07': '\\a',
-  '\b': '\\b',
-};
-
-/** As Redis shows bytes. */
-function quoted(text: string): string {
-  const escaped = text.replaceAll(
-    // oxlint-disable-next-line no-control-regex -- those are what must not be shown as they are
-    /[\x00-\x1f"\\\x7f-\xff]/g,
-    (byte) => ESCAPES[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-  return `"${escaped}"`;
 }

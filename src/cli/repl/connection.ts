@@ -1,24 +1,9 @@
 /** One connection to one server: a request at a time, and what the server says unasked. */
 import { connect, type Socket } from 'node:net';
+import { type Address, ConnectionLost, nameOf } from '../address.ts';
 import { ProtocolError, type Reply, ReplyDecoder } from './reply.ts';
 
 const CONNECT_MS_MAX = 5000;
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** No answer to a request. `unsent`: it has not been sent, so that it was certainly not run. */
-export class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost';
-  readonly unsent: boolean;
-
-  constructor(message: string, unsent: boolean) {
-    super(message);
-    this.unsent = unsent;
-  }
-}
 
 interface Waiting {
   /** A push answers it: SUBSCRIBE and its kin have no other answer. */
@@ -120,17 +105,4 @@ export class Connection {
     waiting?.reject(new ConnectionLost(reason, false));
     this.onClose(reason);
   }
-}
-
-/** `host:port`, IPv6 in brackets. */
-export function nameOf({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** `host:port`, `[::1]:port`, `:port` with `host` for the missing one; null for anything else. */
-export function addressOf(text: string, host: string): Address | null {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:/[\]]*)):(\d{1,5})$/i.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port < 1 || port > 65_535) return null;
-  return { host: match[1] ?? (match[2] || host), port };
 }

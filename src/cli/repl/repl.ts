@@ -5,7 +5,7 @@ import { Writable } from 'node:stream';
 
 import { commandTable } from '../../server/table.ts';
 import { CommandError } from '../command-error.ts';
-import { type Address, addressOf } from './connection.ts';
+import { type Address, addressOf } from '../address.ts';
 import { Hints } from './hints.ts';
 import { historyFile } from './history.ts';
 import { Script } from './script.ts';

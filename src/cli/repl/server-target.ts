@@ -4,7 +4,8 @@
  * run: a command that was under way when the connection broke is an error that says so.
  */
 import { CommandError } from '../command-error.ts';
-import { type Address, addressOf, Connection, ConnectionLost, nameOf } from './connection.ts';
+import { type Address, addressOf, ConnectionLost, nameOf } from '../address.ts';
+import { Connection } from './connection.ts';
 import type { Described } from './hints.ts';
 import type { Reply } from './reply.ts';
 import { human } from './show.ts';

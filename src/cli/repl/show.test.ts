@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 
 import { type Reply, ReplyDecoder } from './reply.ts';
-import { human, json, plain, quoted, raw } from './show.ts';
+import { quoted } from '../../store/quoted.ts';
+import { human, json, plain, raw } from './show.ts';
 
 function reply(bytes: string): Reply {
   return new ReplyDecoder().push(bytes)[0]!;

@@ -3,6 +3,7 @@
  * one element a line, whichever protocol was spoken.
  */
 import { type Json, JsonReply } from '../../server/json-reply.ts';
+import { quoted } from '../../store/quoted.ts';
 import type { Reply } from './reply.ts';
 
 /** A byte string without the line's end; */
@@ -62,26 +63,6 @@ function numbered({ type, items }: Extract<Reply, { items: unknown }>, prefix: s
     lines.push(`${at === 0 ? '' : prefix}${number}${AFTER_NUMBER[type]} ${first}${value}`);
   }
   return lines.join('\n');
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
-  '"': '\\"',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\x07': '\\a',
-  '\b': '\\b',
-};
-
-/** A byte string in quotes, as a line could have it again. */
-export function quoted(bytes: string): string {
-  const text = bytes.replaceAll(
-    // What is not printable ASCII.
-    /[^ !#-[\]-~]/g,
-    (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-  return `"${text}"`;
 }
 
 /** For programs: nothing but the bytes, one element a line. */

@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { RequestParser } from '../../server/resp/parser.ts';
 import { ClusterLink } from './cluster-link.ts';
-import { type Address, ReplyError } from './node-link.ts';
+import type { Address } from '../address.ts';
+import { ReplyError } from './node-link.ts';
 
 /** `null` breaks the connection. */
 type Answer = (request: readonly string[]) => string | null;

@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError } from '../command-error.ts';
-import { type Address, type Credentials, LinkLost, NodeLink, type Reply, ReplyError } from './node-link.ts';
+import { type Address, ConnectionLost, nameOf } from '../address.ts';
+import { type Credentials, NodeLink, type Reply, ReplyError } from './node-link.ts';
 
 /** Codes of replies that say: not run, and never will be. */
 const REFUSALS: ReadonlySet<string> = new Set([
@@ -48,7 +49,7 @@ export class ClusterLink {
     const link = new ClusterLink(address, credentials);
     // At once: a wrong address or password is better said before anything is read.
     link.#node = await link.#connect(address).catch((error: unknown) => {
-      if (error instanceof LinkLost) throw new CommandError(error.message);
+      if (error instanceof ConnectionLost) throw new CommandError(error.message);
       throw error;
     });
     return link;
@@ -115,7 +116,7 @@ export class ClusterLink {
         this.#lastTrouble = refusal.text;
         this.#follow(refusal.text);
       } catch (error) {
-        if (!(error instanceof LinkLost)) throw error;
+        if (!(error instanceof ConnectionLost)) throw error;
         if (!error.unsent) unknown = error.message;
         this.#lastTrouble = error.message;
         this.#leave();
@@ -209,8 +210,4 @@ function nodesIn(slots: Reply): Address[] {
 
 function same(a: Address, b: Address): boolean {
   return a.host === b.host && a.port === b.port;
-}
-
-export function nameOf({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

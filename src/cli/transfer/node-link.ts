@@ -1,13 +1,9 @@
 /** A connection to one node, for many requests at once. Replies are read as files are: see `src/formats/input.ts`. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { type Address, ConnectionLost } from '../address.ts';
 import { type Cursor, DamagedFile, Input } from '../../formats/input.ts';
 import { encodeCommand } from '../../formats/resp.ts';
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface Credentials {
   readonly user: string;
@@ -29,17 +25,6 @@ export class ReplyError {
 
 export type Reply = string | number | null | ReplyError | readonly Reply[];
 
-/** No more replies will come. `unsent`: nothing was asked. */
-export class LinkLost extends Error {
-  override readonly name = 'LinkLost';
-  readonly unsent: boolean;
-
-  constructor(message: string, unsent: boolean) {
-    super(message);
-    this.unsent = unsent;
-  }
-}
-
 /** A node that says nothing for so long is given up, in ms. */
 const SILENCE_MS_MAX = 30_000;
 const DEPTH_MAX = 8;
@@ -53,7 +38,7 @@ export class NodeLink {
     this.#replies = new Input(name, socket as AsyncIterable<Buffer>);
   }
 
-  /** Rejects with {@link LinkLost} where nobody answers. */
+  /** Rejects with {@link ConnectionLost} where nobody answers. */
   static async to(address: Address): Promise<NodeLink> {
     const socket = connect({ ...address, noDelay: true });
     const name = `${address.host}:${address.port}`;
@@ -62,7 +47,7 @@ export class NodeLink {
     try {
       await once(socket, 'connect');
     } catch (error) {
-      throw new LinkLost(`${name}: ${error instanceof Error ? error.message : 'no connection'}`, true);
+      throw new ConnectionLost(`${name}: ${error instanceof Error ? error.message : 'no connection'}`, true);
     }
     // Whoever reads replies gets it, too.
     socket.on('error', () => {});
@@ -71,7 +56,8 @@ export class NodeLink {
 
   /** Sends all in one go; as many replies. */
   async ask(requests: readonly (readonly string[])[]): Promise<readonly Reply[]> {
-    if (this.#socket.destroyed) throw new LinkLost(`${this.#replies.file}: the connection was lost`, true);
+    if (this.#socket.destroyed)
+      throw new ConnectionLost(`${this.#replies.file}: the connection was lost`, true);
     this.#socket.setTimeout(SILENCE_MS_MAX);
     try {
       for (const request of requests) this.#socket.write(encodeCommand(request));
@@ -85,7 +71,7 @@ export class NodeLink {
       let text = error instanceof Error ? error.message : String(error);
       if (error instanceof DamagedFile)
         text = error.wholeTo === null ? 'what it answers is not RESP' : 'the connection was lost';
-      throw new LinkLost(`${this.#replies.file}: ${text}`, false);
+      throw new ConnectionLost(`${this.#replies.file}: ${text}`, false);
     }
   }
 

@@ -1,5 +1,6 @@
 /** `kvorum import` and `kvorum export`: from flags to work. */
 import { FORMATS, type Format, formatNamed } from '../../formats/format.ts';
+import type { Address } from '../address.ts';
 import { CommandError } from '../command-error.ts';
 import type { ExportFlags, ImportFlags } from '../program.ts';
 import { DEFAULT_CLIENT_ADDRESS } from './addresses.ts';
@@ -7,7 +8,7 @@ import { ClusterLink } from './cluster-link.ts';
 import { Directory } from './directory.ts';
 import { exportFile } from './export.ts';
 import { importFile } from './import.ts';
-import type { Address, Credentials } from './node-link.ts';
+import type { Credentials } from './node-link.ts';
 
 export async function importInto(file: string, flags: ImportFlags, credentials: Credentials): Promise<void> {
   const { into } = flags;
