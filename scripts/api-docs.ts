@@ -5,7 +5,6 @@
  * The sources are read by the compiler that is there anyway. The interface that it has for this may still change: its version is
  * pinned, and nothing but this page depends on it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FunctionLikeBase, Node, ParameterDeclaration } from 'typescript/unstable/ast';
 import {
@@ -20,10 +19,9 @@ import {
   isTypeAliasDeclaration,
 } from 'typescript/unstable/ast/is';
 import { API } from 'typescript/unstable/sync';
+import { writeOrCheck } from './generated.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const FILE = join(ROOT, 'docs/api.md');
-
 const HEAD = `# API of the library
 
 <!-- Written by scripts/api-docs.ts from the comments in src/embedded: change them there, then run npm run docs. -->
@@ -192,11 +190,4 @@ function linked(text: string, exported: Exports): string {
     );
 }
 
-if (import.meta.main) {
-  const text = apiDocs();
-  if (!process.argv.includes('--check')) writeFileSync(FILE, text);
-  else if (readFileSync(FILE, 'utf8') !== text) {
-    console.error('docs/api.md is stale: run npm run docs and commit the result');
-    process.exitCode = 1;
-  } else console.log('docs: api.md is up to date');
-}
+if (import.meta.main) writeOrCheck('api.md', apiDocs());

@@ -2,13 +2,13 @@
  * Writes `docs/commands.md` from the command table; with `--check`, fails when the file is not what it would write. Either
  * way it fails when a command of Redis 7.0.15 (`redis-7.0.15-commands.txt`) is neither supported nor said to have no place.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandTable } from '../src/server/table.ts';
 import type { CommandSpec } from '../src/store/command.ts';
 import { settings } from '../src/store/settings.ts';
+import { writeOrCheck } from './generated.ts';
 
-const FILE = join(import.meta.dirname, '../docs/commands.md');
 const REDIS_COMMANDS = join(import.meta.dirname, 'redis-7.0.15-commands.txt');
 
 /** The sections of the page: groups of the table, as redis.io has them. */
@@ -224,11 +224,4 @@ function parameters(): string {
   return `\n${SETTINGS_NOTE}\n| parameter | default | meaning |\n|---|---|---|\n${lines.join('')}`;
 }
 
-if (import.meta.main) {
-  const text = commandDocs();
-  if (!process.argv.includes('--check')) writeFileSync(FILE, text);
-  else if (readFileSync(FILE, 'utf8') !== text) {
-    console.error('docs/commands.md is stale: run npm run docs and commit the result');
-    process.exitCode = 1;
-  } else console.log('docs: commands.md is up to date');
-}
+if (import.meta.main) writeOrCheck('commands.md', commandDocs());

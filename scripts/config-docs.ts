@@ -2,12 +2,8 @@
  * Writes `docs/configuration.md` from the settings table in `src/server/config.ts`; with `--check`, fails when the
  * file is not what it would write.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
 import { SETTINGS, type Setting, variableOf } from '../src/server/config.ts';
-
-const FILE = join(import.meta.dirname, '../docs/configuration.md');
+import { writeOrCheck } from './generated.ts';
 
 const HEAD = `# Configuration
 
@@ -60,13 +56,4 @@ function row(setting: Setting<unknown>): string {
   return `| \`${flag}\` | \`${variableOf(setting)}\` | ${fallback} | ${setting.description} |\n`;
 }
 
-if (import.meta.main) {
-  const text = configurationDocs();
-  if (!process.argv.includes('--check')) {
-    mkdirSync(dirname(FILE), { recursive: true });
-    writeFileSync(FILE, text);
-  } else if (readFileSync(FILE, 'utf8') !== text) {
-    console.error('docs/configuration.md is stale: run npm run docs and commit the result');
-    process.exitCode = 1;
-  } else console.log('docs: configuration.md is up to date');
-}
+if (import.meta.main) writeOrCheck('configuration.md', configurationDocs());
