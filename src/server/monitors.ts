@@ -5,7 +5,7 @@
  * What a monitor does not fetch is bounded as messages are: one that is too slow is closed.
  */
 import type { CommandSpec } from '../store/command.ts';
-import { quoted } from '../store/quoted.ts';
+import { quoted } from './resp/quoted.ts';
 import { isSecret } from './secrets.ts';
 import type { Subscriber } from './subscriptions.ts';
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 
 import { type Reply, ReplyDecoder } from './reply.ts';
-import { quoted } from '../../store/quoted.ts';
+import { quoted } from '../../server/resp/quoted.ts';
 import { human, json, plain, raw } from './show.ts';
 
 function reply(bytes: string): Reply {

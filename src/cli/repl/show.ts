@@ -3,7 +3,7 @@
  * one element a line, whichever protocol was spoken.
  */
 import { type Json, JsonReply } from '../../server/json-reply.ts';
-import { quoted } from '../../store/quoted.ts';
+import { quoted } from '../../server/resp/quoted.ts';
 import type { Reply } from './reply.ts';
 
 /** A byte string without the line's end; */
