@@ -12,9 +12,9 @@
  */
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib';
+import { FormatError } from '../store/bytes.ts';
 import { FRAME_BYTES_MAX } from '../store/snapshot.ts';
 import type { Algorithm } from '../store/types/packed.ts';
-import { StoreError } from './errors.ts';
 
 /** How something is compressed: `zstd` takes less time than `gzip`. */
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -60,15 +60,15 @@ export async function expandBlock(block: Buffer): Promise<Uint8Array> {
     throw damaged(`begins with ${JSON.stringify(block.latin1Slice(0, 4))}, which this release does not know`);
   const length = block.readUInt32LE(4);
   if (length === 0 || length > FRAME_BYTES_MAX)
-    throw damaged(`would have ${length} bytes; from 1 to ${FRAME_BYTES_MAX} are possible`);
+    throw damaged(`would have ${length} bytes (from 1 to ${FRAME_BYTES_MAX} are possible)`);
   const options = { ...algorithm.readOptions, maxOutputLength: length };
   const expanded = await algorithm.expand(block.subarray(HEAD_BYTES), options).catch((error: unknown) => {
-    throw damaged(`can't be decompressed to ${length} bytes: ${String(error)}`, error);
+    throw damaged(`can't be decompressed to ${length} bytes (${String(error)})`);
   });
   if (expanded.length !== length) throw damaged(`has ${expanded.length} bytes and should have ${length}`);
   return expanded;
 }
 
-function damaged(how: string, cause?: unknown): StoreError {
-  return new StoreError('DAMAGED', `a block of the snapshot ${how}`, cause);
+function damaged(how: string): FormatError {
+  return new FormatError(`a compressed block that ${how},`, 0);
 }

@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path';
 import { asIndex, asTerm, type Entry, EntryType, type SnapshotMeta } from '../raft/types.ts';
+import { FormatError } from '../store/bytes.ts';
 import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
 import { CorruptError } from '../wal/errors.ts';
@@ -180,6 +181,14 @@ export class Journal {
 
   /** Writes a snapshot of what `blocks` tell, as the store stood at `index`, and lets the log before it go. */
   async snapshot(index: number, blocks: AsyncIterable<Uint8Array>): Promise<DirectorySnapshot> {
+    try {
+      return await this.#snapshot(index, blocks);
+    } catch (error) {
+      throw refusal(this.#directory, error);
+    }
+  }
+
+  async #snapshot(index: number, blocks: AsyncIterable<Uint8Array>): Promise<DirectorySnapshot> {
     const since = this.bytesSinceSnapshot;
     const writer = await this.#wal.createSnapshot(standingAt(index));
     let meta: SnapshotMeta;
@@ -243,6 +252,8 @@ export function refusal(path: string, error: unknown): unknown {
       error,
     );
   }
+  if (error instanceof FormatError)
+    return new StoreError('DAMAGED', `${path} is damaged: ${error.message}. Nothing was changed`, error);
   if (!(error instanceof WalError)) return error;
   switch (error.code) {
     case 'WAL_LOCKED':
@@ -254,6 +265,6 @@ export function refusal(path: string, error: unknown): unknown {
     case 'WAL_CORRUPT':
       return new StoreError('DAMAGED', `${path} is damaged: ${error.message}`, error);
     default:
-      return new StoreError('DISK', `${path} can't be opened: ${error.message}`, error);
+      return new StoreError('DISK', `${path}: the disk failed: ${error.message}`, error);
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MANIFEST } from '../../test/formats/snapshot.ts';
-import { Wal } from '../wal/wal.ts';
+import { Wal, WalError } from '../wal/wal.ts';
 import { Journal } from './journal.ts';
 import { type Change, open, type Store, StoreError, type StoreOptions } from './index.ts';
 
@@ -456,6 +456,27 @@ describe('who hears of a write may do anything', () => {
     expect(store.get('b')).toBe('later');
   });
 
+  test('changes are told in one order to all listeners, also those that a listener makes', async () => {
+    const heard: string[][] = [[], []];
+    const note = (to: number) => (change: Change) => change.type === 'set' && heard[to]!.push(change.key);
+    const store = await open();
+    store.on('change', note(0));
+    store.once('change', () => void store.set('b', '1'));
+    store.once('change', () => void store.close());
+    store.on('change', note(1));
+    void store.batch().put('a', '1').put('c', '1').write();
+    await store.close();
+    // The end came while the first was told: the rest was told before it.
+    expect(heard).toEqual([
+      ['a', 'c', 'b'],
+      ['c', 'b', 'a'],
+    ]);
+    expect(heard.map((each) => each.toSorted())).toEqual([
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+    ]);
+  });
+
   test('what was done before a write was refused, or before the end, is told', async () => {
     const heard: string[] = [];
     const store = await open({ maxEntries: 2, eviction: 'ttl', onEvict: (key) => void heard.push(key) });
@@ -881,6 +902,7 @@ describe('together', () => {
 describe('iterations', () => {
   test('ranges, prefixes, order, limits and filters as a sorted array has them', async () => {
     await using store = await open();
+    let written = 0;
     const key = fc.string({ unit: fc.constantFrom('a', 'b', 'ä', '\u{1F600}'), maxLength: 4 });
     const bytes = (text: string) => Buffer.from(text);
     const least = <T>(a: T, b: T, text: (each: T) => string) =>
@@ -894,8 +916,8 @@ describe('iterations', () => {
         ),
         async (changes, options) => {
           for (const [name, present] of changes) {
-            if (present) await store.set(name, `v${name}`);
-            else await store.delete(name);
+            if (!present) await store.delete(name);
+            else await store.set(name, String((written += 1)));
           }
           const compare = (name: string, bound: string | undefined) =>
             bound === undefined ? null : Buffer.compare(bytes(name), bytes(bound));
@@ -910,7 +932,7 @@ describe('iterations', () => {
           const found = [...store.keys({ ...options, sorted: true })];
           expect(found).toEqual(expected);
           expect([...store.entries({ ...options, sorted: true })]).toEqual(
-            expected.map((name) => [name, `v${name}`]),
+            expected.map((name) => [name, store.get(name)]),
           );
         },
       ),
@@ -962,6 +984,50 @@ describe('iterations', () => {
       expect(key).toBeDefined();
       break;
     }
+  });
+
+  test.each<[string, (store: Store) => Promise<unknown>, string[]]>([
+    ['is written', (store) => store.set('b', 'new'), ['old', 'new', 'old']],
+    [
+      'goes and comes back',
+      async (store) => store.delete('b').then(() => store.set('b', 'new')),
+      ['old', 'new', 'old'],
+    ],
+    ['is replaced by another', async (store) => store.execute(['RENAME', 'a', 'b']), ['old', 'old', 'old']],
+    ['goes', (store) => store.delete('b'), ['old', 'old']],
+    ['becomes a list', async (store) => store.execute(['EVAL', SCRIPT, 1, 'b']), ['old', 'old']],
+    ['goes with all others', (store) => store.clear(), ['old']],
+    ['is given a value of more bytes', (store) => store.set('b', 'größer'), ['old', 'größer', 'old']],
+  ])(
+    'in order, a key that %s while its turn has not come is told of as it is then',
+    async (_what, change, expected) => {
+      await using store = await open();
+      for (const key of ['a', 'b', 'c']) await store.set(key, 'old');
+      for (let round = 0; round < 2; round++) {
+        const seen: string[] = [];
+        for (const value of store.values({ sorted: true })) {
+          seen.push(value);
+          if (seen.length === 1) await change(store);
+        }
+        expect(seen).toEqual(expected);
+        await store.clear();
+        for (const key of ['a', 'b', 'c']) await store.set(key, 'old');
+      }
+    },
+  );
+
+  test('in order, a key that expires while its turn has not come is left out', async () => {
+    await using store = await open({ cleanupInterval: 1_000_000 });
+    await store.set('a', '1');
+    await store.set('b', '1', { ttl: 20 });
+    const seen: string[] = [];
+    for (const key of store.keys({ sorted: true })) {
+      seen.push(key);
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+    expect(seen).toEqual(['a']);
+    await store.set('b', '2');
+    expect([...store.values({ sorted: true })]).toEqual(['1', '2']);
   });
 });
 
@@ -1312,7 +1378,7 @@ describe('on disk', () => {
 
   describe('when the disk fails', () => {
     const failing = (name: 'append' | 'createSnapshot' | 'purgeSnapshots') =>
-      vi.spyOn(Wal.prototype, name).mockRejectedValue(new Error('no space'));
+      vi.spyOn(Wal.prototype, name).mockRejectedValue(new WalError('WAL_FULL', 'no space'));
     afterEach(() => {
       vi.restoreAllMocks();
     });
@@ -1365,6 +1431,7 @@ describe('on disk', () => {
       const store = await open({ directory, persistence: 'snapshot' });
       await store.set('a', '1');
       failing('createSnapshot');
+      await expect(store.snapshot()).rejects.toMatchObject({ code: 'DISK', message: /no space/ });
       await expect(store.close()).rejects.toThrow('no space');
       vi.restoreAllMocks();
       await using again = await open(directory);
@@ -1451,6 +1518,9 @@ describe('on disk', () => {
     expect(store.size).toBe(16 * 50);
   });
 });
+
+/** Has a list take the key's place. */
+const SCRIPT = "redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], 'x')";
 
 /** Of everything that the store holds, versions and deadlines included. */
 function digestOf(store: Store): string {

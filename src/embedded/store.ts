@@ -32,7 +32,7 @@ import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
 import { FileSink, writeEntries } from './exchange.ts';
-import { KeyIndex } from './key-index.ts';
+import { KeyIndex, rankOf } from './key-index.ts';
 import type { Operation } from './operation.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
@@ -121,6 +121,8 @@ export interface ExecuteOptions {
 interface Visited {
   readonly key: string;
   readonly value: StoredValue;
+  /** Whether the value is known to be a string of nothing but ASCII. */
+  readonly plain: boolean;
 }
 
 /** Keys that an iteration in order takes out of the index at once. */
@@ -190,6 +192,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    */
   #untold: (() => void)[] = [];
   #told = 0;
+  #telling = false;
   /** Whether writes that belong together are under way. */
   #together = false;
   /** The snapshot or restore under way: one at a time. */
@@ -334,7 +337,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The values of strings; entries of other types are left out. */
   *values(options: RangeOptions = {}): IterableIterator<string> {
-    for (const { value } of this.#visit(options)) if (isString(value)) yield toText(textOf(value));
+    for (const found of this.#visit(options)) {
+      const text = textFound(found);
+      if (text !== undefined) yield text;
+    }
   }
 
   /**
@@ -344,8 +350,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * of that moment, less those that are gone when their turn comes, with their values then.
    */
   *entries(options: RangeOptions = {}): IterableIterator<[key: string, value: string]> {
-    for (const { key, value } of this.#visit(options))
-      if (isString(value)) yield [toText(key), toText(textOf(value))];
+    for (const found of this.#visit(options)) {
+      const text = textFound(found);
+      if (text !== undefined) yield [toText(found.key), text];
+    }
   }
 
   /** All of `entries`. */
@@ -367,21 +375,24 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   *#inOrder({ from, to, reverse }: ReturnType<typeof rangeOf>): IterableIterator<Visited> {
     this.#listen();
-    const keys = this.#index.read(
+    const index = this.#index;
+    const keys = index.read(
       () => this.#allKeys(),
-      (key) => this.#machine.stored(key) !== undefined,
+      (key) => this.#machine.stored(key),
     );
-    let start = keys.rank(from);
-    let end = to === null ? keys.size : keys.rank(to);
+    const { changes } = index;
+    let start = rankOf(keys, from);
+    let end = to === null ? keys.size : rankOf(keys, to);
     while (start < end) {
       const some = reverse
         ? keys.slice(Math.max(start, end - KEYS_AT_ONCE), end).reverse()
         : keys.slice(start, Math.min(end, start + KEYS_AT_ONCE));
       if (reverse) end -= some.length;
       else start += some.length;
-      for (const key of some) {
-        const value = this.#machine.find(key, now())?.value;
-        if (value !== undefined) yield { key, value };
+      for (const { key, entry } of some) {
+        const there = index.changes === changes ? entry : this.#machine.stored(key);
+        if (there !== undefined && !this.#machine.isExpired(there, now))
+          yield { key, value: there.value, plain: isPlain(there) };
       }
     }
   }
@@ -394,7 +405,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
         frozen.take();
         const { key, image } = next;
         if (key < from || (to !== null && key >= to) || isExpired(image, at)) continue;
-        yield { key, value: image.value };
+        yield { key, value: image.value, plain: false };
       }
     } finally {
       frozen.close();
@@ -768,7 +779,11 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * the rest or not. From the call on everything else is refused with `CLOSED`. Later calls give the same promise.
    */
   close(): Promise<void> {
-    if (this.#closing === null) this.#tellUntold();
+    if (this.#closing === null) {
+      // In the middle of telling, too: nothing is told of a closed store.
+      this.#telling = false;
+      this.#tellUntold();
+    }
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -1055,7 +1070,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#machine.listener ??= {
       changed: (key) => void this.#changed.push(key),
       cleared: () => this.#noteCleared(),
-      event() {},
+      event: (type, _event, key) => {
+        if (type === 'n') this.#index.changed(key);
+      },
       message: () => 0,
       metaChanged() {},
       refused() {},
@@ -1075,9 +1092,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const watched = this.#watchers.size > 0 || this.listenerCount('change') > 0;
     for (const key of keys) {
       const value = this.#machine.stored(key)?.value;
-      this.#index.changed(key);
-      if (value === undefined) this.#order?.gone(key);
-      else this.#order?.used(key);
+      if (value === undefined) {
+        this.#index.changed(key);
+        this.#order?.gone(key);
+      } else this.#order?.used(key);
       if (!watched) continue;
       this.#noteChange(
         value === undefined
@@ -1106,6 +1124,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** What the program throws when it hears of something is its own affair, and no word about the write. */
   #tellUntold(): void {
+    // What a listener writes is told of when all listeners have heard what it was told.
+    if (this.#telling) return;
+    this.#telling = true;
     while (!this.#together && !this.#closed && this.#told < this.#untold.length) {
       try {
         this.#untold[this.#told++]?.();
@@ -1115,6 +1136,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
         });
       }
     }
+    this.#telling = false;
     if (this.#told < this.#untold.length) return;
     this.#untold = [];
     this.#told = 0;
@@ -1175,6 +1197,12 @@ function commandNamed(name: string): DataCommand {
   const command = dataCommands.get(name);
   if (command === undefined) throw new Error(`the table has no ${name}`);
   return command;
+}
+
+/** The text of a string; undefined where it is something else. */
+function textFound({ value, plain }: Visited): string | undefined {
+  if (plain && typeof value === 'string') return value;
+  return isString(value) ? toText(textOf(value)) : undefined;
 }
 
 /** All of a string's bytes. */

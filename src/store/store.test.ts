@@ -41,6 +41,34 @@ describe('entries', () => {
     expect(harness.run('TTL', 'k')).toBe(-2);
   });
 
+  test('a value put without a command leaves the state that SET leaves, over what has expired, too', () => {
+    const put = fc.record({
+      key: fc.constantFrom('a', 'b'),
+      value: fc.constantFrom('1', 'longer'),
+      lives: fc.constantFrom(0, 1, 1000),
+      passes: fc.constantFrom(0, 1),
+      /** Whether the entry is looked up before. */
+      known: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(put, { maxLength: 12 }), (puts) => {
+        const [one, other] = [new Store(), new Store()];
+        let time = 1000;
+        puts.forEach(({ key, value, lives, passes, known }, at) => {
+          time += passes;
+          const expiresAt = lives === 0 ? 0 : time + lives;
+          one.beginEntry(at + 1, time);
+          one.put(key, value, expiresAt, known ? one.stored(key) : undefined);
+          one.endEntry();
+          const batch = new BatchEncoder();
+          batch.addCommand(['SET', key, value, ...(lives === 0 ? [] : ['PXAT', String(expiresAt)])]);
+          other.applyBatch(at + 1, batch.finish(time));
+        });
+        expect(one.digest()).toBe(other.digest());
+      }),
+    );
+  });
+
   test('an entry counts as applied when it has ended', () => {
     const store = new Store();
     store.beginEntry(7, 1000);

@@ -295,7 +295,9 @@ export class Store {
     keyspace.writeNumber++;
     keyspace.usage.now = this.#time;
     this.#ordinal++;
-    const entry = keyspace.set(key, value, expiresAt, known);
+    // As SET does, whose replay must number the removal, too: with a deadline it removes what has expired, without it writes over it.
+    if (expiresAt !== 0) keyspace.getForWrite(key, this.#time);
+    const entry = keyspace.set(key, value, expiresAt, expiresAt === 0 ? known : undefined);
     const { listener } = keyspace;
     if (listener === null) return entry;
     listener.event('$', 'set', key);
@@ -382,12 +384,15 @@ export class Store {
   use(key: string, clock: () => number): Entry | undefined {
     const entry = this.#keyspace.peek(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAt !== 0 || typeof entry.value !== 'string') {
-      const now = Math.max(clock(), this.#time);
-      if (isExpired(entry, now)) return undefined;
-    }
+    if (this.isExpired(entry, clock)) return undefined;
     entry.usage = this.#keyspace.usage.next(entry.usage) | (entry.usage & PLAIN);
     return entry;
+  }
+
+  /** Whether nobody finds the entry any more; `clock` (ms since 1970) is asked where it has a deadline only. */
+  isExpired(entry: Readonly<Entry>, clock: () => number): boolean {
+    if (entry.expiresAt === 0 && typeof entry.value === 'string') return false;
+    return isExpired(entry, Math.max(clock(), this.#time));
   }
 
   /** Another object after all that the store held was removed or replaced at once. */
