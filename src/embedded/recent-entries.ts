@@ -1,44 +1,64 @@
 /**
- * A short way to what was used lately: from a key as its caller has it straight to its entry. The way around it looks at every
- * character of the key, to hash it and to see whether it is ASCII, and finds the shard first: most of what a read or a write
- * costs.
+ * A short way to what was used lately: from a key as its caller has it straight to its text and its entry. The way around it
+ * looks at every character of the key, to hash it and to see whether it is ASCII, finds the shard and the entry first and looks
+ * at every character of the value: most of what a read or a write costs.
  *
- * Only plain keys that hold plain strings are here. What makes a way wrong is seen from the entry itself: a change, its removal
- * among them, takes the note that its value is plain away.
+ * Only plain keys are here, nothing but ASCII, and only while they hold plain strings without a deadline. A key has a slot,
+ * and arrays hold what belongs to it: side by side in memory, which entries are not.
  */
-import { type Entry, isPlain } from '../store/keyspace.ts';
+import type { Entry } from '../store/keyspace.ts';
 import type { Bytes } from './text.ts';
 
-/** Entries; about 5 MB. All are forgotten when it is full: those in use are back with their next use. */
-const ENTRIES_MAX = 128 * 1024;
+/** Keys; with their slots about 7 MB. All are forgotten when it is full: those in use are back with their next use. */
+const KEYS_MAX = 128 * 1024;
 
 export class RecentEntries {
-  readonly #entries = new Map<Bytes, Entry>();
-  #generation: object | null = null;
+  readonly #slots = new Map<Bytes, number>();
+  /** Undefined where the key has changed since. */
+  #texts: (string | undefined)[] = [];
+  #entries: Entry[] = [];
 
-  /** The key's entry, which holds a plain string; undefined for not known here. `generation`: the store's. */
-  find(key: Bytes, generation: object): Entry<string> | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined || !isPlain(entry)) return undefined;
-    if (generation === this.#generation) return entry;
-    // Everything was removed at once, and no entry was told.
-    this.#entries.clear();
-    this.#generation = generation;
-    return undefined;
+  /** The slot of a key, which is plain then; undefined where it is not known here. */
+  slot(key: Bytes): number | undefined {
+    return this.#slots.get(key);
   }
 
-  /** Whether the key is here, and so plain; its entry need not be. */
-  has(key: Bytes): key is string {
-    return this.#entries.has(key);
+  /** What the key of the slot holds; undefined where that is not known here. */
+  text(slot: number): string | undefined {
+    return this.#texts[slot];
   }
 
-  /** A plain key, and its entry. */
-  add(key: string, entry: Entry): void {
-    if (this.#entries.size >= ENTRIES_MAX) this.#entries.clear();
-    this.#entries.set(key, entry);
+  /** The entry of the slot's key; undefined likewise. */
+  entry(slot: number): Entry | undefined {
+    return this.#texts[slot] === undefined ? undefined : this.#entries[slot];
+  }
+
+  /** What the key of the slot holds now. */
+  put(slot: number, text: string, entry: Entry): void {
+    this.#texts[slot] = text;
+    this.#entries[slot] = entry;
+  }
+
+  /** A plain key and what it holds. */
+  add(key: string, text: string, entry: Entry): void {
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      if (this.#slots.size >= KEYS_MAX) this.clear();
+      slot = this.#slots.size;
+      this.#slots.set(key, slot);
+    }
+    this.put(slot, text, entry);
+  }
+
+  /** The key has changed in some way. */
+  changed(key: string): void {
+    const slot = this.#slots.get(key);
+    if (slot !== undefined) this.#texts[slot] = undefined;
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#slots.clear();
+    this.#texts = [];
+    this.#entries = [];
   }
 }

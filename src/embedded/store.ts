@@ -184,8 +184,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /** Of the writes of this turn; pending until they are durable. */
   #durable: Promise<void> = DONE;
   #settle: ((outcome: Promise<void>) => void) | null = null;
-  /** Keys that the write under way changed. */
+  /** Keys that the write under way changed, where somebody wants to know. */
   #changed: string[] = [];
+  #listening = false;
   /**
    * What the program is to hear, in order, and how much of it it has heard. Only between writes: it may write, read and close when
    * it hears something.
@@ -214,6 +215,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     super.on('newListener' as 'change', () => this.#listen());
     this.#settings = settings;
     this.#machine = machine;
+    machine.listener = this.#listener();
     this.#journal = journal;
     this.#order = evictionOrder(settings.eviction, {
       any: () => machine.sampleKeys('all', 1, Math.random)[0]?.key,
@@ -238,10 +240,13 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The text under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
   get(key: Bytes): string | undefined {
-    const recent = this.#recent.find(key, this.#machine.generation);
-    if (recent !== undefined && recent.expiresAt === 0 && this.#order === null) {
-      this.#hits++;
-      return recent.value;
+    const slot = this.#recent.slot(key);
+    if (slot !== undefined) {
+      const recent = this.#recent.text(slot);
+      if (recent !== undefined) {
+        this.#hits++;
+        return recent;
+      }
     }
     const storedKey = toStored(key);
     const entry = this.#use(storedKey);
@@ -251,9 +256,14 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     const text = isPlain(entry) ? value : toText(value);
     if (text === value) {
       notePlain(entry);
-      if (storedKey === key) this.#recent.add(key, entry);
+      if (storedKey === key && this.#isLasting(entry)) this.#recent.add(key, text, entry);
     }
     return text;
+  }
+
+  /** Whether a read of the entry is nothing but a read: no use of it is to be noted, and no deadline can pass. */
+  #isLasting(entry: Entry): boolean {
+    return this.#order === null && entry.expiresAt === 0;
   }
 
   /** The bytes under the key; `undefined` without it. Throws a `CommandError` when it holds no string. */
@@ -427,7 +437,9 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** Sets the key, whatever it held. With `nx` or `xx` use {@link setIf}, which tells whether it was done. */
   set(key: Bytes, value: Bytes, options?: SetOptions): Promise<void> {
-    const storedKey: string = this.#recent.has(key) ? key : toStored(key);
+    const slot = this.#recent.slot(key);
+    // What has a slot is plain.
+    const storedKey = slot === undefined ? toStored(key) : (key as string);
     if (
       options !== undefined &&
       (options.nx === true || options.xx === true) &&
@@ -435,7 +447,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     )
       return this.#durable;
     const storedValue = toStored(value);
-    this.#put(storedKey, storedValue, options?.ttl, storedKey === key && storedValue === value);
+    this.#put(storedKey, storedValue, options?.ttl, storedKey === key && storedValue === value, slot);
     return this.#durable;
   }
 
@@ -862,8 +874,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#snapshotInBackground();
   }
 
-  /** `plain`: key and value are known to be nothing but ASCII. */
-  #put(key: string, value: string, ttl: number | undefined, plain = false): void {
+  /** `plain`: key and value are known to be nothing but ASCII. `slot`: of the key, where it is known. */
+  #put(key: string, value: string, ttl: number | undefined, plain = false, slot?: number): void {
     const { maxKeySize, maxValueSize, maxEntries, defaultTtl } = this.#settings;
     if (key.length > maxKeySize) throw tooLarge('KEY_TOO_LARGE', 'key', key.length, maxKeySize);
     if (value.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'value', value.length, maxValueSize);
@@ -875,13 +887,16 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#sets++;
     // Never before the time of the entry, which a clock that was put back does not undo.
     const expiresAt = lives === 0 ? 0 : deadlineIn(lives, Math.max(now(), this.#machine.time));
-    const known = plain ? this.#recent.find(key, this.#machine.generation) : undefined;
     const { size } = this.#machine;
+    const known = slot === undefined ? undefined : this.#recent.entry(slot);
     const entry = this.#machine.put(key, held, expiresAt, known);
     if (plain && typeof held === 'string') {
       notePlain(entry);
-      // Not what is new: many are written once and seldom read.
-      if (known === undefined && this.#machine.size === size) this.#recent.add(key, entry);
+      if (this.#isLasting(entry)) {
+        if (slot !== undefined) this.#recent.put(slot, held, entry);
+        // Not what is new: many are written once and seldom read.
+        else if (this.#machine.size === size) this.#recent.add(key, held, entry);
+      }
     }
     if (this.#journal !== null) {
       if (typeof held !== 'string') this.#batch.addPut(key, held, expiresAt);
@@ -940,7 +955,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#together = true;
     try {
       for (const { key, value, ttl, plain } of operations) {
-        if (value !== null) this.#put(key, value, ttl, plain);
+        if (value !== null) this.#put(key, value, ttl, plain, plain ? this.#recent.slot(key) : undefined);
         else if (this.#remove(key)) deleted++;
       }
     } finally {
@@ -1065,10 +1080,17 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       if (arg.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'argument', arg.length, maxValueSize);
   }
 
-  /** From now on changed keys are noted. */
+  /** From now on it is noted which keys change. */
   #listen(): void {
-    this.#machine.listener ??= {
-      changed: (key) => void this.#changed.push(key),
+    this.#listening = true;
+  }
+
+  #listener(): StoreListener {
+    return {
+      changed: (key) => {
+        this.#recent.changed(key);
+        if (this.#listening) this.#changed.push(key);
+      },
       cleared: () => this.#noteCleared(),
       event: (type, _event, key) => {
         if (type === 'n') this.#index.changed(key);
@@ -1077,7 +1099,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       metaChanged() {},
       refused() {},
       restored: () => this.#noteCleared(),
-    } satisfies StoreListener;
+    };
   }
 
   /** A write is done, and in the entry of this turn. */
@@ -1106,6 +1128,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   }
 
   #noteCleared(): void {
+    this.#recent.clear();
+    if (!this.#listening) return;
     this.#changed = [];
     this.#index.forget();
     if (this.#order !== null) {
