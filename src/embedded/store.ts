@@ -32,14 +32,15 @@ import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
 import { FileSink, writeEntries } from './exchange.ts';
-import { KeyIndex, rankOf } from './key-index.ts';
 import type { Operation } from './operation.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
 import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
 import { RecentEntries } from './recent-entries.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
+import { allKeys, chosen, KeyIndex, scanUnordered, type Visited } from './scan.ts';
 import { batchesOf, sourceOf, wholeOf } from './source.ts';
+import { Telling } from './telling.ts';
 import { runTransaction, type Transaction } from './transaction.ts';
 import { type Value, ValueReply } from './value-reply.ts';
 import { type Change, type Target, Watchers, type WatchOptions } from './watch.ts';
@@ -117,16 +118,6 @@ export interface ExecuteOptions {
   buffers?: boolean;
 }
 
-/** What an iteration comes by. */
-interface Visited {
-  readonly key: string;
-  readonly value: StoredValue;
-  /** Whether the value is known to be a string of nothing but ASCII. */
-  readonly plain: boolean;
-}
-
-/** Keys that an iteration in order takes out of the index at once. */
-const KEYS_AT_ONCE = 64;
 /** What is encoded of a snapshot in one go: a millisecond or two. */
 const SLICE_BYTES = 256 * 1024;
 /** Expired entries that are removed in one go. */
@@ -175,7 +166,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   readonly #journal: Journal | null;
   readonly #batch = new BatchEncoder();
   readonly #order: EvictionOrder | null;
-  readonly #index = new KeyIndex();
+  readonly #index: KeyIndex;
   readonly #recent = new RecentEntries();
   readonly #watchers = new Watchers();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -187,15 +178,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /** Keys that the write under way changed, where somebody wants to know. */
   #changed: string[] = [];
   #listening = false;
-  /**
-   * What the program is to hear, in order, and how much of it it has heard. Only between writes: it may write, read and close when
-   * it hears something.
-   */
-  #untold: (() => void)[] = [];
-  #told = 0;
-  #telling = false;
-  /** Whether writes that belong together are under way. */
-  #together = false;
+  readonly #telling = new Telling();
   /** The snapshot or restore under way: one at a time. */
   #filing: Promise<unknown> | null = null;
   #restoring = false;
@@ -212,18 +195,21 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   constructor(settings: Settings, machine: StateMachine, journal: Journal | null) {
     super();
     // However a listener comes: `on`, `once`, `prependListener`.
-    super.on('newListener' as 'change', () => this.#listen());
+    super.on('newListener' as 'change', () => {
+      this.#listening = true;
+    });
     this.#settings = settings;
     this.#machine = machine;
     machine.listener = this.#listener();
+    this.#index = new KeyIndex(machine);
     this.#journal = journal;
     this.#order = evictionOrder(settings.eviction, {
       any: () => machine.sampleKeys('all', 1, Math.random)[0]?.key,
       soonest: () => machine.dueKeys(Number.MAX_SAFE_INTEGER, 1)[0],
     });
     if (this.#order !== null) {
-      this.#listen();
-      for (const key of this.#allKeys()) this.#order.used(key);
+      this.#listening = true;
+      for (const key of allKeys(this.#machine)) this.#order.used(key);
     }
     const every = (ms: number, task: () => void): void =>
       void this.#timers.push(setInterval(task, ms).unref());
@@ -378,59 +364,10 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #visit(options: RangeOptions): IterableIterator<Visited> {
     this.#check();
     const range = rangeOf(options);
-    const all = range.sorted ? this.#inOrder(range) : this.#inNoOrder(range);
+    if (range.sorted) this.#listening = true;
+    const all = range.sorted ? this.#index.scan(range, now) : scanUnordered(this.#machine, range, now);
     const { filter } = options;
     return filter === undefined && range.limit === Infinity ? all : chosen(all, filter, range.limit);
-  }
-
-  *#inOrder({ from, to, reverse }: ReturnType<typeof rangeOf>): IterableIterator<Visited> {
-    this.#listen();
-    const index = this.#index;
-    const keys = index.read(
-      () => this.#allKeys(),
-      (key) => this.#machine.stored(key),
-    );
-    const { changes } = index;
-    let start = rankOf(keys, from);
-    let end = to === null ? keys.size : rankOf(keys, to);
-    while (start < end) {
-      const some = reverse
-        ? keys.slice(Math.max(start, end - KEYS_AT_ONCE), end).reverse()
-        : keys.slice(start, Math.min(end, start + KEYS_AT_ONCE));
-      if (reverse) end -= some.length;
-      else start += some.length;
-      for (const { key, entry } of some) {
-        const there = index.changes === changes ? entry : this.#machine.stored(key);
-        if (there !== undefined && !this.#machine.isExpired(there, now))
-          yield { key, value: there.value, plain: isPlain(there) };
-      }
-    }
-  }
-
-  *#inNoOrder({ from, to }: ReturnType<typeof rangeOf>): IterableIterator<Visited> {
-    const at = now();
-    const frozen = this.#machine.freeze();
-    try {
-      for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-        frozen.take();
-        const { key, image } = next;
-        if (key < from || (to !== null && key >= to) || isExpired(image, at)) continue;
-        yield { key, value: image.value, plain: false };
-      }
-    } finally {
-      frozen.close();
-    }
-  }
-
-  #allKeys(): string[] {
-    const keys: string[] = [];
-    const frozen = this.#machine.freeze();
-    for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-      keys.push(next.key);
-      frozen.take();
-    }
-    frozen.close();
-    return keys;
   }
 
   // --- Writing ---------------------------------------------------------------------------------------------------
@@ -601,7 +538,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    */
   watch(target: string | Target, options: WatchOptions = {}): AsyncIterableIterator<Change> {
     this.#check();
-    this.#listen();
+    this.#listening = true;
     return this.#watchers.add(typeof target === 'string' ? { key: target } : target, options);
   }
 
@@ -689,7 +626,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       }
     } finally {
       this.#restoring = false;
-      this.#tellUntold();
+      this.#telling.tell();
     }
   }
 
@@ -791,11 +728,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * the rest or not. From the call on everything else is refused with `CLOSED`. Later calls give the same promise.
    */
   close(): Promise<void> {
-    if (this.#closing === null) {
-      // In the middle of telling, too: nothing is told of a closed store.
-      this.#telling = false;
-      this.#tellUntold();
-    }
+    if (this.#closing === null) this.#telling.end();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -824,7 +757,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /** Opens the entry of this turn where none is open. Throws when nothing may be written. */
   #begin(): void {
     if (this.#writing) {
-      if (!this.#together) this.#journal?.check(this.#batch.bytes);
+      if (!this.#telling.held) this.#journal?.check(this.#batch.bytes);
       return;
     }
     this.#check();
@@ -844,7 +777,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     queueMicrotask(() => {
       this.#endTurn();
       // What a write that was refused has done before.
-      this.#tellUntold();
+      this.#telling.tell();
     });
   }
 
@@ -952,14 +885,14 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (operations.length > 0) this.#begin();
     this.#checkRoom(operations);
     let deleted = 0;
-    this.#together = true;
+    this.#telling.held = true;
     try {
       for (const { key, value, ttl, plain } of operations) {
         if (value !== null) this.#put(key, value, ttl, plain, plain ? this.#recent.slot(key) : undefined);
         else if (this.#remove(key)) deleted++;
       }
     } finally {
-      this.#together = false;
+      this.#telling.held = false;
     }
     this.#wrote();
     const result = { successful: operations.length, failed: 0, deleted };
@@ -1027,7 +960,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#evicted++;
       if (wanted?.has(chosen) === true) free++;
       this.#noteChanges();
-      if (onEvict !== null) this.#untold.push(() => onEvict(toText(chosen), value));
+      if (onEvict !== null) this.#telling.add(() => onEvict(toText(chosen), value));
     }
   }
 
@@ -1046,7 +979,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (onExpire !== null)
       for (const key of gone) {
         const value = this.#valueOf(key);
-        this.#untold.push(() => onExpire(toText(key), value));
+        this.#telling.add(() => onExpire(toText(key), value));
       }
     this.#expired += gone.length;
     if (this.#machine.time >= at) {
@@ -1080,11 +1013,6 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       if (arg.length > maxValueSize) throw tooLarge('VALUE_TOO_LARGE', 'argument', arg.length, maxValueSize);
   }
 
-  /** From now on it is noted which keys change. */
-  #listen(): void {
-    this.#listening = true;
-  }
-
   #listener(): StoreListener {
     return {
       changed: (key) => {
@@ -1105,7 +1033,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /** A write is done, and in the entry of this turn. */
   #wrote(): void {
     if (this.#changed.length > 0) this.#noteChanges();
-    if (this.#untold.length > 0) this.#tellUntold();
+    this.#telling.tell();
   }
 
   #noteChanges(): void {
@@ -1134,36 +1062,16 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     this.#index.forget();
     if (this.#order !== null) {
       this.#order.cleared();
-      for (const key of this.#allKeys()) this.#order.used(key);
+      for (const key of allKeys(this.#machine)) this.#order.used(key);
     }
     this.#noteChange({ type: 'clear' });
   }
 
   #noteChange(change: Change): void {
-    this.#untold.push(() => {
+    this.#telling.add(() => {
       this.#watchers.tell(change);
       this.emit('change', change);
     });
-  }
-
-  /** What the program throws when it hears of something is its own affair, and no word about the write. */
-  #tellUntold(): void {
-    // What a listener writes is told of when all listeners have heard what it was told.
-    if (this.#telling) return;
-    this.#telling = true;
-    while (!this.#together && !this.#closed && this.#told < this.#untold.length) {
-      try {
-        this.#untold[this.#told++]?.();
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
-    this.#telling = false;
-    if (this.#told < this.#untold.length) return;
-    this.#untold = [];
-    this.#told = 0;
   }
 
   #check(): void {
@@ -1176,21 +1084,6 @@ function byKey(one: FileEntry, other: FileEntry): number {
   if (one.kind === 'library' || other.kind === 'library')
     return Number(other.kind === 'library') - Number(one.kind === 'library');
   return one.key < other.key ? -1 : 1;
-}
-
-/** Those that the filter wants, as many as the limit allows. */
-function* chosen(
-  all: Iterable<Visited>,
-  filter: RangeOptions['filter'],
-  limit: number,
-): IterableIterator<Visited> {
-  let left = limit;
-  if (left === 0) return;
-  for (const found of all) {
-    if (filter !== undefined && !filter(toText(found.key))) continue;
-    yield found;
-    if (--left === 0) return;
-  }
 }
 
 /** The encoder's blocks, each in a turn of its own. `decoder`: takes them, too. */
