@@ -3,7 +3,13 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encoderOf } from '../formats/formats.ts';
 import { type Entry, type Format, Unrepresentable } from '../formats/format.ts';
+import { isExpired } from '../store/keyspace.ts';
+import { dumpOf } from '../store/rdb/dump.ts';
+import type { Store as StateMachine } from '../store/store.ts';
+import { isString, textOf } from '../store/value.ts';
 import { nodeStorage } from '../wal/node-storage.ts';
+import { StoreError } from './errors.ts';
+import { toText } from './text.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
 
@@ -57,6 +63,43 @@ export async function writeEntries(
     throw error;
   }
   return written;
+}
+
+/**
+ * All that the store holds when the first one is taken, whatever is written meanwhile: its function libraries, then its keys.
+ * `sorted`: in the order of their bytes, as Go writes its maps.
+ */
+export function entriesOf(machine: StateMachine, sorted: boolean): Iterable<Entry> {
+  return sorted ? [...entriesInNoOrder(machine)].sort(byKey) : entriesInNoOrder(machine);
+}
+
+function* entriesInNoOrder(machine: StateMachine): IterableIterator<Entry> {
+  const at = Date.now();
+  for (const code of machine.meta.entries('libraries').values()) yield { kind: 'library', code };
+  const frozen = machine.freeze();
+  try {
+    for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
+      frozen.take();
+      const { key, image } = next;
+      if (isExpired(image, at)) continue;
+      const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
+      if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };
+      else {
+        const dump = dumpOf(image.value, at);
+        if (dump === null)
+          throw new StoreError('INVALID_ARGUMENT', `${toText(key)}: too large to be written as one value`);
+        yield { kind: 'dump', key, dump, expiresAt };
+      }
+    }
+  } finally {
+    frozen.close();
+  }
+}
+
+function byKey(one: Entry, other: Entry): number {
+  if (one.kind === 'library' || other.kind === 'library')
+    return Number(other.kind === 'library') - Number(one.kind === 'library');
+  return one.key < other.key ? -1 : 1;
 }
 
 /** Files that this process has begun to write. */

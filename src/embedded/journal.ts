@@ -13,10 +13,9 @@ import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
 import { CorruptError } from '../wal/errors.ts';
 import { Wal, WalError } from '../wal/wal.ts';
-import { expandBlock } from './compression.ts';
 import { StoreError } from './errors.ts';
 import type { Settings } from './options.ts';
-import { standingAt } from './snapshot-file.ts';
+import { decodeAll, standingAt } from './snapshot-file.ts';
 
 const IDENTITY = { clusterId: 'embedded', nodeId: 'store', group: 'embedded' };
 /** The group of all snapshots of the library. */
@@ -82,14 +81,12 @@ export class Journal {
         );
       const { snapshot } = recovered;
       if (snapshot !== null) {
-        const decoder = machine.beginRestore();
         const reader = await wal.openSnapshot(snapshot);
         try {
-          for await (const block of reader) decoder.push(await expandBlock(block));
+          await decodeAll(machine.beginRestore(), reader);
         } finally {
           await reader.close();
         }
-        decoder.finish();
       }
       if (recovered.hardState.recovering)
         await wal.append({

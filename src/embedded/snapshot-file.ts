@@ -1,6 +1,8 @@
 /** Snapshots in files of their own, anywhere: the same bytes as those in a data directory. */
 import { basename, dirname, join } from 'node:path';
 import { asIndex, asTerm } from '../raft/types.ts';
+import type { SnapshotEncoder } from '../store/snapshot.ts';
+import type { SnapshotDecoder } from '../store/snapshot-decoder.ts';
 import { nodeStorage } from '../wal/node-storage.ts';
 import {
   readBlocks,
@@ -9,6 +11,10 @@ import {
   type SnapshotState,
   verifySnapshot,
 } from '../wal/snapshot-file.ts';
+import { compressBlock, type Compression, expandBlock } from './compression.ts';
+
+/** What is encoded of a snapshot in one go: a millisecond or two. */
+const SLICE_BYTES = 256 * 1024;
 
 /** What a store's snapshots say of a cluster's things: nothing. Before the first entry there is no term, as in the log. */
 export function standingAt(index: number): SnapshotState {
@@ -19,6 +25,25 @@ export function standingAt(index: number): SnapshotState {
     configuration,
     configurationIndex: asIndex(0),
   };
+}
+
+/** The encoder's blocks, each in a turn of its own. `decoder`: takes them, too. */
+export async function* slices(
+  encoder: SnapshotEncoder,
+  compression: Compression,
+  decoder?: SnapshotDecoder,
+): AsyncGenerator<Uint8Array, void, void> {
+  for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
+    decoder?.push(block);
+    yield compression === 'none' ? block : await compressBlock(block, compression);
+    await new Promise(setImmediate);
+  }
+}
+
+/** Has the decoder take the blocks, all of them; what they tell is then there. */
+export async function decodeAll(decoder: SnapshotDecoder, blocks: AsyncIterable<Buffer>): Promise<void> {
+  for await (const block of blocks) decoder.push(await expandBlock(block));
+  decoder.finish();
 }
 
 /**

@@ -15,27 +15,23 @@ import { EventEmitter } from 'node:events';
 import { hasArity } from '../store/arity.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { type DataCommand, keysOf } from '../store/command.ts';
-import { type Entry, isExpired, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
+import { type Entry, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
 import type { StoreListener } from '../store/listener.ts';
-import type { SnapshotEncoder } from '../store/snapshot.ts';
-import type { SnapshotDecoder } from '../store/snapshot-decoder.ts';
 import { Store as StateMachine } from '../store/store.ts';
-import { dumpOf } from '../store/rdb/dump.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';
 import { Packed } from '../store/types/packed.ts';
 import { bytesOf, isString, textOf, type Value as StoredValue } from '../store/value.ts';
 import type { Entry as FileEntry, Format } from '../formats/format.ts';
 import { Batch, type BatchResult } from './batch.ts';
 import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
-import { compressBlock, expandBlock, type Compression } from './compression.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
-import { FileSink, writeEntries } from './exchange.ts';
+import { entriesOf, FileSink, writeEntries } from './exchange.ts';
 import type { Operation } from './operation.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
-import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
+import { decodeAll, readSnapshotFile, slices, writeSnapshotFile } from './snapshot-file.ts';
 import { RecentEntries } from './recent-entries.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
 import { allKeys, chosen, KeyIndex, scanUnordered, type Visited } from './scan.ts';
@@ -118,8 +114,6 @@ export interface ExecuteOptions {
   buffers?: boolean;
 }
 
-/** What is encoded of a snapshot in one go: a millisecond or two. */
-const SLICE_BYTES = 256 * 1024;
 /** Expired entries that are removed in one go. */
 const EXPIRED_AT_ONCE = 1000;
 /** A read moves a deadline when it gains at least this share of the time to live: a log line per read would be too many. */
@@ -675,35 +669,12 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       }
     };
     const sink = await FileSink.open(file);
-    const found = counted(sorted ? [...this.#entriesToWrite()].sort(byKey) : this.#entriesToWrite());
+    const found = counted(entriesOf(this.#machine, sorted));
     await writeEntries(sink, format, found, (refused) => {
       const what = `${file}: ${format} has no words for ${refused.message}`;
       throw new StoreError('INVALID_ARGUMENT', what, refused);
     });
     return { entries, path: file, bytes: sink.bytes };
-  }
-
-  *#entriesToWrite(): IterableIterator<FileEntry> {
-    const at = now();
-    for (const code of this.#machine.meta.entries('libraries').values()) yield { kind: 'library', code };
-    const frozen = this.#machine.freeze();
-    try {
-      for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-        frozen.take();
-        const { key, image } = next;
-        if (isExpired(image, at)) continue;
-        const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
-        if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };
-        else {
-          const dump = dumpOf(image.value, at);
-          if (dump === null)
-            throw new StoreError('INVALID_ARGUMENT', `${toText(key)}: too large to be written as one value`);
-          yield { kind: 'dump', key, dump, expiresAt };
-        }
-      }
-    } finally {
-      frozen.close();
-    }
   }
 
   /** What the store holds, and has done since it was opened. */
@@ -1079,37 +1050,6 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   }
 }
 
-/** Libraries, then keys in the order of their bytes, as Go writes its maps. */
-function byKey(one: FileEntry, other: FileEntry): number {
-  if (one.kind === 'library' || other.kind === 'library')
-    return Number(other.kind === 'library') - Number(one.kind === 'library');
-  return one.key < other.key ? -1 : 1;
-}
-
-/** The encoder's blocks, each in a turn of its own. `decoder`: takes them, too. */
-async function* slices(
-  encoder: SnapshotEncoder,
-  compression: Compression,
-  decoder?: SnapshotDecoder,
-): AsyncGenerator<Uint8Array, void, void> {
-  for (let block = encoder.next(SLICE_BYTES); block !== null; block = encoder.next(SLICE_BYTES)) {
-    decoder?.push(block);
-    yield compression === 'none' ? block : await compressBlock(block, compression);
-    await new Promise(setImmediate);
-  }
-}
-
-/** Replaces what the state machine holds by what is in the file. */
-async function readInto(machine: StateMachine, file: string, index: number): Promise<void> {
-  const decoder = machine.beginRestore(index);
-  try {
-    for await (const block of readSnapshotFile(file)) decoder.push(await expandBlock(block));
-    decoder.finish();
-  } catch (error) {
-    throw refusal(file, error);
-  }
-}
-
 function commandNamed(name: string): DataCommand {
   const command = dataCommands.get(name);
   if (command === undefined) throw new Error(`the table has no ${name}`);
@@ -1120,6 +1060,15 @@ function commandNamed(name: string): DataCommand {
 function textFound({ value, plain }: Visited): string | undefined {
   if (plain && typeof value === 'string') return value;
   return isString(value) ? toText(textOf(value)) : undefined;
+}
+
+/** Replaces what the state machine holds by what is in the file. */
+async function readInto(machine: StateMachine, file: string, index: number): Promise<void> {
+  try {
+    await decodeAll(machine.beginRestore(index), readSnapshotFile(file));
+  } catch (error) {
+    throw refusal(file, error);
+  }
 }
 
 /** All of a string's bytes. */
