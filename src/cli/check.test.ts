@@ -127,6 +127,7 @@ test('what is no directory, and what is an empty one', async () => {
   await kvorum('check', directory);
   expect(process.exitCode).toBe(0);
   expect(out[0]).toContain('empty: nothing was ever set up here');
+  expect(out[0]).toContain('verdict      no data: a start sets up a new node here');
 });
 
 const ARGS = ['--id', 'n1', '--url', 'http://10.0.0.1:7380'];

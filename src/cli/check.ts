@@ -19,6 +19,9 @@ const VERDICTS: Readonly<Record<Decision, string>> = {
   refused: 'refused: the node does not start from this',
 };
 
+/** Of a node that lost its disk this is no good news, and of a mistyped path neither. */
+const NOT_SET_UP = 'no data: a start sets up a new node here';
+
 /** Prints the report; the exit code is 0 for sound, 1 for repaired or recovering, 2 for refused or unreadable. */
 export async function check(directory: string, json: boolean): Promise<void> {
   try {
@@ -49,7 +52,8 @@ export function report(inspection: Inspection): string {
   if (findings.length > 0) lines.push('', 'FINDINGS');
   for (const { action, label, file, offset, text } of findings)
     lines.push(`  ${action} [${label}] ${file}${offset === 0 ? '' : ` at ${offset}`}`, `    ${text}`);
-  lines.push('', `verdict      ${VERDICTS[decision]}`);
+  const verdict = state === 'founded' ? VERDICTS[decision] : NOT_SET_UP;
+  lines.push('', `verdict      ${verdict}`);
   if (remedy !== null) lines.push(`             ${remedy}`);
   return lines.join('\n');
 }

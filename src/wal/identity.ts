@@ -134,7 +134,7 @@ async function readPage(
   const page = decodePage(magic, bytes);
   if (page.state === 'foreign') throw foreignFormat(path, page.format);
   if (page.state === 'bad')
-    throw corrupt(path, 0, `whose directory it is can't be read: ${page.why}`, 'no entries');
+    throw corrupt(path, 0, `whose directory it is can't be read: ${page.why} [identity]`, 'no entries');
   return page.value;
 }
 

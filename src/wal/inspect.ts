@@ -10,6 +10,7 @@ import { CLAIM_FILE, IDENTITY_FILE, readClaim, type Identity } from './identity.
 import { isLocked } from './lock.ts';
 import { nodeStorage } from './node-storage.ts';
 import type { ReplayedLog } from './replay.ts';
+import { isOurs } from './setup.ts';
 import type { OpenMode, Storage, StorageFile } from './storage.ts';
 
 export type { Finding } from './examine.ts';
@@ -121,8 +122,7 @@ export async function inspect(writable: Storage, directory: string, inUse: boole
     const text = damage?.evidence ?? error.message;
     return { ...nothing, ...refusal(label, damage?.file ?? directory, text), remedy: damage && REMEDIES };
   }
-  const lost = names.some((name) => name.endsWith('.log') || name.startsWith('term-vote'));
-  if (!lost) return { ...nothing, state: 'empty', owner: null };
+  if (!names.some(isOurs)) return { ...nothing, state: 'empty', owner: null };
   return { ...nothing, ...refusal('identity', join(directory, IDENTITY_FILE), 'the file is missing') };
 }
 

@@ -162,7 +162,7 @@ class Replay {
     const found: FoundHead[] = [];
     for (const name of names) found.push(await this.#head(name));
     if (found.length === 0)
-      throw corrupt(this.#directory, 0, 'there is no segment of the log', 'all entries');
+      throw corrupt(this.#directory, 0, 'there is no segment of the log [no log]', 'all entries');
     const begin = found.findLastIndex(({ head }) => head?.begins === true);
     const replaced = found.splice(0, Math.max(0, begin)).map(({ name }) => name);
     return { found, replaced };

@@ -87,7 +87,7 @@ export async function claim(storage: Storage, directory: string, owner: Owner): 
   const ours = names.filter(isOurs);
   if (ours.length > 0) {
     const path = join(directory, IDENTITY_FILE);
-    throw corrupt(path, 0, `the file is missing beside ${ours.join(', ')}`, 'all entries');
+    throw corrupt(path, 0, `the file is missing beside ${ours.join(', ')} [identity]`, 'all entries');
   }
   return { state: 'claimed', incarnation: await writeClaim(storage, directory, owner) };
 }
@@ -137,6 +137,6 @@ export async function removeAll(
 }
 
 /** Whether a file holds something of a log that was set up. */
-function isOurs(name: string): boolean {
+export function isOurs(name: string): boolean {
   return sequenceOf(name) !== null || isHardStateFile(name) || name.startsWith('snapshot-');
 }
