@@ -38,6 +38,8 @@ export interface KeySpec {
     | { readonly first: number }
     | null;
   readonly notes?: string;
+  /** What the `usage` calls the argument, where the specification does not say which it is. */
+  readonly argument?: string;
 }
 
 /** A key among the arguments of a request. */
@@ -116,8 +118,8 @@ function behind(keyword: string, from: number, flags: string, half = false): Key
   };
 }
 
-function unknown(flags: string, notes: string): KeySpec {
-  return { flags: flagsOf(flags), begin: null, find: null, notes };
+function unknown(argument: string, flags: string, notes: string): KeySpec {
+  return { flags: flagsOf(flags), begin: null, find: null, notes, argument };
 }
 
 const READ = 'RO access';
@@ -127,6 +129,7 @@ const STORED_COUNTED = [at(1, 'OW update'), counted(2, READ)];
 const SORTED = [
   at(1, READ),
   unknown(
+    'pattern',
     READ,
     "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key we sort",
   ),
@@ -170,6 +173,7 @@ const SPECS: ReadonlyMap<string, readonly KeySpec[]> = new Map(
     sort: [
       ...SORTED,
       unknown(
+        'destination',
         'OW update',
         "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument array",
       ),

@@ -1,4 +1,5 @@
 /** Records the fixtures anew: `node test/differential/record.ts`. Needs the redis-server of the fixtures' version. */
+import { recordArguments } from './command-docs.ts';
 import { recordDumps } from './dumps.ts';
 import { type Recording, writeRecordings } from './fixtures.ts';
 import { generate } from './generate.ts';
@@ -21,4 +22,5 @@ writeRecordings(recordings);
 const link = await Link.to(server.path, 2);
 await recordDumps(link);
 link.close();
-console.log(`recorded ${recordings.length} sequences, and dumps`);
+await recordArguments(`unix://${server.path}`);
+console.log(`recorded ${recordings.length} sequences, dumps, and arguments of commands`);

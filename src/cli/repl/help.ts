@@ -1,4 +1,5 @@
 /** HELP: what the command table says of a command, a group, or of help itself. */
+import { shown } from '../../server/syntax.ts';
 import type { Described, Hints } from './hints.ts';
 
 const USAGE = `HELP <command>   what a command does
@@ -25,6 +26,6 @@ function matching(hints: Hints, name: string): Described[] {
 }
 
 function describe({ name, syntax, summary, since, group }: Described): string {
-  const lines = [`${name} ${syntax}`.trimEnd(), `  ${summary}`, `  group: ${group}`];
+  const lines = [`${name} ${shown(syntax)}`.trimEnd(), `  ${summary}`, `  group: ${group}`];
   return `\n${since === '' ? lines.join('\n') : `${lines.join('\n')}, since ${since}`}`;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { type Part, partsOf } from '../../server/syntax.ts';
 import { commandTable } from '../../server/table.ts';
 import type { CommandSpec } from '../../store/command.ts';
 import { Hints } from './hints.ts';
@@ -25,7 +26,7 @@ test('every command that takes arguments says which', () => {
 test('the least number of arguments of a usage is what the arity says', () => {
   const wrong = specs().flatMap(({ name, arity, usage }) => {
     if (usage === undefined || usage === '') return [];
-    const least = leastWords(usage.replaceAll(/[<>]/g, '')) + (name.includes('|') ? 2 : 1);
+    const least = leastWords(partsOf(usage)) + (name.includes('|') ? 2 : 1);
     return least === Math.abs(arity) ? [] : [`${name}: ${arity}, "${usage}" has ${least}`];
   });
   expect(wrong).toEqual([]);
@@ -53,6 +54,14 @@ test.each([
   ['XADD s * ', 'field value [field value ...]'],
   ['ZADD z XX 1', ' member [score member ...]'],
   ['CONFIG GET ', 'pattern [pattern ...]'],
+  [
+    'SORT k GET a ',
+    '[BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE destination]',
+  ],
+  [
+    'CLIENT KILL TYPE normal ',
+    '(ID client-id|TYPE (NORMAL|MASTER|REPLICA|PUBSUB)|USER username|ADDR ip:port|LADDR ip:port|SKIPME yes/no ...)',
+  ],
   ['GET a b c', ''],
   ['NOSUCH a', ''],
 ])('behind %j comes %j', (line, expected) => {
@@ -75,41 +84,10 @@ test.each<[string, readonly string[]]>([
 });
 
 /** Arguments that no bracket makes optional; of a choice of sequences the shortest. */
-function leastWords(syntax: string): number {
-  const required = withoutOptions(syntax);
-  let count = 0;
-  let depth = 0;
-  let group = '';
-  for (const word of required.split(' ').filter((text) => text !== '')) {
-    const opens = word.split('(').length - word.split(')').length;
-    if (depth === 0 && opens === 0 && !word.startsWith('(')) count += 1;
-    else {
-      group = depth === 0 ? word : `${group} ${word}`;
-      depth += opens;
-      if (depth === 0) count += shortest(group.slice(1, -1));
-    }
-  }
-  return count;
-}
-
-function shortest(group: string): number {
-  const alternatives: string[] = [''];
-  let depth = 0;
-  for (const char of group) {
-    depth += char === '(' ? 1 : char === ')' ? -1 : 0;
-    if (char === '|' && depth === 0) alternatives.push('');
-    else alternatives[alternatives.length - 1] += char;
-  }
-  return Math.min(...alternatives.map(leastWords));
-}
-
-function withoutOptions(syntax: string): string {
-  let depth = 0;
-  let kept = '';
-  for (const char of syntax) {
-    if (char === '[') depth += 1;
-    if (depth === 0) kept += char;
-    if (char === ']') depth -= 1;
-  }
-  return kept;
+function leastWords(parts: readonly Part[]): number {
+  const counts = parts.map((part) => {
+    if (part.kind !== 'choice') return 1;
+    return part.optional ? 0 : Math.min(...part.alternatives.map(leastWords));
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
 }

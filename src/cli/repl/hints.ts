@@ -7,24 +7,16 @@
  * with it the options that had to come before.
  */
 import type { Command } from '../../server/session.ts';
+import { type Part, partsOf } from '../../server/syntax.ts';
 import { commandTable } from '../../server/table.ts';
 
-/** A word to be written as it stands, a name for what is to be written, or a choice of sequences. */
-type Part =
-  | { readonly kind: 'literal' | 'argument'; readonly text: string }
-  | {
-      readonly kind: 'choice';
-      readonly text: string;
-      readonly alternatives: readonly (readonly Part[])[];
-      readonly optional: boolean;
-      readonly repeated: boolean;
-    };
 type Parts = readonly Part[];
 
 /** A command or subcommand, for help and hints. */
 export interface Described {
   /** In capitals, a subcommand with its container's name: `CONFIG GET`. */
   readonly name: string;
+  /** As the table declares it. */
   readonly syntax: string;
   readonly summary: string;
   readonly since: string;
@@ -115,7 +107,7 @@ function describe(command: Command): Described[] {
   const here = specs.filter(({ absent }) => absent !== true);
   return here.map(({ name, usage, summary, since, group }) => ({
     name: name.replace('|', ' ').toUpperCase(),
-    syntax: (usage ?? '').replaceAll(/[<>]/g, ''),
+    syntax: usage ?? '',
     summary,
     since,
     group,
@@ -171,32 +163,4 @@ function literals(parts: Parts): string[] {
     if (!part.optional) break;
   }
   return found.filter((text) => /^[A-Z]/.test(text));
-}
-
-function partsOf(syntax: string): Parts {
-  return splitOutside(syntax, ' ').map((text): Part => {
-    const optional = text.startsWith('[');
-    const inner = optional || text.startsWith('(') ? text.slice(1, -1) : text;
-    const repeated = inner.endsWith(' ...');
-    const alternatives = splitOutside(repeated ? inner.slice(0, -' ...'.length) : inner, '|');
-    if (inner === text && alternatives.length === 1)
-      return { kind: /[a-z]/.test(text) ? 'argument' : 'literal', text };
-    return { kind: 'choice', text, alternatives: alternatives.map(partsOf), optional, repeated };
-  });
-}
-
-/** Splits where no bracket is open. */
-function splitOutside(text: string, separator: string): string[] {
-  const pieces: string[] = [];
-  let depth = 0;
-  let piece = '';
-  for (const char of text) {
-    if (char === '[' || char === '(') depth += 1;
-    if (char === ']' || char === ')') depth -= 1;
-    if (char === separator && depth === 0) {
-      pieces.push(piece);
-      piece = '';
-    } else piece += char;
-  }
-  return [...pieces, piece].filter((one) => one !== '');
 }

@@ -68,7 +68,7 @@ export const aclCommands: readonly LocalCommand[] = [
       {
         ...harmless,
         name: 'cat',
-        usage: '[<category>]',
+        usage: '[<categoryname>]',
         arity: -2,
         summary: 'The categories of commands, or the commands of one.',
         complexity: 'O(n) in the commands',
@@ -78,7 +78,7 @@ export const aclCommands: readonly LocalCommand[] = [
       {
         ...administrative,
         name: 'dryrun',
-        usage: '<user> <command> [<argument> ...]',
+        usage: '<username> <command> [<arg> ...]',
         arity: -4,
         summary: 'Whether a user may run a command, which is not run.',
         since: '7.0.0',
@@ -98,7 +98,7 @@ export const aclCommands: readonly LocalCommand[] = [
       {
         ...administrative,
         name: 'getuser',
-        usage: '<user>',
+        usage: '<username>',
         arity: 3,
         summary: 'All about a user.',
         complexity: 'O(n) in the rules of the user',

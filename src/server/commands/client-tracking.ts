@@ -17,7 +17,7 @@ export const trackingSubcommands: readonly SubcommandSpec[] = [
   {
     ...shared,
     name: 'tracking',
-    usage: '(ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]',
+    usage: '(ON|OFF) [REDIRECT <client-id>] [PREFIX <prefix> ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]',
     arity: -3,
     summary: 'Whether this connection is told when what it has read changes on this node.',
     run: track,

@@ -1,10 +1,11 @@
 /** COMMAND: the command table, told to clients. */
 import type { CommandSpec } from '../../store/command.ts';
-import { hasKeys, type KeyFlag, keyReferences, type KeySpec, keySpecsOf } from '../../store/key-specs.ts';
+import { hasKeys, keyReferences, type KeySpec, keySpecsOf } from '../../store/key-specs.ts';
 import { SYNTAX_ERROR } from '../../store/errors.ts';
 import { matchesGlob } from '../../store/glob.ts';
 import type { ReplyWriter } from '../../store/reply.ts';
 import { hasArity } from '../../store/arity.ts';
+import { type Argument, argumentsOf } from '../arguments.ts';
 import type { Command, CommandTable, LocalCommand, Session } from '../session.ts';
 import { container } from './container.ts';
 
@@ -40,7 +41,7 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'info',
-        usage: '[<command> ...]',
+        usage: '[<command-name> ...]',
         arity: -2,
         summary: 'Arity, flags, key positions and categories of these commands, or of all.',
         since: '2.8.13',
@@ -55,7 +56,7 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'docs',
-        usage: '[<command> ...]',
+        usage: '[<command-name> ...]',
         arity: -2,
         summary: 'What these commands, or all, do.',
         since: '7.0.0',
@@ -64,7 +65,7 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'list',
-        usage: '[FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]',
+        usage: '[FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]',
         arity: -2,
         summary: 'The names of all commands, or of those that pass the filter.',
         since: '7.0.0',
@@ -73,7 +74,7 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'getkeys',
-        usage: '<command> <argument> [<argument> ...]',
+        usage: '<command> <arg> [<arg> ...]',
         arity: -4,
         summary: 'The keys among the arguments of a command.',
         since: '2.8.13',
@@ -83,7 +84,7 @@ export const commandCommands: readonly LocalCommand[] = [
       {
         ...shared,
         name: 'getkeysandflags',
-        usage: '<command> <argument> [<argument> ...]',
+        usage: '<command> <arg> [<arg> ...]',
         arity: -4,
         summary: 'The keys among the arguments of a command, and what it does with each.',
         since: '7.0.0',
@@ -188,7 +189,7 @@ function writeKeySpec({ flags, begin, find, notes }: KeySpec, reply: ReplyWriter
     ]);
 }
 
-function writeFlags(flags: readonly KeyFlag[], reply: ReplyWriter): void {
+function writeFlags(flags: readonly string[], reply: ReplyWriter): void {
   reply.set(flags.length);
   for (const flag of flags) reply.simple(flag);
 }
@@ -225,16 +226,39 @@ function writeDocs(specs: readonly CommandSpec[], reply: ReplyWriter): void {
   reply.map(specs.length);
   for (const spec of specs) {
     const subcommands = subcommandsOf(spec);
+    const all = argumentsOf(spec);
     reply.bulk(spec.name);
-    reply.map(subcommands.length > 0 ? 5 : 4);
+    reply.map(4 + Number(all.length > 0) + Number(subcommands.length > 0));
     writeField(reply, 'summary', spec.summary);
     writeField(reply, 'since', spec.since);
     writeField(reply, 'group', spec.group);
     writeField(reply, 'complexity', spec.complexity);
+    if (all.length > 0) writeArguments(all, reply);
     if (subcommands.length > 0) {
       reply.bulk('subcommands');
       writeDocs(subcommands, reply);
     }
+  }
+}
+
+function writeArguments(all: readonly Argument[], reply: ReplyWriter): void {
+  reply.bulk('arguments');
+  reply.array(all.length);
+  for (const { name, type, keySpec, token, flags, arguments: inner } of all) {
+    const more = [keySpec, token, inner].filter((one) => one !== undefined).length;
+    reply.map(2 + more + Number(flags.length > 0));
+    writeField(reply, 'name', name);
+    writeField(reply, 'type', type);
+    if (keySpec !== undefined) {
+      reply.bulk('key_spec_index');
+      reply.integer(keySpec);
+    }
+    if (token !== undefined) writeField(reply, 'token', token);
+    if (flags.length > 0) {
+      reply.bulk('flags');
+      writeFlags(flags, reply);
+    }
+    if (inner !== undefined) writeArguments(inner, reply);
   }
 }
 

@@ -103,7 +103,7 @@ describe('containers of commands over the keyspace', () => {
       1,
       ['@write', '@stream', '@slow'],
     ]);
-    expect(await ask('XGROUP', 'HELP')).toContain('DESTROY <key> <group>');
+    expect(await ask('XGROUP', 'HELP')).toContain('DESTROY <key> <groupname>');
   });
 
   test('a request is known for a write by its subcommand', () => {

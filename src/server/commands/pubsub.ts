@@ -163,7 +163,7 @@ export const pubsubCommands: readonly LocalCommand[] = [
       {
         ...about,
         name: 'shardnumsub',
-        usage: '[<channel> ...]',
+        usage: '[<shardchannel> ...]',
         arity: -2,
         summary: 'How many listen to each shard channel.',
         since: '7.0.0',

@@ -274,7 +274,7 @@ const commands: readonly BitFieldCommand[] = [
     flags: ['write', 'denyoom'],
     categories: ['write', 'bitmap', 'slow'],
     usage:
-      '<key> [GET <encoding> <offset>] [SET <encoding> <offset> <value>] [INCRBY <encoding> <offset> <increment>] [OVERFLOW (WRAP|SAT|FAIL)]',
+      '<key> [GET <encoding> <offset>|[OVERFLOW (WRAP|SAT|FAIL)] (SET <encoding> <offset> <value>|INCRBY <encoding> <offset> <increment>) ...]',
     summary: 'Reads, sets and increments whole numbers of any width among the bits of a string',
     since: '3.2.0',
     complexity: 'O(1) per operation',

@@ -259,7 +259,7 @@ const subcommands: readonly DataCommand[] = [
   {
     ...changing,
     name: 'function|load',
-    usage: '[REPLACE] <code>',
+    usage: '[REPLACE] <function-code>',
     arity: -3,
     flags: ['write', 'denyoom', 'noscript'],
     summary: 'Takes a library in and answers its name.',
@@ -269,7 +269,7 @@ const subcommands: readonly DataCommand[] = [
   {
     ...changing,
     name: 'function|delete',
-    usage: '<library>',
+    usage: '<library-name>',
     arity: 3,
     flags: ['write', 'noscript'],
     summary: 'Removes a library and its functions.',
@@ -287,7 +287,7 @@ const subcommands: readonly DataCommand[] = [
   {
     ...changing,
     name: 'function|restore',
-    usage: '<payload> [FLUSH|APPEND|REPLACE]',
+    usage: '<serialized-value> [FLUSH|APPEND|REPLACE]',
     arity: -3,
     flags: ['write', 'denyoom', 'noscript'],
     summary: 'Takes in the libraries of a payload of FUNCTION DUMP.',
@@ -296,7 +296,7 @@ const subcommands: readonly DataCommand[] = [
   {
     ...asking,
     name: 'function|list',
-    usage: '[LIBRARYNAME <pattern>] [WITHCODE]',
+    usage: '[LIBRARYNAME <library-name-pattern>] [WITHCODE]',
     arity: -2,
     flags: ['noscript'],
     summary: 'The libraries and their functions.',

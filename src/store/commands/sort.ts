@@ -329,7 +329,7 @@ export const sortCommands: readonly DataCommand[] = [
     flags: ['write', 'denyoom', 'movablekeys'],
     categories: ['write', 'set', 'sortedset', 'list', 'slow', 'dangerous'],
     usage:
-      '<key> [BY <pattern>] [LIMIT <offset> <count>] [GET <pattern>] [ASC|DESC] [ALPHA] [STORE <destination>]',
+      '<key> [BY <pattern>] [LIMIT <offset> <count>] [GET <pattern> ...] [ASC|DESC] [ALPHA] [STORE <destination>]',
     summary: 'Sorts the elements of a list, set or sorted set; the result is the reply or is stored',
     since: '1.0.0',
     run: runSort(true),
@@ -340,7 +340,7 @@ export const sortCommands: readonly DataCommand[] = [
     write: false,
     flags: ['readonly', 'movablekeys'],
     categories: ['read', 'set', 'sortedset', 'list', 'slow', 'dangerous'],
-    usage: '<key> [BY <pattern>] [LIMIT <offset> <count>] [GET <pattern>] [ASC|DESC] [ALPHA]',
+    usage: '<key> [BY <pattern>] [LIMIT <offset> <count>] [GET <pattern> ...] [ASC|DESC] [ALPHA]',
     summary: 'Sorts the elements of a list, set or sorted set without storing anything',
     since: '7.0.0',
     run: runSort(false),

@@ -254,14 +254,14 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...reading('zunion', 'union'),
     usage:
-      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]',
+      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]',
     summary: 'The members of all of several sorted sets, their scores added up',
     complexity: UNION,
   },
   {
     ...reading('zinter', 'inter'),
     usage:
-      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]',
+      '<numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]',
     summary: 'The members that several sorted sets have in common, their scores added up',
     complexity: INTERSECTION,
   },
@@ -282,14 +282,14 @@ const commands: readonly SortedSetCommand[] = [
   {
     ...storing('zunionstore', 'union', '2.0.0'),
     usage:
-      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX]',
+      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE (SUM|MIN|MAX)]',
     summary: 'Stores the members of all of several sorted sets, their scores added up',
     complexity: UNION,
   },
   {
     ...storing('zinterstore', 'inter', '2.0.0'),
     usage:
-      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE SUM|MIN|MAX]',
+      '<destination> <numkeys> <key> [<key> ...] [WEIGHTS <weight> [<weight> ...]] [AGGREGATE (SUM|MIN|MAX)]',
     summary: 'Stores the members that several sorted sets have in common, their scores added up',
     complexity: INTERSECTION,
   },

@@ -256,7 +256,7 @@ export const streamGroupSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xgroup|create',
-    usage: '<key> <group> <id|$> [MKSTREAM] [ENTRIESREAD <number>]',
+    usage: '<key> <groupname> <id>|$ [MKSTREAM] [ENTRIESREAD <entries-read>]',
     arity: -5,
     flags: ['write', 'denyoom'],
     categories: ['write', 'stream', 'slow'],
@@ -267,7 +267,7 @@ export const streamGroupSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xgroup|createconsumer',
-    usage: '<key> <group> <consumer>',
+    usage: '<key> <groupname> <consumername>',
     arity: 5,
     flags: ['write', 'denyoom'],
     categories: ['write', 'stream', 'slow'],
@@ -279,7 +279,7 @@ export const streamGroupSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xgroup|delconsumer',
-    usage: '<key> <group> <consumer>',
+    usage: '<key> <groupname> <consumername>',
     arity: 5,
     flags: ['write'],
     categories: ['write', 'stream', 'slow'],
@@ -290,7 +290,7 @@ export const streamGroupSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xgroup|destroy',
-    usage: '<key> <group>',
+    usage: '<key> <groupname>',
     arity: 4,
     flags: ['write'],
     categories: ['write', 'stream', 'slow'],
@@ -301,7 +301,7 @@ export const streamGroupSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xgroup|setid',
-    usage: '<key> <group> <id|$> [ENTRIESREAD <number>]',
+    usage: '<key> <groupname> <id>|$ [ENTRIESREAD <entries-read>]',
     arity: -5,
     flags: ['write'],
     categories: ['write', 'stream', 'slow'],

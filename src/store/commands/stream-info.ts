@@ -218,7 +218,7 @@ export const streamInfoSubcommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'xinfo|consumers',
-    usage: '<key> <group>',
+    usage: '<key> <groupname>',
     arity: 4,
     summary: 'The consumers of a group.',
     complexity: 'O(N) in the consumers',

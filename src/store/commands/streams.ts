@@ -353,7 +353,7 @@ const commands: readonly StreamCommand[] = [
     flags: ['write', 'denyoom', 'fast'],
     keys: ONE_KEY,
     categories: ['write', 'stream', 'fast'],
-    usage: '<key> <last-id> [ENTRIESADDED <entries-added>] [MAXDELETEDID <max-deleted-id>]',
+    usage: '<key> <last-id> [ENTRIESADDED <entries-added>] [MAXDELETEDID <max-deleted-entry-id>]',
     summary: 'Sets the last id of a stream, which new entries must exceed',
     since: '5.0.0',
     complexity: 'O(1)',

@@ -80,7 +80,7 @@ export const userCommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'acl|setuser',
-    usage: '<user> [<rule> ...]',
+    usage: '<username> [<rule> ...]',
     summary: 'Makes a user, or changes one, by these rules.',
     complexity: 'O(N) where N is the number of rules given and of those that the user has',
     run: runSetUser,
@@ -88,7 +88,7 @@ export const userCommands: readonly DataCommand[] = [
   {
     ...shared,
     name: 'acl|deluser',
-    usage: '<user> [<user> ...]',
+    usage: '<username> [<username> ...]',
     summary: 'Removes users and closes their connections; tells how many there were.',
     complexity: 'O(1) per user',
     run: runDelUser,
