@@ -49,6 +49,8 @@ function reply(id: string, over: Partial<StatusReply>): StatusReply {
     keys: 0,
     keysWithExpiry: 0,
     fsync: 'always',
+    recovering: false,
+    diskLow: false,
     version: '0.1.0',
     uptimeSeconds: 5,
     ...over,
@@ -104,6 +106,15 @@ test('a learner and a node that was removed are told apart from the others', asy
   );
   const line = table(await ask(url)).split('\n')[1];
   expect(line).toMatch(/^n4 +learner .* removed$/);
+});
+
+test('what ails a node stands in its state', async () => {
+  const of = async (over: Partial<StatusReply>): Promise<string | undefined> =>
+    table(
+      await ask(await listen(() => reply('n1', { members: [member('n1', 'http://x', true)], ...over }))),
+    ).split('\n')[1];
+  expect(await of({ diskLow: true })).toMatch(/ disk nearly full$/);
+  expect(await of({ leader: null, recovering: true })).toMatch(/ no leader, recovering$/);
 });
 
 test.each<[string, unknown, number, string]>([

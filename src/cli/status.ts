@@ -106,16 +106,25 @@ function row(report: NodeReport, commit: number): string[] {
   const client = report.client === null ? '-' : `${report.client.host}:${report.client.port}`;
   if (!report.reachable)
     return [report.id, '-', '-', '-', '-', '-', '-', client, `unreachable: ${report.reason}`];
-  const { role, term, lastIndex, commitIndex, appliedIndex, leader, state } = report.status;
+  const { role, term, lastIndex, commitIndex, appliedIndex } = report.status;
   const figures = [term, lastIndex, commitIndex, appliedIndex, Math.max(0, commit - appliedIndex)];
-  const wellbeing = leader === null ? 'no leader' : 'ok';
   return [
     report.id,
     report.learner ? 'learner' : role,
     ...figures.map(String),
     client,
-    state === 'member' ? wellbeing : state,
+    stateOf(report.status),
   ];
+}
+
+function stateOf({ state, leader, recovering, diskLow }: StatusReply): string {
+  if (state !== 'member') return state;
+  const troubles = [
+    ...(leader === null ? ['no leader'] : []),
+    ...(recovering ? ['recovering'] : []),
+    ...(diskLow ? ['disk nearly full'] : []),
+  ];
+  return troubles.length === 0 ? 'ok' : troubles.join(', ');
 }
 
 async function fetchStatus(url: string): Promise<StatusReply> {

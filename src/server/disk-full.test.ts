@@ -121,6 +121,7 @@ test('little space left: writes are refused, reads served, and writes go on by t
   world.storage.free = 4 * 12_288 - 1;
   world.look();
   await expect.poll(() => world.run('SET probe 1')).toMatch(REFUSED);
+  expect(world.driver.status().diskLow).toBe(true);
   expect(await world.run('SET b 1')).toMatch(REFUSED);
   expect(await world.run('GET a')).toBe('1');
   expect(await world.run('GET b')).toBe('nil');
@@ -128,6 +129,7 @@ test('little space left: writes are refused, reads served, and writes go on by t
   world.look();
   await expect.poll(() => world.run('SET b 2')).toBe('OK');
   expect(await world.run('GET b')).toBe('2');
+  expect(world.driver.status().diskLow).toBe(false);
   expect(world.lines.filter((line) => line.includes('disk'))).toEqual([
     'the disk is almost full: writes are refused until there is space again',
     'there is space on the disk again: writes are accepted',

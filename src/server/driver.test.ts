@@ -232,6 +232,19 @@ test('a node is removed for as long as a peer says so', async () => {
   await driver.stop();
 });
 
+test('a node that lacks what its leader has from it says so until it is well again', async () => {
+  const said: string[] = [];
+  const driver = open(new Map(), (line) => said.push(line));
+  expect(driver.status().recovering).toBe(false);
+  const lost = { commit: asIndex(0), match: asIndex(5), matchTerm: term, round: 1 };
+  driver.onMessage(asNodeId('n2'), { type: 'heartbeat', term, ...lost });
+  driver.onMessage(asNodeId('n2'), { type: 'heartbeat', term, ...lost });
+  expect(driver.status().recovering).toBe(true);
+  expect(said.filter((line) => line.includes('recovering: the leader knows of entries'))).toHaveLength(1);
+  for (const write of log.writes) write.resolve();
+  await driver.stop();
+});
+
 test('an address that the operator gave counts, and is said where the cluster knows another', async () => {
   const said: string[] = [];
   const given = new Map([[learner.id, 'http://elsewhere']]);

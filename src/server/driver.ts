@@ -161,6 +161,8 @@ export class Driver implements Engine {
   readonly #changes = new Map<number, (outcome: MembershipOutcome) => void>();
   /** Members that `--peers` places elsewhere, and where the cluster knows them. */
   readonly #differing = new Map<NodeId, string>();
+  /** What the log was told last. */
+  #recovering: boolean;
   /** Peers that say that this node was removed. */
   readonly #removedBy = new Set<NodeId>();
 
@@ -172,6 +174,7 @@ export class Driver implements Engine {
     const { id, heartbeatMs, seed, clock, store, wal, logger } = options;
     const electionMs = heartbeatMs * ELECTION_HEARTBEATS;
     this.#node = openNode({ id, heartbeatMs, electionMs, seed }, options.recovered, clock.monotonic());
+    this.#recovering = this.#node.recovering;
     // At once: what has gathered behind a write that waits for space must be turned away, and nothing more taken.
     const onChange = (): void => {
       this.#tick();
@@ -428,7 +431,7 @@ export class Driver implements Engine {
 
   status(): NodeStatus {
     const { id, group, clusterId, store, fsync } = this.#options;
-    const { role, term, leader, log, commitIndex, appliedIndex } = this.#node;
+    const { role, term, leader, log, commitIndex, appliedIndex, recovering } = this.#node;
     return {
       id,
       clusterId,
@@ -446,6 +449,8 @@ export class Driver implements Engine {
       keys: store.size,
       keysWithExpiry: store.expiring,
       fsync,
+      recovering,
+      diskLow: this.#diskSpace.low,
     };
   }
 
@@ -496,6 +501,7 @@ export class Driver implements Engine {
         const effects = step(this.#node, event);
         this.#options.onStepped?.(this.#node, event, effects);
         for (const effect of effects) this.#perform(effect);
+        if (this.#node.recovering !== this.#recovering) this.#onRecovering(this.#node.recovering);
       }
     } catch (error) {
       this.#fail(error);
@@ -557,6 +563,17 @@ export class Driver implements Engine {
         this.#transfer = null;
         break;
     }
+  }
+
+  #onRecovering(recovering: boolean): void {
+    const { logger } = this.#options;
+    this.#recovering = recovering;
+    if (recovering)
+      logger.error(
+        'recovering: the leader knows of entries here that are not here, so the disk has lost them or the data directory is ' +
+          'an old copy; this node gives no vote until it has all that its leader has',
+      );
+    else logger.info('recovered: this node has all that its leader had, and votes again');
   }
 
   #onLeadership({ role, leader, term }: Extract<Effect, { type: 'leadership' }>): void {

@@ -128,6 +128,10 @@ export interface NodeStatus {
   readonly keys: number;
   readonly keysWithExpiry: number;
   readonly fsync: 'always' | 'interval' | 'never';
+  /** It may lack what it acknowledged, and gives no vote until it has that again. */
+  readonly recovering: boolean;
+  /** Its disk is nearly full; writes are refused where it leads. */
+  readonly diskLow: boolean;
 }
 
 /** The snapshots of this node since it was started. */

@@ -171,7 +171,7 @@ function persistence({ engine }: PortContext, status: NodeStatus): Fields {
     ['aof_current_rewrite_time_sec', -1],
     ['aof_last_bgrewrite_status', lastOk ? 'ok' : 'err'],
     ['aof_rewrites', taken],
-    ['aof_last_write_status', 'ok'],
+    ['aof_last_write_status', status.diskLow ? 'err' : 'ok'],
     ['fsync', status.fsync],
   ];
 }

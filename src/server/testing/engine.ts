@@ -198,6 +198,8 @@ export class FakeEngine implements Engine {
       keys: this.store.size,
       keysWithExpiry: this.store.expiring,
       fsync: 'always',
+      recovering: false,
+      diskLow: false,
     };
   }
 
