@@ -1,5 +1,6 @@
 /** Files of other programs on their way out: entries, encoded into a file that has its name when it is complete. */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encoderOf } from '../formats/formats.ts';
 import { type Entry, type Format, Unrepresentable } from '../formats/format.ts';
@@ -12,6 +13,8 @@ import { StoreError } from './errors.ts';
 import { toText } from './text.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
+const OWNER_ONLY = 0o600;
+const PERMISSIONS = 0o777;
 
 /** What encoded bytes go to. */
 export interface Sink {
@@ -69,8 +72,8 @@ export async function writeEntries(
  * All that the store holds when the first one is taken, whatever is written meanwhile: its function libraries, then its keys.
  * `sorted`: in the order of their bytes, as Go writes its maps.
  */
-export function entriesOf(machine: StateMachine, sorted: boolean): Iterable<Entry> {
-  return sorted ? [...entriesInNoOrder(machine)].sort(byKey) : entriesInNoOrder(machine);
+export function* entriesOf(machine: StateMachine, sorted: boolean): IterableIterator<Entry> {
+  yield* sorted ? [...entriesInNoOrder(machine)].sort(byKey) : entriesInNoOrder(machine);
 }
 
 function* entriesInNoOrder(machine: StateMachine): IterableIterator<Entry> {
@@ -105,7 +108,10 @@ function byKey(one: Entry, other: Entry): number {
 /** Files that this process has begun to write. */
 let sinks = 0;
 
-/** A file, durable under its name when `finish` resolves; one that was there is replaced then, not before. */
+/**
+ * A file, durable under its name when `finish` resolves; one that was there is replaced then, not before. The new one belongs to
+ * whom the old one did and may be read by the same people; where a link leads to it, the link stays.
+ */
 export class FileSink implements Sink {
   readonly #file: string;
   /** Its name until it is complete: each writer has its own. */
@@ -119,16 +125,31 @@ export class FileSink implements Sink {
     this.#handle = handle;
   }
 
-  static async open(file: string): Promise<FileSink> {
-    const partial = `${file}.${process.pid}-${++sinks}.part`;
-    return new FileSink(file, partial, await open(partial, 'w'));
+  /** `mode`: of a file that is not there yet, less what the process does not grant. */
+  static async open(file: string, mode: number = 0o666): Promise<FileSink> {
+    const old = await fileAt(file);
+    const target = old === null ? file : await realpath(file);
+    const partial = `${target}.${process.pid}-${++sinks}.part`;
+    const handle = await open(partial, 'w', old === null ? mode : OWNER_ONLY);
+    const sink = new FileSink(target, partial, handle);
+    try {
+      if (old !== null) {
+        // Only the superuser gives files away; of others it is theirs already.
+        await handle.chown(old.uid, old.gid).catch(() => undefined);
+        await handle.chmod(old.mode & PERMISSIONS);
+      }
+    } catch (error) {
+      await sink.discard();
+      throw error;
+    }
+    return sink;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  async write(bytes: Buffer): Promise<void> {
+  async write(bytes: Uint8Array): Promise<void> {
     await this.#handle.writeFile(bytes);
     this.#bytes += bytes.length;
   }
@@ -145,4 +166,19 @@ export class FileSink implements Sink {
     await this.#handle.close();
     await rm(this.#partial, { force: true });
   }
+}
+
+/** What is to be replaced; null where there is nothing yet. */
+async function fileAt(file: string): Promise<Stats | null> {
+  const old = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  // A directory can't be replaced by a file, and a device or a pipe could: with all that use it.
+  if (old !== null && !old.isFile())
+    throw new StoreError(
+      'INVALID_ARGUMENT',
+      `${file}: ${old.isDirectory() ? 'a directory' : 'a device or a pipe'}; expected the name of a file`,
+    );
+  return old;
 }

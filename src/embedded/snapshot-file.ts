@@ -1,5 +1,5 @@
 /** Snapshots in files of their own, anywhere: the same bytes as those in a data directory. */
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { asIndex, asTerm } from '../raft/types.ts';
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import type { SnapshotDecoder } from '../store/snapshot-decoder.ts';
@@ -11,6 +11,10 @@ import {
   type SnapshotState,
   verifySnapshot,
 } from '../wal/snapshot-file.ts';
+import { FileSink } from './exchange.ts';
+
+/** As all that is in a store's directory. */
+const OWNER_ONLY = 0o600;
 import { compressBlock, type Compression, expandBlock } from './compression.ts';
 
 /** What is encoded of a snapshot in one go: a millisecond or two. */
@@ -56,28 +60,21 @@ export async function writeSnapshotFile(
   index: number,
   blocks: AsyncIterable<Uint8Array>,
 ): Promise<number> {
-  const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.tmp`);
-  await nodeStorage.makeDirectory(directory);
+  await nodeStorage.makeDirectory(dirname(path));
+  const sink = await FileSink.open(path, OWNER_ONLY);
   const encoder = new FileEncoder();
-  const file = await nodeStorage.open(temporary, 'create');
-  const put = async (encode: () => Uint8Array[]): Promise<void> => {
-    const at = encoder.bytes;
-    await file.write(encode(), at);
+  const put = async (buffers: readonly Uint8Array[]): Promise<void> => {
+    for (const buffer of buffers) await sink.write(buffer);
   };
   try {
-    await put(() => encoder.head(group));
-    for await (const block of blocks) await put(() => encoder.block(block));
-    await put(() => encoder.footer(standingAt(index)).buffers);
-    await file.sync();
+    await put(encoder.head(group));
+    for await (const block of blocks) await put(encoder.block(block));
+    await put(encoder.footer(standingAt(index)).buffers);
+    await sink.finish(null);
   } catch (error) {
-    await file.close();
-    await nodeStorage.remove(temporary).catch(() => undefined);
+    await sink.discard();
     throw error;
   }
-  await file.close();
-  await nodeStorage.rename(temporary, path);
-  await nodeStorage.syncDirectory(directory);
   return encoder.bytes;
 }
 

@@ -85,17 +85,24 @@ export type Advance = (bytes: number, commands: number) => void;
 
 /** Looks at the beginning of a file for its format, where that was not said. */
 export async function sourceOf(file: string, given: Format | null): Promise<Source> {
+  if (given !== null) checkFormat(given);
+  const part = await partOf(file);
   const start = await startOf(file);
   const format = given ?? recognise(start);
   if (format === null)
     throw invalid(
       `${file}: no format begins like this (${start.toString('hex', 0, 8) || 'it is empty'}); give its format, one of ${FORMATS.join(', ')}`,
     );
-  if (format !== 'resp' || !isManifest(start)) return { file, format, parts: [await partOf(file)] };
+  if (format !== 'resp' || !isManifest(start)) return { file, format, parts: [part] };
   const names = manifestFiles(await readFile(file, 'latin1'));
   if (names === null) throw invalid(`${file}: not a manifest of append-only files`);
   const parts = names.map((name) => partOf(join(dirname(file), name)));
   return { file, format, parts: await Promise.all(parts) };
+}
+
+/** Programs without types may name another one. */
+export function checkFormat(format: Format): void {
+  if (!FORMATS.includes(format)) throw invalid(`format: ${format}; expected one of ${FORMATS.join(', ')}`);
 }
 
 async function startOf(file: string): Promise<Buffer> {
@@ -109,7 +116,12 @@ async function startOf(file: string): Promise<Buffer> {
 }
 
 async function partOf(file: string): Promise<Part> {
-  return { file, end: (await stat(file)).size };
+  const found = await stat(file);
+  if (!found.isFile())
+    throw invalid(
+      `${file}: ${found.isDirectory() ? 'a directory' : 'a device or a pipe'}; expected a file, which can be read twice`,
+    );
+  return { file, end: found.size };
 }
 
 export function totalOf({ parts }: Pick<Source, 'parts'>): number {
@@ -159,8 +171,9 @@ async function check(format: Format, part: Part, mayBeTorn: boolean, checking: C
       );
     noteLeftOut(leftOut, what);
   };
+  const input = inputOf(part, advance);
   try {
-    for await (const { database } of readFormat(format, inputOf(part, advance), { check: true, leaveOut })) {
+    for await (const { database } of readFormat(format, input, { check: true, leaveOut })) {
       found.set(database, (found.get(database) ?? 0) + 1);
       advance(0, 1);
     }
@@ -176,6 +189,8 @@ async function check(format: Format, part: Part, mayBeTorn: boolean, checking: C
     leftOut.named.length = before.named;
     leftOut.count = before.count;
     return check(format, { ...part, end: wholeTo }, mayBeTorn, checking);
+  } finally {
+    await input.close();
   }
   for (const [database, count] of found) databases.set(database, (databases.get(database) ?? 0) + count);
   return part;
@@ -202,11 +217,12 @@ export async function* batchesOf(whole: Whole, advance: Advance = () => {}): Asy
     const leaveOut = (what: string): void => {
       if (!whole.lossy) throw invalid(`${file} has changed since it was checked: ${what}`);
     };
+    const input = inputOf(part, advance);
     let commands: ReadCommand[] = [];
     let bytes = 0;
     try {
       const reading = { check: false, leaveOut };
-      for await (const command of readFormat(whole.format, inputOf(part, advance), reading)) {
+      for await (const command of readFormat(whole.format, input, reading)) {
         if (whole.database !== 'all' && command.database !== whole.database) continue;
         const size = command.args.reduce((sum, arg) => sum + arg.length, 0);
         if (
@@ -222,6 +238,8 @@ export async function* batchesOf(whole: Whole, advance: Advance = () => {}): Asy
       }
     } catch (error) {
       throw error instanceof DamagedFile ? damaged(error) : error;
+    } finally {
+      await input.close();
     }
     if (commands.length > 0) yield { file, commands };
   }

@@ -35,7 +35,7 @@ import { decodeAll, readSnapshotFile, slices, writeSnapshotFile } from './snapsh
 import { RecentEntries } from './recent-entries.ts';
 import { type Bytes, toBuffer, toStored, toText } from './text.ts';
 import { allKeys, chosen, KeyIndex, scanUnordered, type Visited } from './scan.ts';
-import { batchesOf, sourceOf, wholeOf } from './source.ts';
+import { batchesOf, checkFormat, sourceOf, wholeOf } from './source.ts';
 import { Telling } from './telling.ts';
 import { runTransaction, type Transaction } from './transaction.ts';
 import { type Value, ValueReply } from './value-reply.ts';
@@ -661,6 +661,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     { sorted = false }: { sorted?: boolean } = {},
   ): Promise<SnapshotInfo> {
     this.#check();
+    checkFormat(format);
     let entries = 0;
     const counted = function* (found: Iterable<FileEntry>): Generator<FileEntry, void, void> {
       for (const entry of found) {

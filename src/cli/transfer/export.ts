@@ -9,7 +9,7 @@ import { type LeftOut, listOf, noteLeftOut } from '../../embedded/source.ts';
 import { type Entry, type Format, quoted, type Unrepresentable } from '../../formats/format.ts';
 import { encoderOf } from '../../formats/formats.ts';
 import { CommandError } from '../command-error.ts';
-import { explain } from '../serve.ts';
+import { inAWord } from './system-error.ts';
 import { Progress } from './progress.ts';
 import { type Reply, ReplyError } from './node-link.ts';
 
@@ -61,6 +61,8 @@ async function exportAll(origin: Origin, file: string, { format, lossy }: Export
   let written: number;
   try {
     written = await writeEntries(sink, format, counting(entriesOf(origin), progress), leaveOut);
+  } catch (error) {
+    throw inAWord(error);
   } finally {
     progress.end();
   }
@@ -158,6 +160,6 @@ async function fileSink(file: string): Promise<FileSink> {
   try {
     return await FileSink.open(file);
   } catch (error) {
-    throw new CommandError(error instanceof Error ? explain(error) : String(error), { cause: error });
+    throw inAWord(error);
   }
 }

@@ -17,9 +17,9 @@ import {
 } from '../../embedded/source.ts';
 import { type Format, quoted } from '../../formats/format.ts';
 import { CommandError } from '../command-error.ts';
-import { explain } from '../serve.ts';
 import { ReplyError } from './node-link.ts';
 import { Progress } from './progress.ts';
+import { inAWord } from './system-error.ts';
 import type { Target } from './target.ts';
 
 export interface ImportOptions extends Taking {
@@ -46,8 +46,9 @@ export async function importFile(
     } finally {
       progress.end();
     }
-  } catch (error) {
-    if (!(error instanceof CommandError) && !(error instanceof StoreError)) throw error;
+  } catch (thrown) {
+    const error = inAWord(thrown);
+    if (!(error instanceof CommandError)) throw error;
     throw new CommandError(`${error.message}; ${run} commands were run before it, and are not undone`, {
       cause: error,
     });
@@ -75,8 +76,7 @@ async function check(file: string, options: ImportOptions): Promise<Whole> {
   } catch (error) {
     if (error instanceof StoreError)
       throw new CommandError(`${error.message}; nothing was imported`, { cause: error });
-    if (error instanceof Error && 'code' in error) throw new CommandError(explain(error), { cause: error });
-    throw error;
+    throw inAWord(error);
   }
 }
 

@@ -157,7 +157,7 @@ test('a command that is refused ends it, and what was run is said', async () => 
 });
 
 test.each([
-  [['import', 'nowhere.rdb', '--into', 'x'], "no such file or directory, open 'nowhere.rdb'"],
+  [['import', 'nowhere.rdb', '--into', 'x'], "no such file or directory, stat 'nowhere.rdb'"],
   [['import', SNAPSHOT, '--into', 'x', '--to', 'a:1'], 'give one of them'],
   [['import', SNAPSHOT, '--to', 'a'], '--to: "a" is no address; use <host>:<port>'],
   [['import', SNAPSHOT, '--to', '127.0.0.1:1'], '127.0.0.1:1: connect ECONNREFUSED'],
@@ -190,4 +190,14 @@ test('progress is drawn on a terminal and nowhere else', () => {
   const pipe = { isTTY: false, write: (text: string) => silent.push(text) };
   new Progress('importing', 200, pipe as unknown as WriteStream).advance(50, 10);
   expect(silent).toEqual([]);
+});
+
+test('what the system refuses is a sentence', async () => {
+  file('data.json', '{"version":1,"data":{"a":"1"}}');
+  await kvorum('import', join(folder, 'data.json'), '--into', store);
+  expect(await kvorum('export', folder, '--from', store, '--format', 'rdb')).toContain(
+    ': a directory; expected',
+  );
+  expect(await kvorum('export', join(folder, 'no', 'x.rdb'), '--from', store)).toContain('ENOENT');
+  expect(process.exitCode).toBe(1);
 });
