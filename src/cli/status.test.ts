@@ -133,7 +133,9 @@ test.each<[string, unknown, number, string]>([
 });
 
 test('a URL that is none is reported, not thrown', async () => {
-  expect(await ask('nonsense')).toMatchObject([{ reachable: false, reason: 'Invalid URL' }]);
+  expect(await ask('nonsense')).toMatchObject([
+    { reachable: false, reason: 'no URL; give one like http://10.0.0.1:7380' },
+  ]);
 });
 
 test('prints JSON that a program can read', async () => {

@@ -268,6 +268,11 @@ export class Driver implements Engine {
     return promise;
   }
 
+  get successor(): NodeId | null {
+    const { role } = this.#node;
+    return role.name === 'leader' ? (role.transfer?.to ?? null) : null;
+  }
+
   /** Changes who takes part. May stay undecided for as long as there is no quorum. */
   changeMembership(change: MembershipChange): Promise<MembershipOutcome> {
     const id = this.#nextChange;

@@ -182,6 +182,8 @@ export interface Engine {
   takeSnapshot(): Promise<boolean>;
   /** Hands leadership to `to`, or to the voter that is closest behind. Resolves to whether another node takes it. */
   transfer(to: NodeId | null): Promise<boolean>;
+  /** Whom this leader is handing its leadership to. */
+  readonly successor: NodeId | null;
   /** Milliseconds since 1970, never running backwards, never before the last entry's time. */
   now(): number;
 }

@@ -16,7 +16,7 @@ import { Guard } from '../transport/identity.ts';
 import type { ClusterView, Driver, MembershipOutcome } from './driver.ts';
 import { addRoutes } from './http.ts';
 import { Joining } from './joining.ts';
-import { addMembershipRoutes } from './membership.ts';
+import { addMembershipRoutes, STRICT } from './membership.ts';
 import { askNode, errorOf, type NodeAnswer } from './node-request.ts';
 
 const member = (id: string): Member => ({
@@ -32,6 +32,7 @@ class FakeDriver {
   leader: MemberAddress | null = null;
   outcome: MembershipOutcome | Promise<MembershipOutcome> = { ok: true };
   transferred = true;
+  successor: string | null = null;
   voters: readonly Member[] = [member('n1'), member('n2')];
   readonly changes: MembershipChange[] = [];
   readonly transfers: (string | null)[] = [];
@@ -71,7 +72,7 @@ interface TestNode {
 }
 
 async function start(secret: string | null = null, running = true): Promise<TestNode> {
-  const app = fastify({ forceCloseConnections: true });
+  const app = fastify({ forceCloseConnections: true, ...STRICT });
   const driver = new FakeDriver();
   addRoutes(app, () => ({ name: 'starting' }));
   addMembershipRoutes(app, {
@@ -158,12 +159,23 @@ test.each<['POST' | 'PATCH', string, unknown]>([
   ['POST', '/v1/cluster/members/n4/promote', undefined],
   ['POST', '/v1/cluster/transfer', undefined],
   ['PATCH', '/v1/cluster/members/n4', { url: 7 }],
+  ['POST', '/v1/cluster/members', { ...NEW, learners: true }],
+  ['POST', '/v1/cluster/members', { ...NEW, learner: 'true' }],
+  ['POST', '/v1/cluster/members/n4/promote', { replace: 'n2' }],
+  ['POST', '/v1/cluster/transfer', { too: 'n2' }],
 ])('%s %s with %o is refused as it stands', async (method, path, body) => {
   const node = await start();
   const answer = await node.ask(method, path, body);
   expect(answer.status).toBe(400);
   expect(errorOf(answer).code).toBe('invalid');
   expect(node.driver.changes).toEqual([]);
+  expect(node.driver.transfers).toEqual([]);
+});
+
+test('a field that nobody knows is named', async () => {
+  const node = await start();
+  const answer = await node.ask('POST', '/v1/cluster/members/n4/promote', { replace: 'n2' });
+  expect(errorOf(answer).message).toBe('body has no field "replace"');
 });
 
 test('a node is added only where it can reach the others', async () => {
@@ -260,6 +272,7 @@ test('a request that names another host goes to the leader all the same, and the
 
 test('leadership goes to a voter or nowhere', async () => {
   const node = await start();
+  node.driver.voters = ['n1', 'n2', 'n3'].map(member);
   expect((await node.ask('POST', '/v1/cluster/transfer', {})).status).toBe(200);
   expect((await node.ask('POST', '/v1/cluster/transfer', { to: 'n1' })).status).toBe(200);
   expect((await node.ask('POST', '/v1/cluster/transfer', { to: 'n9' })).status).toBe(422);
@@ -268,6 +281,11 @@ test('leadership goes to a voter or nowhere', async () => {
   expect(failed.status).toBe(409);
   expect(errorOf(failed).message).toContain('n2 did not take over');
   expect(node.driver.transfers).toEqual([null, 'n2']);
+  node.driver.successor = 'n2';
+  for (const to of ['n1', 'n3']) {
+    const other = await node.ask('POST', '/v1/cluster/transfer', { to });
+    expect([other.status, errorOf(other).code], to).toEqual([409, 'pending']);
+  }
 });
 
 test('a node that is not part of a cluster says what it waits for', async () => {

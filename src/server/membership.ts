@@ -13,7 +13,7 @@
  * What changes something needs the cluster secret, as the routes between nodes do, where there is one. An error is
  * `{error: {code, message}}`; the message says what to do. Code `unknown` alone means that the change may yet happen.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify';
 import { membersOf } from '../raft/configuration.ts';
 import {
   asNodeId,
@@ -70,6 +70,19 @@ const ID = { type: 'string', pattern: ID_PATTERN } as const;
 export const URL_SCHEMA: object = { type: 'string', pattern: '^http://[^/?#@\\s]+$', maxLength: 256 };
 const INCARNATION = { type: 'string', pattern: '^[0-9a-f]{16}$' } as const;
 const PARAMS = { type: 'object', properties: { id: ID } } as const;
+
+/**
+ * What is said has to be understood: a misspelt "learner" would make a voter of a node. For the server on which the
+ * routes are; its own way is to leave out what a schema does not name, and to make what it names out of other types.
+ */
+export const STRICT: Pick<FastifyServerOptions, 'ajv' | 'schemaErrorFormatter'> = {
+  ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  schemaErrorFormatter: ([error], where) => {
+    if (error?.keyword === 'additionalProperties')
+      return new Error(`${where} has no field "${String(error.params['additionalProperty'])}"`);
+    return new Error(`${where}${error?.instancePath ?? ''} ${error?.message ?? 'is not as it should be'}`);
+  },
+};
 
 /** Every body is an object, even where nothing has to be said: a form of a web page could send a request without one. */
 export function bodyOf(
@@ -250,6 +263,13 @@ async function transfer(driver: Driver, to: NodeId | null): Promise<Answer> {
   if (to !== null && !voters.includes(to)) {
     return refusal(422, 'invalid', `${to} is not a voter; the voters are ${voters.join(', ')}`);
   }
+  const { successor } = driver;
+  if (to !== null && successor !== null && to !== successor)
+    return refusal(
+      409,
+      'pending',
+      `${driver.id} is handing its leadership to ${successor}; ask the new leader`,
+    );
   if (to === driver.id || (await driver.transfer(to))) return { status: 200, body: driver.clusterView() };
   const message = `${to ?? 'no other voter'} did not take over in time; see that it is up and has caught up`;
   return refusal(409, 'transferFailed', message);

@@ -98,6 +98,7 @@ function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
   if (error.name === 'TimeoutError') return new NoAnswer(`no answer within ${timeoutMs} ms`, false);
   // The code tells a closed port from an unknown name in a word.
   const { code = '' } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_INVALID_URL') return new NoAnswer('no URL; give one like http://10.0.0.1:7380', true);
   const unsent = UNSENT.includes(code);
   return new NoAnswer(unsent ? code : error.message || code, unsent);
 }

@@ -32,7 +32,7 @@ import { Forwarder } from './forwarder.ts';
 import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy } from './founding.ts';
 import { addRoutes, type Stage, waitingFor } from './http.ts';
 import { addJoiningRoutes, clusterAt, Joining } from './joining.ts';
-import { addMembershipRoutes } from './membership.ts';
+import { addMembershipRoutes, STRICT } from './membership.ts';
 import { turnPagesAway } from './pages.ts';
 import { restoreStore } from './snapshotter.ts';
 import { catalogue } from './table.ts';
@@ -113,6 +113,7 @@ class Server {
       loggerInstance: logger,
       logController: new LogController({ disableRequestLogging: true }),
       forceCloseConnections: true,
+      ...STRICT,
     });
   }
 

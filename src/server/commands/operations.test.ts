@@ -69,6 +69,8 @@ test('FAILOVER hands leadership to the closest voter, or to the one with that ad
   await answers('FAILOVER TIMEOUT 0', '-ERR FAILOVER timeout must be greater than 0');
   await answers('FAILOVER TIMEOUT x', '-ERR value is not an integer or out of range');
   await answers('FAILOVER TO', '-ERR syntax error');
+  engine.successor = OTHER.id;
+  await answers('FAILOVER', '-ERR FAILOVER already in progress.');
   engine.leading = false;
   await answers('FAILOVER', '-ERR FAILOVER is not valid when server is a replica.');
 });

@@ -149,6 +149,7 @@ function failOver(session: Session, args: readonly string[], reply: ReplyWriter)
       ({ client }) => client !== null && client.host === target?.host && client.port === target.port,
     );
     if (others.length === 0) reply.error('ERR FAILOVER requires connected replicas.');
+    else if (engine.successor !== null) reply.error('ERR FAILOVER already in progress.');
     else if (wanted.force && (target === null || !wanted.timeout))
       reply.error('ERR FAILOVER with force option requires both a timeout and target HOST and IP.');
     else if (target !== null && found === undefined)

@@ -153,6 +153,7 @@ export class FakeEngine implements Engine {
   /** What `takeSnapshot` and `transfer` come to. */
   succeeds = true;
   readonly transfers: (NodeId | null)[] = [];
+  successor: NodeId | null = null;
 
   takeSnapshot(): Promise<boolean> {
     return Promise.resolve(this.succeeds);
