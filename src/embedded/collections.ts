@@ -2,6 +2,8 @@
  * Lists, hashes, sets, sorted sets and counters under a key. Reads are synchronous; writes apply at once and return a promise
  * of their result that resolves when they are durable. A key that holds something else makes them throw or reject.
  */
+import { parseInteger } from '../store/integer.ts';
+import { CommandError } from './errors.ts';
 import type { Argument } from './store.ts';
 import type { Bytes } from './text.ts';
 import type { Value } from './value-reply.ts';
@@ -21,12 +23,16 @@ abstract class Collection {
     this.#key = key;
   }
 
-  protected read<T>(as: (reply: Value) => T, command: string, ...args: Argument[]): T {
+  protected read<T>(as: (reply: Value) => T, command: string, args: readonly Argument[] = []): T {
     return as(this.#store.execute([command, this.#key, ...args]));
   }
 
-  protected async write<T>(as: (reply: Value) => T, command: string, ...args: Argument[]): Promise<T> {
-    const result = this.read(as, command, ...args);
+  protected async write<T>(
+    as: (reply: Value) => T,
+    command: string,
+    args: readonly Argument[] = [],
+  ): Promise<T> {
+    const result = this.read(as, command, args);
     await this.#store.flush();
     return result;
   }
@@ -41,12 +47,12 @@ export class List extends Collection implements Iterable<string> {
 
   /** Puts values behind the last one; resolves to the new length. */
   push(...values: [Bytes, ...Bytes[]]): Promise<number> {
-    return this.write(count, 'RPUSH', ...values);
+    return this.write(count, 'RPUSH', values);
   }
 
   /** Puts values before the first one, each before the one before it; resolves to the new length. */
   unshift(...values: [Bytes, ...Bytes[]]): Promise<number> {
-    return this.write(count, 'LPUSH', ...values);
+    return this.write(count, 'LPUSH', values);
   }
 
   /** Takes the last value away and resolves to it; `undefined` when there is none. */
@@ -61,23 +67,23 @@ export class List extends Collection implements Iterable<string> {
 
   /** The value at that place; negative counts from the end. */
   at(index: number): string | undefined {
-    return this.read(text, 'LINDEX', index);
+    return this.read(text, 'LINDEX', [index]);
   }
 
   /** Values from `start` to `end`, the latter not included; negative counts from the end. */
   slice(start = 0, end?: number): string[] {
     if (end === 0) return [];
-    return this.read(texts, 'LRANGE', start, end === undefined ? -1 : end - 1);
+    return this.read(texts, 'LRANGE', [start, end === undefined ? -1 : end - 1]);
   }
 
   /** Overwrites the value at that place; rejects with `COMMAND` when there is none. */
   set(index: number, value: Bytes): Promise<void> {
-    return this.write(nothing, 'LSET', index, value);
+    return this.write(nothing, 'LSET', [index, value]);
   }
 
   /** Removes all values that are equal; resolves to how many. */
   remove(value: Bytes): Promise<number> {
-    return this.write(count, 'LREM', 0, value);
+    return this.write(count, 'LREM', [0, value]);
   }
 
   /** All values. */
@@ -95,33 +101,33 @@ export class Hash extends Collection implements Iterable<[string, string]> {
 
   /** The value of a field; `undefined` without it. */
   get(field: Bytes): string | undefined {
-    return this.read(text, 'HGET', field);
+    return this.read(text, 'HGET', [field]);
   }
 
   /** Whether there is such a field. */
   has(field: Bytes): boolean {
-    return this.read(yes, 'HEXISTS', field);
+    return this.read(yes, 'HEXISTS', [field]);
   }
 
   /** Sets one field; resolves to whether it is new. */
   set(field: Bytes, value: Bytes): Promise<boolean> {
-    return this.write(yes, 'HSET', field, value);
+    return this.write(yes, 'HSET', [field, value]);
   }
 
   /** Sets all fields of an object; resolves to how many are new. */
   async assign(fields: Readonly<Record<string, Bytes>>): Promise<number> {
     const pairs = Object.entries(fields).flat();
-    return pairs.length === 0 ? 0 : this.write(count, 'HSET', ...pairs);
+    return pairs.length === 0 ? 0 : this.write(count, 'HSET', pairs);
   }
 
   /** Removes a field; resolves to whether it was there. */
   delete(field: Bytes): Promise<boolean> {
-    return this.write(yes, 'HDEL', field);
+    return this.write(yes, 'HDEL', [field]);
   }
 
   /** Adds to the whole number of 64 bits in a field, 0 if it is missing; resolves to the sum, a bigint beyond 2^53. */
   increment(field: Bytes, by: number | bigint = 1): Promise<number | bigint> {
-    return this.write(whole, 'HINCRBY', field, by);
+    return this.write(whole, 'HINCRBY', [field, by]);
   }
 
   /** All fields and values as an object. */
@@ -154,17 +160,17 @@ export class MemberSet extends Collection implements Iterable<string> {
 
   /** Whether it is a member. */
   has(member: Bytes): boolean {
-    return this.read(yes, 'SISMEMBER', member);
+    return this.read(yes, 'SISMEMBER', [member]);
   }
 
   /** Adds members; resolves to how many are new. */
   add(...members: [Bytes, ...Bytes[]]): Promise<number> {
-    return this.write(count, 'SADD', ...members);
+    return this.write(count, 'SADD', members);
   }
 
   /** Removes members; resolves to how many were there. */
   delete(...members: [Bytes, ...Bytes[]]): Promise<number> {
-    return this.write(count, 'SREM', ...members);
+    return this.write(count, 'SREM', members);
   }
 
   /** Takes a member away by chance and resolves to it; `undefined` when there is none. */
@@ -195,27 +201,27 @@ export class SortedSet extends Collection implements Iterable<Scored> {
 
   /** Sets a member's score; resolves to whether the member is new. */
   add(member: Bytes, score: number): Promise<boolean> {
-    return this.write(yes, 'ZADD', scoreText(score), member);
+    return this.write(yes, 'ZADD', [scoreText(score), member]);
   }
 
   /** Adds to a member's score, 0 if it is missing; resolves to the sum. */
   increment(member: Bytes, by: number): Promise<number> {
-    return this.write(count, 'ZINCRBY', scoreText(by), member);
+    return this.write(count, 'ZINCRBY', [scoreText(by), member]);
   }
 
   /** Removes a member; resolves to whether it was there. */
   delete(member: Bytes): Promise<boolean> {
-    return this.write(yes, 'ZREM', member);
+    return this.write(yes, 'ZREM', [member]);
   }
 
   /** A member's score; `undefined` without it. */
   score(member: Bytes): number | undefined {
-    return this.read(number, 'ZSCORE', member);
+    return this.read(number, 'ZSCORE', [member]);
   }
 
   /** How many come before it; `reverse` counts from the highest score. `undefined` for what is no member. */
   rank(member: Bytes, { reverse = false }: { reverse?: boolean } = {}): number | undefined {
-    return this.read(number, reverse ? 'ZREVRANK' : 'ZRANK', member);
+    return this.read(number, reverse ? 'ZREVRANK' : 'ZRANK', [member]);
   }
 
   /**
@@ -226,12 +232,12 @@ export class SortedSet extends Collection implements Iterable<Scored> {
     if (end === 0) return [];
     const args: Argument[] = [start, end === undefined ? -1 : end - 1];
     if (reverse) args.push('REV');
-    return this.read(scored, 'ZRANGE', ...args, 'WITHSCORES');
+    return this.read(scored, 'ZRANGE', [...args, 'WITHSCORES']);
   }
 
   /** Members whose score is from `min` to `max`, both included. */
   between(min: number, max: number): Scored[] {
-    return this.read(scored, 'ZRANGE', scoreText(min), scoreText(max), 'BYSCORE', 'WITHSCORES');
+    return this.read(scored, 'ZRANGE', [scoreText(min), scoreText(max), 'BYSCORE', 'WITHSCORES']);
   }
 
   /** All members, the lowest score first. */
@@ -242,16 +248,16 @@ export class SortedSet extends Collection implements Iterable<Scored> {
 
 /** A whole number of 64 bits under a key, as `store.counter(key)` gives it; 0 while there is none. */
 export class Counter extends Collection {
-  /** The number; a bigint beyond 2^53. */
+  /** The number; a bigint beyond 2^53. Throws a `CommandError` when the key holds something else. */
   get value(): number | bigint {
-    const digits = this.read(text, 'GET') ?? '0';
-    const value = Number(digits);
-    return Number.isSafeInteger(value) ? value : BigInt(digits);
+    const value = parseInteger(this.read(text, 'GET') ?? '0');
+    if (value === undefined) throw new CommandError('get', 'ERR value is not an integer or out of range');
+    return value;
   }
 
   /** Adds to it, also what is negative; resolves to the new value. Rejects with `COMMAND` beyond 64 bits. */
   add(by: number | bigint = 1): Promise<number | bigint> {
-    return this.write(whole, 'INCRBY', by);
+    return this.write(whole, 'INCRBY', [by]);
   }
 }
 

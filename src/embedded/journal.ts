@@ -6,12 +6,14 @@
  * A log entry and a snapshot stand at an index. Every turn with writes takes the next one, also where nothing is logged, so
  * that a snapshot says what it holds.
  */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asIndex, asTerm, type Entry, EntryType, type SnapshotMeta } from '../raft/types.ts';
 import { FormatError } from '../store/bytes.ts';
 import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
 import { CorruptError } from '../wal/errors.ts';
+import { IDENTITY_FILE } from '../wal/identity.ts';
 import { Wal, WalError } from '../wal/wal.ts';
 import { StoreError } from './errors.ts';
 import type { Settings } from './options.ts';
@@ -69,6 +71,15 @@ export class Journal {
       bootstrap: { hardState: { term: TERM, vote: null, recovering: false }, entries: [] },
       onFailure: (error) => journal?.fail(error),
     }).catch((error: unknown) => {
+      if (error instanceof WalError && error.code === 'WAL_FOREIGN')
+        throw new StoreError(
+          'INVALID_OPTION',
+          `option directory: ${directory} is the data directory of a server; expected another one, for the library alone. kvorum export and import take data over`,
+          error,
+        );
+      // Most often it is no disk: a file in the place of a directory, or somebody else's.
+      if (error instanceof WalError && error.code === 'WAL_IO')
+        throw new StoreError('DISK', `${directory} can't be opened: ${error.message}`, error);
       throw refusal(directory, error);
     });
     const { wal, recovered, notes } = opened;
@@ -235,6 +246,12 @@ export class Journal {
     await this.#wal.close().catch((error: unknown) => this.fail(error));
     if (this.#failure !== null) throw this.#failure;
   }
+}
+
+/** Whether there is something of a store in the directory, or of a server. */
+export async function holdsData(directory: string): Promise<boolean> {
+  const names = await readdir(directory).catch(() => []);
+  return names.some((name) => name === IDENTITY_FILE || /\.(?:log|snap)$/.test(name));
 }
 
 /** What the log says of a directory or a file, in the library's words: its own remedies are those of a cluster. */

@@ -20,7 +20,7 @@ export interface RangeOptions {
   sorted?: boolean;
   /** From the last to the first, in order. Default: false. */
   reverse?: boolean;
-  /** Visits so many at most: a whole number from 0 on. Default: all. */
+  /** Gives so many at most: a whole number from 0 on. Default: all. */
   limit?: number;
 }
 

@@ -4,7 +4,7 @@
 import { type Entry, isExpired, isPlain } from '../store/keyspace.ts';
 import type { Store as StateMachine } from '../store/store.ts';
 import { Tree } from '../store/tree.ts';
-import type { Value } from '../store/value.ts';
+import { isString, type Value } from '../store/value.ts';
 import type { Range, RangeOptions } from './range.ts';
 import { toText } from './text.ts';
 
@@ -134,15 +134,17 @@ export function allKeys(machine: StateMachine): string[] {
   return keys;
 }
 
-/** Those that the filter wants, as many as the limit allows. */
+/** Those that the filter wants, as many as the limit allows. `strings`: what else there is does not count. */
 export function* chosen(
   all: Iterable<Visited>,
   filter: RangeOptions['filter'],
   limit: number,
+  strings: boolean,
 ): IterableIterator<Visited> {
   let left = limit;
   if (left === 0) return;
   for (const found of all) {
+    if (strings && !isString(found.value)) continue;
     if (filter !== undefined && !filter(toText(found.key))) continue;
     yield found;
     if (--left === 0) return;

@@ -176,6 +176,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   /** The snapshot or restore under way: one at a time. */
   #filing: Promise<unknown> | null = null;
   #restoring = false;
+  /** The next part of the removal of what has expired. */
+  #cleaning: NodeJS.Timeout | null = null;
   #closed = false;
   #closing: Promise<void> | null = null;
   #hits = 0;
@@ -207,11 +209,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     }
     const every = (ms: number, task: () => void): void =>
       void this.#timers.push(setInterval(task, ms).unref());
-    every(settings.cleanupInterval, () => {
-      if (!machine.hasDue(now()) || !this.#mayWrite()) return;
-      this.#expireDue();
-      this.#wrote();
-    });
+    every(settings.cleanupInterval, () => this.#cleanUp());
     if (journal !== null && settings.snapshotInterval > 0)
       every(settings.snapshotInterval, () => this.#snapshotInBackground());
   }
@@ -327,7 +325,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The values of strings; entries of other types are left out. */
   *values(options: RangeOptions = {}): IterableIterator<string> {
-    for (const found of this.#visit(options)) {
+    for (const found of this.#visit(options, true)) {
       const text = textFound(found);
       if (text !== undefined) yield text;
     }
@@ -340,7 +338,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    * of that moment, less those that are gone when their turn comes, with their values then.
    */
   *entries(options: RangeOptions = {}): IterableIterator<[key: string, value: string]> {
-    for (const found of this.#visit(options)) {
+    for (const found of this.#visit(options, true)) {
       const text = textFound(found);
       if (text !== undefined) yield [toText(found.key), text];
     }
@@ -352,16 +350,17 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   }
 
   *#keysIn(options: RangeOptions): IterableIterator<string> {
-    for (const { key } of this.#visit(options)) yield toText(key);
+    for (const { key } of this.#visit(options, false)) yield toText(key);
   }
 
-  #visit(options: RangeOptions): IterableIterator<Visited> {
+  /** `strings`: entries of other types are left out by whoever asks. */
+  #visit(options: RangeOptions, strings: boolean): IterableIterator<Visited> {
     this.#check();
     const range = rangeOf(options);
     if (range.sorted) this.#listening = true;
     const all = range.sorted ? this.#index.scan(range, now) : scanUnordered(this.#machine, range, now);
     const { filter } = options;
-    return filter === undefined && range.limit === Infinity ? all : chosen(all, filter, range.limit);
+    return filter === undefined && range.limit === Infinity ? all : chosen(all, filter, range.limit, strings);
   }
 
   // --- Writing ---------------------------------------------------------------------------------------------------
@@ -475,7 +474,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
    */
   execute(args: readonly [string, ...Argument[]], { buffers = false }: ExecuteOptions = {}): Value {
     const stored = args.map((arg) =>
-      toStored(typeof arg === 'string' || arg instanceof Uint8Array ? arg : String(arg)),
+      typeof arg === 'number' || typeof arg === 'bigint' ? String(arg) : toStored(arg),
     );
     const command = dataCommandOf(stored);
     if (command === undefined)
@@ -855,6 +854,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (this.#journal !== null && bytes > TOGETHER_BYTES_MAX)
       throw tooLarge('VALUE_TOO_LARGE', 'batch', bytes, TOGETHER_BYTES_MAX);
     if (operations.length > 0) this.#begin();
+    else this.#check();
     this.#checkRoom(operations);
     let deleted = 0;
     this.#telling.held = true;
@@ -934,6 +934,17 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
       this.#noteChanges();
       if (onEvict !== null) this.#telling.add(() => onEvict(toText(chosen), value));
     }
+  }
+
+  /** Removes what has expired, for as long as there is some of it: a part in each turn, and what else goes on in between. */
+  #cleanUp(): void {
+    if (!this.#machine.hasDue(now()) || !this.#mayWrite()) return;
+    this.#expireDue();
+    this.#wrote();
+    this.#cleaning ??= setTimeout(() => {
+      this.#cleaning = null;
+      this.#cleanUp();
+    }, 0).unref();
   }
 
   /** Removes what has expired, in the entry of this turn. */

@@ -37,6 +37,7 @@ export class Watchers {
   add(target: Target, { signal, buffer = BUFFER_DEFAULT }: WatchOptions): AsyncIterableIterator<Change> {
     if (!Number.isInteger(buffer) || buffer < 1)
       throw new StoreError('INVALID_ARGUMENT', `buffer: ${buffer}; expected a whole number from 1 on`);
+    checkTarget(target);
     const abort = (): void => watcher.end(null);
     const watcher = new Watcher(target, buffer, () => {
       this.#all.delete(watcher);
@@ -56,6 +57,16 @@ export class Watchers {
   close(): void {
     for (const watcher of this.#all) watcher.end(null);
   }
+}
+
+/** Programs without types may say something else, of which nobody would ever hear. */
+function checkTarget(target: Partial<Record<string, unknown>>): void {
+  const text = typeof target === 'object' && target !== null ? (target['key'] ?? target['prefix']) : target;
+  if (typeof text !== 'string')
+    throw new StoreError(
+      'INVALID_ARGUMENT',
+      `watch: ${typeof text} ${String(text)}; expected a key, { key } or { prefix }, as text`,
+    );
 }
 
 class Watcher implements AsyncIterableIterator<Change> {

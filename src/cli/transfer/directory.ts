@@ -1,6 +1,7 @@
 /** The data directory of an embedded store, while no program has it open: the same commands, without a network. */
 import { stat } from 'node:fs/promises';
 import { CommandError as Refused, StoreError } from '../../embedded/errors.ts';
+import { holdsData } from '../../embedded/journal.ts';
 import { open, type Store } from '../../embedded/store.ts';
 import type { Value } from '../../embedded/value-reply.ts';
 import { CommandError } from '../command-error.ts';
@@ -24,6 +25,7 @@ export class Directory implements Target, Origin {
     const found = await stat(directory).catch(() => null);
     if (found?.isDirectory() !== true)
       throw new CommandError(`${directory}: neither a directory nor <host>:<port>`);
+    if (!(await holdsData(directory))) throw new CommandError(`${directory}: there is no store in it`);
     return Directory.create(directory);
   }
 

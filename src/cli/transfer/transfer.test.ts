@@ -1,5 +1,5 @@
 /** Imports and exports of a data directory, through the command line. What a cluster adds is in `test/integration/transfer.test.ts`. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WriteStream } from 'node:tty';
@@ -190,6 +190,14 @@ test('progress is drawn on a terminal and nowhere else', () => {
   const pipe = { isTTY: false, write: (text: string) => silent.push(text) };
   new Progress('importing', 200, pipe as unknown as WriteStream).advance(50, 10);
   expect(silent).toEqual([]);
+});
+
+test('a directory without a store has nothing to export, and stays as it is', async () => {
+  expect(await kvorum('export', join(folder, 'x.rdb'), '--from', folder)).toContain(
+    'there is no store in it',
+  );
+  expect(process.exitCode).toBe(1);
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 test('what the system refuses is a sentence', async () => {
