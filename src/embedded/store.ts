@@ -941,7 +941,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     if (!this.#machine.hasDue(now()) || !this.#mayWrite()) return;
     this.#expireDue();
     this.#wrote();
-    this.#cleaning ??= setTimeout(() => {
+    if (this.#cleaning !== null) return;
+    this.#cleaning = setTimeout(() => {
       this.#cleaning = null;
       this.#cleanUp();
     }, 0).unref();
