@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandTable } from '../src/server/table.ts';
 import type { CommandSpec } from '../src/store/command.ts';
-import { settings } from '../src/store/settings.ts';
+import { fixedSettings, settings } from '../src/store/settings.ts';
 import { writeOrCheck } from './generated.ts';
 
 const REDIS_COMMANDS = join(import.meta.dirname, 'redis-7.0.15-commands.txt');
@@ -216,12 +216,22 @@ function without(absent: readonly Row[]): string {
   return `\n## What there is not\n\nThese answer with an error that says why, and what to do instead:\n\n| command | answer |\n|---|---|\n${lines.join('')}`;
 }
 
+function shown(value: string): string {
+  return value === '' ? '""' : value;
+}
+
 function parameters(): string {
   const lines = [...settings.values()].map(
-    ({ name, initial, summary }) =>
-      `| \`${name}\` | \`${initial === '' ? '""' : initial}\` | ${cell(summary)} |\n`,
+    ({ name, initial, summary }) => `| \`${name}\` | \`${shown(initial)}\` | ${cell(summary)} |\n`,
   );
-  return `\n${SETTINGS_NOTE}\n| parameter | default | meaning |\n|---|---|---|\n${lines.join('')}`;
+  const fixed = [...fixedSettings].flatMap(([name, value]) =>
+    value === null ? [] : [`\`${name}\` (\`${shown(value)}\`)`],
+  );
+  const known = [...fixedSettings].flatMap(([name, value]) => (value === null ? [`\`${name}\``] : []));
+  return `\n${SETTINGS_NOTE}\n| parameter | default | meaning |\n|---|---|---|\n${lines.join('')}
+CONFIG GET shows also what is as it is: to set these to the value that they have is no mistake, any other is refused: ${fixed.join(', ')};
+these can't be set: ${known.join(', ')}. Parameters that mean nothing here are unknown.
+`;
 }
 
 if (import.meta.main) writeOrCheck('commands.md', commandDocs());

@@ -143,3 +143,24 @@ const SETTINGS: readonly Setting[] = [
 export const settings: ReadonlyMap<string, Setting> = new Map(
   SETTINGS.map((setting) => [setting.name, setting]),
 );
+
+/**
+ * What nobody can change, with its value where that is the same on every node. To set it to the value that it has is no mistake
+ * (applications and scripts begin with that); `null`: it is refused in any case.
+ */
+export const fixedSettings: ReadonlyMap<string, string | null> = new Map([
+  ['appendfsync', null],
+  ['appendonly', 'yes'],
+  ['bind', null],
+  ['cluster-enabled', null],
+  ['databases', null],
+  ['maxclients', null],
+  ['port', null],
+  ['proto-max-bulk-len', null],
+  ['replica-read-only', 'yes'],
+  ['save', ''],
+  // A snapshot that fails is taken again later; the log has it all.
+  ['stop-writes-on-bgsave-error', 'no'],
+  ['tcp-keepalive', '300'],
+  ['timeout', '0'],
+]);

@@ -353,6 +353,17 @@ describe('CLUSTER and ROLE', () => {
   });
 });
 
+test('CONFIG GET tells what is fixed, under the name that was asked for', async () => {
+  expect(await ask('CONFIG', 'GET', 'AppendOnly', 'tcp-*', 'SAVE')).toEqual([
+    'AppendOnly',
+    'yes',
+    'SAVE',
+    '',
+    'tcp-keepalive',
+    '300',
+  ]);
+});
+
 test('CONFIG GET matches patterns in any case', async () => {
   expect(await ask('CONFIG', 'GET', 'MAX*', 'port', 'nope')).toEqual([
     'maxclients',

@@ -6,27 +6,26 @@ import { matchesGlob } from '../../store/glob.ts';
 import { BULK_BYTES_MAX } from '../resp/parser.ts';
 import type { LocalCommand, PortContext } from '../session.ts';
 import { settingCommands } from '../../store/commands/settings.ts';
-import { settings as replicated } from '../../store/settings.ts';
+import { fixedSettings, settings as replicated } from '../../store/settings.ts';
 import { container } from './container.ts';
 
 /** Seconds before an idle connection is probed. */
-export const KEEPALIVE_SECONDS = 300;
+export const KEEPALIVE_SECONDS: number = Number(fixedSettings.get('tcp-keepalive'));
 
 const FSYNC = { always: 'always', interval: 'everysec', never: 'no' } as const;
 
 function parameters({ engine, settings }: PortContext): [string, string][] {
   const found: [string, string][] = [
     ['appendfsync', FSYNC[engine.status().fsync]],
-    ['appendonly', 'yes'],
     ['bind', settings.host],
     ['cluster-enabled', 'yes'],
     ['databases', '1'],
     ['maxclients', String(settings.maxClients)],
     ['port', String(settings.port)],
     ['proto-max-bulk-len', String(Math.min(BULK_BYTES_MAX, settings.maxRequestBytes))],
-    ['save', ''],
-    ['tcp-keepalive', String(KEEPALIVE_SECONDS)],
-    ['timeout', '0'],
+    ...[...fixedSettings].flatMap(([name, value]): [string, string][] =>
+      value === null ? [] : [[name, value]],
+    ),
     ...Array.from(replicated.values(), ({ name, initial }): [string, string] => [
       name,
       engine.setting(name) ?? initial,
@@ -59,9 +58,12 @@ export const configCommands: readonly LocalCommand[] = [
         complexity: 'O(n) in the parameters, times the patterns',
         run(session, args, reply) {
           const patterns = args.slice(2).map((pattern) => pattern.toLowerCase());
-          const found = parameters(session.port).filter(([name]) =>
-            patterns.some((pattern) => matchesGlob(pattern, name)),
-          );
+          const found = parameters(session.port).flatMap(([name, value]): [string, string][] => {
+            const which = patterns.findIndex((pattern) => matchesGlob(pattern, name));
+            if (which < 0) return [];
+            // As it was written: who asks for one parameter looks for its name.
+            return [[patterns[which] === name ? (args[which + 2] ?? name) : name, value]];
+          });
           reply.map(found.length);
           for (const [name, value] of found) {
             reply.bulk(name);

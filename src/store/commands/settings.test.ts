@@ -20,6 +20,15 @@ test('settings are as Redis shows them, on every node and in snapshots', () => {
   expect(harness.follower().digest()).toBe(harness.store.digest());
 });
 
+const immutable = (name: string): string =>
+  `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`;
+
+test('what can not be changed may be set to what it is', () => {
+  const harness = new Harness();
+  expect(set(harness, 'save', '', 'APPENDONLY', 'Yes', 'maxmemory', '1')).toBe('OK');
+  expect(harness.store.meta.size).toBe(1);
+});
+
 test.each([
   [['nonsense', '1'], "ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'"],
   [
@@ -37,6 +46,16 @@ test.each([
   [
     ['slowlog-max-len', 'x'],
     "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - argument couldn't be parsed into an integer",
+  ],
+  [
+    ['maxmemory', 'x', 'nonsense', '1'],
+    "ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'",
+  ],
+  [['maxmemory', '1', 'Databases', '1'], immutable('Databases')],
+  [['maxmemory', '1', 'appendonly', 'no'], immutable('appendonly')],
+  [
+    ['save', '', 'maxmemory', '1', 'save', '60 1'],
+    "ERR CONFIG SET failed (possibly related to argument 'save') - duplicate parameter",
   ],
   [['maxmemory', '1', 'maxmemory-policy'], 'ERR syntax error'],
 ])('%o is refused as a whole', (pairs, message) => {
