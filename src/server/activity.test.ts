@@ -170,6 +170,22 @@ describe('INFO', () => {
     expect(await info('stats')).toContain('keyspace_hits:0\r\n');
   });
 
+  test('a change of users counts once, and the command that asks not before it has run', async () => {
+    one.request(
+      'CONFIG RESETSTAT',
+      'CONFIG SET slowlog-log-slower-than 0',
+      'ACL SETUSER u on >p',
+      'ACL DELUSER u',
+    );
+    await one.expect('+OK', '+OK', '+OK', ':1');
+    const text = await info('commandstats');
+    expect(text).toMatch(/cmdstat_acl\|setuser:calls=1,/);
+    expect(text).toMatch(/cmdstat_acl\|deluser:calls=1,/);
+    expect(text).not.toContain('cmdstat_info');
+    const kept = port.engine.activity.slowLog.entries.map(({ args }) => args[1]);
+    expect(kept.filter((name) => name === 'SETUSER')).toHaveLength(1);
+  });
+
   test('some sections are shown when they are asked for', async () => {
     const titles = (text: string): string[] =>
       [...text.matchAll(/^# (\w+)/gm)].map(([, title = '']) => title);

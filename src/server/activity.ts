@@ -147,6 +147,11 @@ export class Activity {
       this.latency.add(ran.fast ? 'fast-command' : 'command', microseconds / 1000, this.#seconds());
   }
 
+  /** It goes on as another one, which counts. */
+  passedOn(): void {
+    this.#running = null;
+  }
+
   /** No more commands for now. */
   end(): void {
     if (this.#run.length > 0) this.#endRun();

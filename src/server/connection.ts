@@ -275,6 +275,7 @@ export class Connection implements Client, Session {
   }
 
   submit(command: DataCommand, args: readonly string[]): void {
+    this.port.engine.activity.passedOn();
     this.#gathered.push({ kind: 'command', client: this, command, args, once: null });
     this.#gatheredWrites = true;
     this.#gatheredAnywhere = true;

@@ -1,12 +1,12 @@
 /** INFO: what tools and client libraries read about a node, in Redis's sections and names, and a section on Raft. */
-import { arch, platform, release, totalmem } from 'node:os';
+import { machine, release, totalmem, type } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import type { NodeStatus } from '../engine.ts';
 import { type LocalCommand, type PortContext, REDIS_VERSION } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { nodeName } from './cluster.ts';
 import { localCommands } from './container.ts';
-import { usedMemory } from './memory.ts';
+import { clientBytes, usedMemory } from './memory.ts';
 
 type Fields = readonly (readonly [name: string, value: string | number])[];
 type Section = (port: PortContext, status: NodeStatus) => Fields;
@@ -68,7 +68,7 @@ function server(port: PortContext, status: NodeStatus): Fields {
     ['redis_git_sha1', '00000000'],
     ['redis_git_dirty', 0],
     ['redis_mode', 'cluster'],
-    ['os', `${platform()} ${release()} ${arch()}`],
+    ['os', `${type()} ${release()} ${machine()}`],
     ['arch_bits', 64],
     ['multiplexing_api', 'libuv'],
     ['node_version', process.versions.node],
@@ -107,7 +107,7 @@ function clients(port: PortContext): Fields {
 }
 
 function memory(port: PortContext): Fields {
-  const { rss } = process.memoryUsage();
+  const { rss, heapTotal, heapUsed } = process.memoryUsage();
   const { engine, statistics } = port;
   const used = usedMemory();
   const peak = Math.max(statistics.peakMemory, used);
@@ -122,6 +122,9 @@ function memory(port: PortContext): Fields {
     ['used_memory_startup', statistics.startMemory],
     ['used_memory_dataset', dataBytes],
     ['used_memory_dataset_perc', `${((100 * dataBytes) / used).toFixed(2)}%`],
+    ['allocator_allocated', heapUsed],
+    ['allocator_active', heapTotal],
+    ['allocator_resident', rss],
     ...bytes('total_system_memory', totalmem()),
     ['maxmemory', limit],
     ['maxmemory_human', human(limit)],
@@ -129,6 +132,9 @@ function memory(port: PortContext): Fields {
     ['heap_size_limit', getHeapStatistics().heap_size_limit],
     ['mem_fragmentation_ratio', (rss / used).toFixed(2)],
     ['mem_fragmentation_bytes', rss - used],
+    ['mem_clients_slaves', 0],
+    ['mem_clients_normal', clientBytes(port)],
+    ['mem_aof_buffer', engine.pendingBytes],
     ['mem_allocator', `v8-${process.versions.v8}`],
     ['lazyfree_pending_objects', 0],
     ['pending_request_bytes', engine.pendingBytes],
@@ -265,13 +271,19 @@ function cpu(): Fields {
 }
 
 function commandStatistics({ engine }: PortContext): Fields {
-  return [...engine.activity.commands].map(([name, { calls, microseconds, rejected, failed }]) => {
-    const each = calls === 0 ? 0 : microseconds / calls;
-    return [
-      `cmdstat_${name}`,
-      `calls=${calls},usec=${Math.round(microseconds)},usec_per_call=${each.toFixed(2)},rejected_calls=${rejected},failed_calls=${failed}`,
-    ];
-  });
+  return [...engine.activity.commands].flatMap(
+    ([name, { calls, microseconds, rejected, failed }]): Fields => {
+      // The command under way, for the first time.
+      if (calls === 0 && rejected === 0) return [];
+      const each = calls === 0 ? 0 : microseconds / calls;
+      return [
+        [
+          `cmdstat_${name}`,
+          `calls=${calls},usec=${Math.round(microseconds)},usec_per_call=${each.toFixed(2)},rejected_calls=${rejected},failed_calls=${failed}`,
+        ],
+      ];
+    },
+  );
 }
 
 function errorStatistics({ engine }: PortContext): Fields {

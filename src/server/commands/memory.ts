@@ -64,6 +64,14 @@ export function usedMemory(): number {
   return heapUsed + external;
 }
 
+/** What requests and replies of the clients take that are not yet run, or not yet read. */
+export function clientBytes(port: PortContext): number {
+  let bytes = 0;
+  for (const { inputBytes, outputBytes, queuedBytes } of port.sessions.values())
+    bytes += inputBytes + outputBytes + queuedBytes;
+  return bytes;
+}
+
 function stats({ port }: Session, _args: readonly string[], reply: ReplyWriter): void {
   const { engine, statistics } = port;
   const { heapTotal, rss, heapUsed, external } = process.memoryUsage();
@@ -71,16 +79,13 @@ function stats({ port }: Session, _args: readonly string[], reply: ReplyWriter):
   const peak = Math.max(statistics.peakMemory, used);
   const data = engine.dataBytes;
   const keys = engine.status().keys;
-  let clients = 0;
-  for (const { inputBytes, outputBytes, queuedBytes } of port.sessions.values())
-    clients += inputBytes + outputBytes + queuedBytes;
   const whole: readonly (readonly [string, number])[] = [
     ['peak.allocated', peak],
     ['total.allocated', used],
     ['startup.allocated', statistics.startMemory],
     ['replication.backlog', 0],
     ['clients.slaves', 0],
-    ['clients.normal', clients],
+    ['clients.normal', clientBytes(port)],
     ['cluster.links', 0],
     ['aof.buffer', engine.pendingBytes],
     ['lua.caches', 0],
