@@ -143,6 +143,17 @@ describe('a file', () => {
     expect(json.code).toBe(1);
     expect(json.error).toContain('"l", which is a list; a file whose name ends in .rdb holds everything');
     expect(() => statSync(join(cwd, 'd.json'))).toThrow('ENOENT');
+
+    const umlauts = await repl(['--file', 'dä.json'], 'RPUSH l a\n', { cwd });
+    expect(umlauts.error).toMatch(/^kvorum: dä\.json: json has no words for/);
+    const lines = await repl(['--file', 'dä.json', '--json'], 'SET x "a\nRPUSH l a\nSNAPSHOT\n', { cwd });
+    expect(Buffer.from(lines.out, 'latin1').toString().split('\n')).toEqual([
+      '{"error":{"code":"ERR","message":"Invalid argument(s)","line":1}}',
+      '1',
+      expect.stringMatching(/^\{"error":\{"code":"ERR","message":"dä\.json: json has .*","line":3\}\}$/),
+      '',
+    ]);
+    expect(lines).toMatchObject({ code: 1, error: '' });
   });
 
   test('a damaged file is refused, with the place, and left as it is', async () => {

@@ -1,11 +1,23 @@
 /** What a session over a file saves unasked; all else is in `test/integration/repl.test.ts`. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { FileTarget } from './file-target.ts';
 
 const PATIENCE = { timeout: 10_000 };
+
+test('an empty file is one that nothing was written to yet', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvorum-file-target-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'data.json'), '');
+  const target = await FileTarget.open(join(folder, 'data.json'));
+  await target.run(['SET', 'a', '1']);
+  await target.end();
+  target.close();
+  expect(JSON.parse(readFileSync(join(folder, 'data.json'), 'utf8'))).toMatchObject({ data: { a: '1' } });
+  await expect(FileTarget.open(folder)).rejects.toThrow(`${folder}: a directory; expected a file`);
+});
 
 test('what was changed is saved from time to time, and told once where it can not be', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'kvorum-file-target-'));

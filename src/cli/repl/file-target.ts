@@ -5,6 +5,7 @@
  * is replaced as a whole, so that there is always either what was or what is. A format that has no words for something (JSON
  * for lists, or for deadlines) refuses the snapshot rather than leave it out; a file whose name ends in `.rdb` holds everything.
  */
+import { stat } from 'node:fs/promises';
 import { CommandError as Refusal, StoreError } from '../../embedded/errors.ts';
 import { type Source, sourceOf } from '../../embedded/source.ts';
 import { open, type Store } from '../../embedded/store.ts';
@@ -117,7 +118,7 @@ export class FileTarget implements Target {
       this.#told = null;
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      if (error.message !== this.#told) tell(error.message);
+      if (error.message !== this.#told) tell(bytesOf(error.message));
       this.#told = error.message;
     }
   }
@@ -230,9 +231,11 @@ export class FileTarget implements Target {
   }
 }
 
-/** Null where there is none yet. */
+/** Null where there is none yet, or one that nothing was written to. */
 async function existing(file: string): Promise<Source | null> {
   try {
+    const found = await stat(file);
+    if (found.isFile() && found.size === 0) return null;
     return await sourceOf(file, null);
   } catch (error) {
     // Of a manifest's own files none may be missing.

@@ -8,7 +8,7 @@ import { CommandError } from '../command-error.ts';
 import type { Reply } from './reply.ts';
 import { json } from './show.ts';
 import type { Target } from './target.ts';
-import { readLine, WRONG_QUOTES } from './words.ts';
+import { bytesOf, readLine, WRONG_QUOTES } from './words.ts';
 
 export interface Output {
   /** Byte strings. */
@@ -39,7 +39,7 @@ export class Script {
       number += 1;
       const read = readLine(line);
       // A quote that isn't closed takes no further lines: one too many would swallow the rest of the script.
-      if (read.kind !== 'words') this.#fail({ type: 'error', text: WRONG_QUOTES }, number);
+      if (read.kind !== 'words') this.#refuse(WRONG_QUOTES, number);
       else if (read.words.length > 0 && !(await this.command(read.words, number))) return;
     }
     await this.end();
@@ -66,8 +66,7 @@ export class Script {
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       // What was to come may depend on it.
-      this.failed = true;
-      this.#output.error(where(line) + Buffer.from(error.message, 'utf8').toString('latin1'));
+      this.#refuse(error.message, line);
       return false;
     }
   }
@@ -79,7 +78,7 @@ export class Script {
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       this.failed = true;
-      this.#output.error(error.message);
+      this.#output.error(bytesOf(error.message));
     }
   }
 
@@ -90,6 +89,11 @@ export class Script {
 
   #say(text: string): void {
     this.#output.out(this.#json ? json({ type: 'status', text }) : text);
+  }
+
+  /** What no server said. */
+  #refuse(message: string, line: number | null): void {
+    this.#fail({ type: 'error', text: bytesOf(this.#json ? `ERR ${message}` : message) }, line);
   }
 
   #fail(error: Extract<Reply, { text: string }>, line: number | null): void {
