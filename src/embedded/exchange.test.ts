@@ -69,6 +69,14 @@ describe.each(Object.entries(written))('%s', (_name, write) => {
   });
 });
 
+test('an export has what there was when it was asked for', async () => {
+  const exported = store.export(path('file'), 'json');
+  await store.clear();
+  await store.set('b', '2');
+  expect(await exported).toMatchObject({ entries: 1 });
+  expect(JSON.parse(readFileSync(path('file'), 'utf8'))).toMatchObject({ data: { a: '1' } });
+});
+
 test('a format that is none is refused before a file is made or read', async () => {
   const none = 'xml' as Format;
   await expect(store.export(path('file'), none)).rejects.toEqual(

@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promi
 import { dirname } from 'node:path';
 import { encoderOf } from '../formats/formats.ts';
 import { type Entry, type Format, Unrepresentable } from '../formats/format.ts';
+import type { Frozen } from '../store/frozen.ts';
 import { isExpired } from '../store/keyspace.ts';
 import { dumpOf } from '../store/rdb/dump.ts';
 import type { Store as StateMachine } from '../store/store.ts';
@@ -68,34 +69,43 @@ export async function writeEntries(
   return written;
 }
 
-/**
- * All that the store holds when the first one is taken, whatever is written meanwhile: its function libraries, then its keys.
- * `sorted`: in the order of their bytes, as Go writes its maps.
- */
-export function* entriesOf(machine: StateMachine, sorted: boolean): IterableIterator<Entry> {
-  yield* sorted ? [...entriesInNoOrder(machine)].sort(byKey) : entriesInNoOrder(machine);
-}
+/** All that the store holds now, whatever is written meanwhile: its function libraries, then its keys. */
+export class AllEntries {
+  readonly #libraries: readonly string[];
+  readonly #frozen: Frozen;
+  readonly #at: number = Date.now();
 
-function* entriesInNoOrder(machine: StateMachine): IterableIterator<Entry> {
-  const at = Date.now();
-  for (const code of machine.meta.entries('libraries').values()) yield { kind: 'library', code };
-  const frozen = machine.freeze();
-  try {
+  constructor(machine: StateMachine) {
+    this.#libraries = [...machine.meta.entries('libraries').values()];
+    this.#frozen = machine.freeze();
+  }
+
+  /** Once. `sorted`: in the order of their bytes, as Go writes its maps. */
+  *read(sorted: boolean): IterableIterator<Entry> {
+    yield* sorted ? [...this.#inNoOrder()].sort(byKey) : this.#inNoOrder();
+  }
+
+  *#inNoOrder(): IterableIterator<Entry> {
+    for (const code of this.#libraries) yield { kind: 'library', code };
+    const frozen = this.#frozen;
     for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
       frozen.take();
       const { key, image } = next;
-      if (isExpired(image, at)) continue;
+      if (isExpired(image, this.#at)) continue;
       const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
       if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };
       else {
-        const dump = dumpOf(image.value, at);
+        const dump = dumpOf(image.value, this.#at);
         if (dump === null)
           throw new StoreError('INVALID_ARGUMENT', `${toText(key)}: too large to be written as one value`);
         yield { kind: 'dump', key, dump, expiresAt };
       }
     }
-  } finally {
-    frozen.close();
+  }
+
+  /** Keeps nothing any more. */
+  close(): void {
+    this.#frozen.close();
   }
 }
 

@@ -27,7 +27,7 @@ import { Counter, Hash, List, MemberSet, SortedSet } from './collections.ts';
 import { CommandError, StoreError } from './errors.ts';
 import { evictionOrder, type EvictionOrder } from './eviction.ts';
 import { GROUP, Journal, refusal } from './journal.ts';
-import { entriesOf, FileSink, writeEntries } from './exchange.ts';
+import { AllEntries, FileSink, writeEntries } from './exchange.ts';
 import type { Operation } from './operation.ts';
 import { type Settings, settingsOf, type StoreOptions } from './options.ts';
 import { type RangeOptions, rangeOf } from './range.ts';
@@ -668,13 +668,17 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
         yield entry;
       }
     };
-    const sink = await FileSink.open(file);
-    const found = counted(entriesOf(this.#machine, sorted));
-    await writeEntries(sink, format, found, (refused) => {
-      const what = `${file}: ${format} has no words for ${refused.message}`;
-      throw new StoreError('INVALID_ARGUMENT', what, refused);
-    });
-    return { entries, path: file, bytes: sink.bytes };
+    const all = new AllEntries(this.#machine);
+    try {
+      const sink = await FileSink.open(file);
+      await writeEntries(sink, format, counted(all.read(sorted)), (refused) => {
+        const what = `${file}: ${format} has no words for ${refused.message}`;
+        throw new StoreError('INVALID_ARGUMENT', what, refused);
+      });
+      return { entries, path: file, bytes: sink.bytes };
+    } finally {
+      all.close();
+    }
   }
 
   /** What the store holds, and has done since it was opened. */
