@@ -47,7 +47,7 @@ const NOTES: Readonly<Record<string, string>> = {
   bgrewriteaof: 'A snapshot in slices; there is no fork.',
   bgsave: 'A snapshot in slices; there is no fork.',
   'client kill': ONE_NODE,
-  'client list': `${ONE_NODE} Without fields about buffers that there are not.`,
+  'client list': `${ONE_NODE} Fields about buffers that there are not say 0.`,
   'client no-evict': 'Accepted; no client is closed for its memory as a whole.',
   'client pause': ONE_NODE,
   'client tracking':

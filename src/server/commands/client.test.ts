@@ -310,7 +310,9 @@ test('LIST shows what a connection is and does', async () => {
   await two.expect('+OK', '+OK', '+OK', '+OK', '+QUEUED');
   expect(await flags()).toBe('xreT');
   one.request('CLIENT LIST ID 2');
-  expect(await one.bulk()).toMatch(/ multi=1 qbuf=0 multi-mem=[1-9]\d* obl=0 omem=0 tot-mem=\d+ cmd=set /);
+  expect(await one.bulk()).toMatch(
+    / multi=1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=[1-9]\d* rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=\d+ events=r cmd=set /,
+  );
   two.request('DISCARD', 'RESET', 'CLIENT NO-EVICT OFF', 'CLIENT NO-EVICT x');
   await two.expect('+OK', '+RESET', '+OK', '-ERR syntax error');
   expect(await flags()).toBe('N');

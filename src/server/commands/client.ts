@@ -380,7 +380,10 @@ function listens({ subscribed }: Session): boolean {
   return subscribed.channels.size + subscribed.patterns.size + subscribed.shards.size > 0;
 }
 
-/** A connection in one line, in the order and with the names of Redis's fields as far as they mean something here. */
+/**
+ * A connection in one line, with all of Redis's fields in its order: some tools count them. What means nothing here is 0: there
+ * are no buffers that wait to be filled, and no descriptors.
+ */
 export function describeSession(session: Session): string {
   const now = session.port.monotonic();
   const { inputBytes, outputBytes, queuedBytes } = session;
@@ -388,6 +391,7 @@ export function describeSession(session: Session): string {
     ['id', session.id],
     ['addr', session.remoteAddress],
     ['laddr', session.localAddress],
+    ['fd', -1],
     ['name', session.name],
     ['age', Math.floor((now - session.connectedAt) / 1000)],
     ['idle', Math.floor((now - session.activeAt) / 1000)],
@@ -398,10 +402,16 @@ export function describeSession(session: Session): string {
     ['ssub', session.subscribed.shards.size],
     ['multi', session.queuedCommands],
     ['qbuf', inputBytes],
+    ['qbuf-free', 0],
+    ['argv-mem', 0],
     ['multi-mem', queuedBytes],
+    ['rbs', 0],
+    ['rbp', 0],
     ['obl', 0],
+    ['oll', outputBytes === 0 ? 0 : 1],
     ['omem', outputBytes],
     ['tot-mem', inputBytes + queuedBytes + outputBytes],
+    ['events', outputBytes === 0 ? 'r' : 'rw'],
     ['cmd', session.lastCommand],
     ['user', session.userName],
     ['redir', redirectOf(session)],

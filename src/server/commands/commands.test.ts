@@ -217,7 +217,7 @@ describe('CLIENT', () => {
     expect(all.split('\n')).toHaveLength(3);
     const [line = ''] = all.split('\n');
     expect(line).toMatch(
-      /^id=1 addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=app age=\d+ idle=\d+ flags=N db=0 /,
+      /^id=1 addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=-1 name=app age=\d+ idle=\d+ flags=N db=0 /,
     );
     expect(line).toMatch(
       / multi=-1 .* cmd=client\|list user=default redir=-1 resp=2 lib-name=raw lib-ver=1\.2$/,
@@ -248,6 +248,24 @@ describe('CLIENT', () => {
 });
 
 describe('INFO', () => {
+  test('has what exporters and dashboards read, as numbers, every field once', async () => {
+    redis.request('INFO everything');
+    const text = await redis.bulk();
+    const names = [...text.matchAll(/^([a-z]\w*):/gm)].map(([, name = '']) => name);
+    expect(names).toEqual([...new Set(names)]);
+    const found = await fields('INFO', 'everything');
+    const read = `uptime_in_seconds process_id connected_clients blocked_clients maxclients used_memory used_memory_rss
+      used_memory_peak used_memory_overhead used_memory_dataset maxmemory mem_fragmentation_ratio allocator_frag_ratio
+      allocator_rss_bytes mem_clients_normal mem_aof_buffer active_defrag_running lazyfreed_objects loading
+      rdb_changes_since_last_save rdb_last_save_time rdb_last_bgsave_time_sec rdb_last_cow_size aof_enabled
+      aof_last_rewrite_time_sec aof_last_cow_size aof_buffer_length total_connections_received total_commands_processed
+      instantaneous_ops_per_sec total_net_input_bytes total_net_output_bytes rejected_connections expired_keys evicted_keys
+      keyspace_hits keyspace_misses pubsub_channels latest_fork_usec migrate_cached_sockets active_defrag_hits
+      connected_slaves master_repl_offset repl_backlog_size used_cpu_sys used_cpu_user cluster_enabled`;
+    for (const name of read.split(/\s+/)) expect(`${name} ${found[name]}`).toMatch(/ -?\d+(\.\d+)?$/);
+    expect(found).toMatchObject({ os: expect.stringMatching(/^[A-Z]\w+ \S+ \w+$/), redis_mode: 'cluster' });
+  });
+
   test('carries what clients parse', async () => {
     redis.request('SET a 1', 'SET b 1 EX 100');
     await redis.expect('+OK', '+OK');

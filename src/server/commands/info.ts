@@ -28,6 +28,26 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map([
   ['Raft', raft],
   ['Keyspace', keyspace],
 ]);
+/** What there is not: forks, defragmentation, threads for input and output, replication buffers. Tools that read it all find 0. */
+const NONE = {
+  memory: zero(
+    'mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers mem_cluster_links active_defrag_running lazyfreed_objects',
+  ),
+  persistence: zero(
+    `current_cow_peak current_cow_size current_cow_size_age current_fork_perc current_save_keys_processed current_save_keys_total
+    rdb_last_cow_size aof_last_cow_size aof_pending_rewrite module_fork_in_progress module_fork_last_cow_size`,
+  ),
+  stats: zero(
+    `migrate_cached_sockets slave_expires_tracked_keys active_defrag_hits active_defrag_misses active_defrag_key_hits
+    active_defrag_key_misses total_active_defrag_time current_active_defrag_time io_threaded_reads_processed
+    io_threaded_writes_processed`,
+  ),
+};
+
+function zero(names: string): Fields {
+  return names.split(/\s+/).map((name) => [name, 0]);
+}
+
 /** Shown only where they are asked for, or all. */
 const LONG = ['commandstats', 'latencystats'];
 const EVERYTHING = ['all', 'everything'];
@@ -125,6 +145,10 @@ function memory(port: PortContext): Fields {
     ['allocator_allocated', heapUsed],
     ['allocator_active', heapTotal],
     ['allocator_resident', rss],
+    ['allocator_frag_ratio', (heapTotal / heapUsed).toFixed(2)],
+    ['allocator_frag_bytes', heapTotal - heapUsed],
+    ['allocator_rss_ratio', (rss / heapTotal).toFixed(2)],
+    ['allocator_rss_bytes', rss - heapTotal],
     ...bytes('total_system_memory', totalmem()),
     ['maxmemory', limit],
     ['maxmemory_human', human(limit)],
@@ -137,6 +161,7 @@ function memory(port: PortContext): Fields {
     ['mem_aof_buffer', engine.pendingBytes],
     ['mem_allocator', `v8-${process.versions.v8}`],
     ['lazyfree_pending_objects', 0],
+    ...NONE.memory,
     ['pending_request_bytes', engine.pendingBytes],
   ];
 }
@@ -178,6 +203,8 @@ function persistence({ engine }: PortContext, status: NodeStatus): Fields {
     ['aof_last_bgrewrite_status', lastOk ? 'ok' : 'err'],
     ['aof_rewrites', taken],
     ['aof_last_write_status', status.diskLow ? 'err' : 'ok'],
+    ['aof_buffer_length', engine.pendingBytes],
+    ...NONE.persistence,
     ['fsync', status.fsync],
   ];
 }
@@ -209,6 +236,7 @@ function stats({ statistics, engine, subscriptions, tracking }: PortContext): Fi
     ['tracking_total_keys', tracking.keys],
     ['tracking_total_items', tracking.items],
     ['tracking_total_prefixes', tracking.prefixes],
+    ...NONE.stats,
     ['unexpected_error_replies', 0],
     ['total_error_replies', engine.activity.errorCount],
   ];
