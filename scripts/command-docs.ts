@@ -61,6 +61,8 @@ const NOTES: Readonly<Record<string, string>> = {
   'cluster shards': 'One shard holds all slots; the leader is its master.',
   'cluster nodes': 'One shard holds all slots; the leader is its master.',
   command: 'Lists what is supported.',
+  'command docs':
+    'Arguments as the usages here say them: without versions, and with other names for alternatives and blocks.',
   'config get': 'The parameters of Redis that mean something here.',
   'config rewrite': NOTHING,
   'config set': 'Sets parameters of all nodes; see [CONFIG](#parameters-of-config-set).',
