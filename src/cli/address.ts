@@ -16,6 +16,11 @@ export class ConnectionLost extends Error {
   }
 }
 
+/** Why there is no connection. Of a name with several addresses the error has no message of its own. */
+export function reasonOf(error: Error & { readonly code?: string }): string {
+  return error.message || (error.code ?? 'failed');
+}
+
 /** `host:port`, IPv6 in brackets. */
 export function nameOf({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

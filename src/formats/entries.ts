@@ -104,7 +104,7 @@ export function plainOf(entry: Entry): { readonly key: string; readonly value: s
   if (entry.kind === 'library') throw new Unrepresentable('a library of functions');
   const { key, expiresAt } = entry;
   const value = entry.kind === 'string' ? entry.value : stringIn(entry.dump, key);
-  if (expiresAt !== null) throw new Unrepresentable(`the deadline of ${quoted(key)}`);
+  if (expiresAt !== null) throw new Unrepresentable(`${quoted(key)}, which expires`);
   return { key, value };
 }
 

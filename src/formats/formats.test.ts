@@ -382,7 +382,7 @@ test.each(['json', 'binary', 'kvsp', 'kvlg'] as const)('%s refuses what it has n
   };
   const list = readSaid().find(({ key }) => key === 'a list of 1')!;
   expect(refused({ kind: 'dump', ...list })).toBe('"a list of 1", which is a list');
-  expect(refused({ kind: 'string', key: 'a', value: '', expiresAt: 5 })).toBe('the deadline of "a"');
+  expect(refused({ kind: 'string', key: 'a', value: '', expiresAt: 5 })).toBe('"a", which expires');
   expect(refused({ kind: 'library', code: '' })).toBe('a library of functions');
   if (format === 'json')
     expect(refused({ kind: 'string', key: 'a', value: '\xff', expiresAt: null })).toBe(

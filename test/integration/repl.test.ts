@@ -144,6 +144,12 @@ describe('a file', () => {
     expect(json.error).toContain('"l", which is a list; a file whose name ends in .rdb holds everything');
     expect(() => statSync(join(cwd, 'd.json'))).toThrow('ENOENT');
 
+    const inTransaction = await repl(['--file', 'e.json'], 'MULTI\nSET a 1\nLPUSH a x\nEXEC\nGET a\n', {
+      cwd,
+    });
+    expect(inTransaction).toMatchObject({ code: 1, error: '' });
+    expect(inTransaction.out).toMatch(/^OK\nQUEUED\nQUEUED\nOK\nWRONGTYPE .*\n1\n$/);
+
     const umlauts = await repl(['--file', 'dä.json'], 'RPUSH l a\n', { cwd });
     expect(umlauts.error).toMatch(/^kvorum: dä\.json: json has no words for/);
     const lines = await repl(['--file', 'dä.json', '--json'], 'SET x "a\nRPUSH l a\nSNAPSHOT\n', { cwd });

@@ -1,6 +1,6 @@
 /** One connection to one server: a request at a time, and what the server says unasked. */
 import { connect, type Socket } from 'node:net';
-import { type Address, ConnectionLost, nameOf } from '../address.ts';
+import { type Address, ConnectionLost, nameOf, reasonOf } from '../address.ts';
 import { ProtocolError, type Reply, ReplyDecoder } from './reply.ts';
 
 const CONNECT_MS_MAX = 5000;
@@ -44,8 +44,7 @@ export class Connection {
       const timer = setTimeout(() => fail(`no answer in ${CONNECT_MS_MAX} ms`), CONNECT_MS_MAX);
       const failed = (error: Error & { readonly code?: string }): void => {
         clearTimeout(timer);
-        // Of a name with several addresses the error has no message of its own.
-        fail(error.message || (error.code ?? 'failed'));
+        fail(reasonOf(error));
       };
       socket.once('error', failed);
       socket.once('connect', () => {

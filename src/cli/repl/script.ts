@@ -84,7 +84,11 @@ export class Script {
 
   #reply(reply: Reply, line: number | null): void {
     if (reply.type === 'error') this.#fail(reply, line);
-    else this.#output.out(this.#show(reply));
+    else {
+      // What EXEC ran has its errors in its reply.
+      if (holdsError(reply)) this.failed = true;
+      this.#output.out(this.#show(reply));
+    }
   }
 
   #say(text: string): void {
@@ -102,6 +106,10 @@ export class Script {
     if (this.#json) this.#output.out(json(error, note));
     else this.#output.error(where(line) + error.text);
   }
+}
+
+function holdsError(reply: Reply): boolean {
+  return reply.type === 'error' || ('items' in reply && reply.items.some(holdsError));
 }
 
 function where(line: number | null): string {

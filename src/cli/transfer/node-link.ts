@@ -1,7 +1,7 @@
 /** A connection to one node, for many requests at once. Replies are read as files are: see `src/formats/input.ts`. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { type Address, ConnectionLost } from '../address.ts';
+import { type Address, ConnectionLost, nameOf, reasonOf } from '../address.ts';
 import { type Cursor, DamagedFile, Input } from '../../formats/input.ts';
 import { encodeCommand } from '../../formats/resp.ts';
 
@@ -41,13 +41,16 @@ export class NodeLink {
   /** Rejects with {@link ConnectionLost} where nobody answers. */
   static async to(address: Address): Promise<NodeLink> {
     const socket = connect({ ...address, noDelay: true });
-    const name = `${address.host}:${address.port}`;
+    const name = nameOf(address);
     socket.once('timeout', () => socket.destroy(new Error(`no answer in ${SILENCE_MS_MAX} ms`)));
     socket.setTimeout(SILENCE_MS_MAX);
     try {
       await once(socket, 'connect');
     } catch (error) {
-      throw new ConnectionLost(`${name}: ${error instanceof Error ? error.message : 'no connection'}`, true);
+      throw new ConnectionLost(
+        `${name}: ${error instanceof Error ? reasonOf(error) : 'no connection'}`,
+        true,
+      );
     }
     // Whoever reads replies gets it, too.
     socket.on('error', () => {});

@@ -99,7 +99,7 @@ test('the seeds’ formats; what they have no words for is refused, or left out 
     expect([existsSync(out), existsSync(`${out}.part`)]).toEqual([false, false]);
     const report = await kvorum('export', out, '--from', store, '--lossy');
     expect(report).toContain(`out.${format} (${format}): ${format === 'json' ? 1 : 2} entries were written`);
-    expect(report).toContain('the deadline of "c"');
+    expect(report).toContain('"c", which expires');
     expect(report).toContain('"list", which is a list');
     const copy = join(folder, `copy-${format}`);
     await kvorum('import', out, '--into', copy);
