@@ -27,6 +27,13 @@ test('what is neither text nor bytes nor a number is no argument of a command', 
   expect([...store.list('list')]).toEqual(['1', '-2', '0.5', 'a']);
 });
 
+test('what no string can hold is too large, and not a fault', async () => {
+  // Not touched, so it takes no memory.
+  const huge = Buffer.alloc(512 * 1024 * 1024);
+  expect(() => store.set('a', huge)).toThrow(refused('bytes; no store takes more than', 'VALUE_TOO_LARGE'));
+  expect(() => store.get(huge)).toThrow(refused('bytes; no store takes more than', 'VALUE_TOO_LARGE'));
+});
+
 test('a hash takes more fields at once than a function takes arguments', async () => {
   const fields = Object.fromEntries(Array.from({ length: 150_000 }, (_, at) => [`f${at}`, 'v']));
   expect(await store.hash('h').assign(fields)).toBe(150_000);

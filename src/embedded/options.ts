@@ -66,7 +66,7 @@ export interface StoreOptions {
   eviction?: Eviction;
   /** Milliseconds that a key lives that `set`, a batch or a transaction sets without another time; 0 for ever. Default: 0. */
   defaultTtl?: number;
-  /** Whether a read of an entry that has a deadline moves it to `defaultTtl` from now, to within a sixteenth. Default: false. */
+  /** Whether `get` and `getBuffer` of an entry that has a deadline move it to `defaultTtl` from now, to within a sixteenth. Default: false. */
   refreshTtlOnAccess?: boolean;
   /** Whether entries know when they were made and last changed, for `getEntry`, at some 50 bytes of memory each. Default: false. */
   timestamps?: boolean;
