@@ -197,7 +197,7 @@ function importCommand(): Command {
     .option('--to <host:port>', `client port of any node of the cluster (default: ${DEFAULT_CLIENT_ADDRESS})`)
     .option('--into <dir>', 'instead: the data directory of an embedded store, which is made if need be')
     .addOption(userOption())
-    .addOption(optionOf(SETTINGS.password))
+    .addOption(passwordOption())
     .option('--db <number|all>', 'which database of a Redis file; needed where others than 0 have keys')
     .option('--lossy', 'go on without what can not be taken over, and say what that was')
     .option('--torn-end', 'take a log (kvlg, resp) up to where it breaks off in the middle, as after a crash')
@@ -217,7 +217,7 @@ function exportCommand(): Command {
       `client port of any node of the cluster, or the data directory of an embedded store (default: ${DEFAULT_CLIENT_ADDRESS})`,
     )
     .addOption(userOption())
-    .addOption(optionOf(SETTINGS.password))
+    .addOption(passwordOption())
     .option('--lossy', 'leave out what the format has no words for, and say what that was')
     .action(async (file: string, options: ExportFlags) => {
       const { exportFrom } = await import('./transfer/verbs.ts');
@@ -256,6 +256,11 @@ function formatOption(otherwise: string): Option {
 
 function userOption(): Option {
   return new Option('--user <name>', 'who to be').default('default');
+}
+
+function passwordOption(): Option {
+  const variable = variableOf(SETTINGS.password);
+  return new Option('--password <text>', `password of that user (${variable}, default: none)`);
 }
 
 interface TargetOptions {

@@ -1,6 +1,6 @@
 /**
  * What makes a store durable: the log and the snapshots of a directory, the same as a cluster's node has, with one owner and
- * no elections. An entry of the log is what was written in one turn of the event loop; entries that come while the disk
+ * no elections. An entry of the log is what was written without an `await` in between; entries that come while the disk
  * is at work go to it together.
  *
  * A log entry and a snapshot stand at an index. Every turn with writes takes the next one, also where nothing is logged, so

@@ -83,7 +83,9 @@ async function check(file: string, options: ImportOptions): Promise<Whole> {
 async function runBatch(target: Target, { file, commands }: Batch, before: number): Promise<void> {
   const replies = await target.run(commands.map(({ args }) => args));
   if (replies === null) return;
-  const at = replies.findIndex((reply) => reply instanceof ReplyError && reply.code !== 'EXECABORT');
+  // The command that has spoilt the step; what is refused as a whole has none.
+  const spoilt = replies.findIndex((reply) => reply instanceof ReplyError && reply.code !== 'EXECABORT');
+  const at = spoilt === -1 ? replies.findIndex((reply) => reply instanceof ReplyError) : spoilt;
   const reply = replies[at];
   const command = commands[at];
   if (!(reply instanceof ReplyError) || command === undefined) return;

@@ -6,7 +6,9 @@ import type { WriteStream } from 'node:tty';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { MANIFEST, readSaid, SNAPSHOT } from '../../../test/formats/snapshot.ts';
 import { open } from '../../embedded/store.ts';
-import { run } from '../program.ts';
+import { program, run } from '../program.ts';
+import { importFile } from './import.ts';
+import { ReplyError } from './node-link.ts';
 import { Progress } from './progress.ts';
 
 let folder: string;
@@ -190,6 +192,24 @@ test('progress is drawn on a terminal and nowhere else', () => {
   const pipe = { isTTY: false, write: (text: string) => silent.push(text) };
   new Progress('importing', 200, pipe as unknown as WriteStream).advance(50, 10);
   expect(silent).toEqual([]);
+});
+
+test('a step that is refused as a whole is no success', async () => {
+  const commands = file('c.resp', 'SET a 1\nSET b 2\n');
+  const aborted = new ReplyError('EXECABORT Transaction discarded because of: OOM command not allowed');
+  const target = { run: async () => [aborted, aborted], close: async () => {} };
+  const options = { format: null, database: null, lossy: false, tornEnd: false };
+  await expect(importFile(commands, options, async () => target)).rejects.toThrow(
+    'c.resp at byte 0: SET "a" was refused: EXECABORT Transaction discarded because of: OOM command not allowed; of the 2 commands from number 1 on, which are one step, 0 were run; 0 commands were run before it',
+  );
+});
+
+test('help says what a password is for', () => {
+  for (const name of ['import', 'export']) {
+    const command = program().commands.find((one) => one.name() === name);
+    const option = command?.options.find((one) => one.long === '--password');
+    expect(option?.description).toBe('password of that user (KVORUM_PASSWORD, default: none)');
+  }
 });
 
 test('a directory without a store has nothing to export, and stays as it is', async () => {
