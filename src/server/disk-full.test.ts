@@ -137,6 +137,26 @@ test('little space left: writes are refused, reads served, and writes go on by t
   expect(world.fatal).toEqual([]);
 });
 
+test('where the log itself takes the space, a snapshot lets it go, and writes go on by themselves', async () => {
+  const world = await start();
+  const used = (): number =>
+    [...world.storage.names].reduce(
+      (sum, [path, { content }]) => sum + (path.endsWith('.log') ? content.length : 0),
+      0,
+    );
+  const value = 'x'.repeat(3000);
+  for (let count = 0; count < 20; count += 1) expect(await world.run(`SET a ${value}`)).toBe('OK');
+  const before = used();
+  world.storage.free = 4 * 12_288 - 1;
+  world.look();
+  await expect.poll(used).toBeLessThan(before / 2);
+  world.storage.free += before - used();
+  world.look();
+  await expect.poll(() => world.run('SET b 2')).toBe('OK');
+  expect(world.lines).toContain('snapshot taken');
+  expect(world.fatal).toEqual([]);
+});
+
 test('no space at all, from one moment to the next: the write under way waits, the others are refused', async () => {
   const world = await start();
   const value = 'x'.repeat(3000);

@@ -70,6 +70,19 @@ test('the disk counts as full below four segments, from the start on, and says s
   expect(changes).toEqual([true, false]);
 });
 
+test('a disk that takes a segment in less than a second is looked at again at once', async () => {
+  space.start();
+  await look();
+  free = ENOUGH - 1;
+  await space.write(async () => undefined, SEGMENT_BYTES - 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(space.low).toBe(false);
+  await space.write(async () => undefined, 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(space.low).toBe(true);
+  expect(space.freeBytesWhileLow).toBe(ENOUGH - 1);
+});
+
 test('free space that can not be read refuses nothing', async () => {
   free = 0;
   space.start();

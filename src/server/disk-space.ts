@@ -2,11 +2,11 @@
  * A full disk, and how a node gets over it without help.
  *
  * Two lines of defence. Long before the end, a look at the free space once a second makes the core turn writes away,
- * with an error that says so, while reads go on: what is left is for what is under way and for the snapshot that will
- * make room. Where another program eats the rest between two looks, the log finds no room for its next segment and
- * has written nothing; the same write is then made again until it succeeds. To the core that is a slow disk: a leader
- * steps down, a follower does not acknowledge. No write was promised, so none is lost, and nobody has to restart
- * anything when there is space again.
+ * with an error that says so, while reads go on: what is left is for what is under way and for a snapshot, which is
+ * taken at once where it lets go of a part of the log. Where another program eats the rest between two looks, the log
+ * finds no room for its next segment and has written nothing; the same write is then made again until it succeeds. To the
+ * core that is a slow disk: a leader steps down, a follower does not acknowledge. No write was promised, so none is
+ * lost, and nobody has to restart anything when there is space again.
  */
 import type { Logger } from 'pino';
 import { type Wal, WalError } from '../wal/wal.ts';
@@ -31,9 +31,12 @@ export class DiskSpace {
   readonly #lowBytes: number;
   /** By the last look. */
   #little = false;
+  #freeBytes = Infinity;
   #outage = false;
   #looking = false;
   #stopped = false;
+  /** Bytes that were written to the log since the last look. */
+  #unseenBytes = 0;
   #endLooks = (): void => undefined;
   /** Ends the pause before the next attempt. */
   #wake = (): void => undefined;
@@ -46,6 +49,11 @@ export class DiskSpace {
   /** Space is running out: no writes should be taken. */
   get low(): boolean {
     return this.#little || this.#outage;
+  }
+
+  /** What the last look found, while space is running out. */
+  get freeBytesWhileLow(): number | null {
+    return this.low ? this.#freeBytes : null;
   }
 
   /** A write waits for space. */
@@ -69,8 +77,10 @@ export class DiskSpace {
   async #look(): Promise<void> {
     if (this.#looking || this.#stopped) return;
     this.#looking = true;
+    this.#unseenBytes = 0;
     try {
       const free = await this.#options.wal.freeBytes();
+      this.#freeBytes = free;
       const little = free < this.#lowBytes;
       if (little !== this.#little) this.#tell(little, free);
       this.#set({ little, outage: this.#outage });
@@ -98,12 +108,17 @@ export class DiskSpace {
     else logger.info(figures, 'there is space on the disk again: writes are accepted');
   }
 
-  /** Makes the write, again and again while the log finds no room for it and has written nothing. */
-  async write(write: () => Promise<void>): Promise<void> {
+  /**
+   * Makes the write, again and again while the log finds no room for it and has written nothing. `bytes`: how large it
+   * is, about; a fast disk can take all that is left within a second.
+   */
+  async write(write: () => Promise<void>, bytes: number = 0): Promise<void> {
     const { logger } = this.#options;
     while (!this.#stopped) {
       try {
         await write();
+        this.#unseenBytes += bytes;
+        if (this.#unseenBytes >= this.#options.wal.segmentBytes) void this.#look();
         if (this.#outage) logger.info('the log has room again and goes on');
         this.#set({ little: this.#little, outage: false });
         return;

@@ -244,6 +244,8 @@ export class Driver implements Engine {
 
   #tick(): void {
     this.#step({ type: 'tick', diskLow: this.#diskSpace.low });
+    // No entry may come any more that would bring it about.
+    if (this.#diskSpace.low) this.#snapshotIfDue();
   }
 
   /** Hands leadership over if this node has it and another voter can take it. Resolves to whether another takes it. */
@@ -678,7 +680,8 @@ export class Driver implements Engine {
   }
 
   #append(work: Pick<Persist, 'hardState' | 'entries' | 'commit'>): Promise<void> {
-    return this.#diskSpace.write(() => this.#options.wal.append(work));
+    const bytes = work.entries.reduce((sum, { payload }) => sum + payload.length, 0);
+    return this.#diskSpace.write(() => this.#options.wal.append(work), bytes);
   }
 
   #persisted(work: Persist): void {
@@ -721,7 +724,7 @@ export class Driver implements Engine {
   }
 
   #snapshotIfDue(): void {
-    if (!this.#snapshotter.due) return;
+    if (this.#stopped || !this.#snapshotter.isDue(this.#diskSpace.freeBytesWhileLow)) return;
     const { log, appliedIndex } = this.#node;
     const index = asIndex(this.#options.store.appliedIndex);
     const term = log.termAt(index);
@@ -737,7 +740,7 @@ export class Driver implements Engine {
     const state = { index, term, configuration: at.configuration, configurationIndex: at.index };
     const startedAt = clock.monotonic();
     this.#taking = this.#snapshotter
-      .take(state)
+      .take(state, this.#diskSpace.freeBytesWhileLow)
       .then((taken) => {
         if (taken !== null) this.#step({ type: 'snapshotSaved', ...taken });
         const { taken: count, lastAt } = this.#snapshots;

@@ -33,7 +33,7 @@ function onFailingDisk(code: WalErrorCode): {
       return Promise.resolve();
     },
   };
-  const wal = { createSnapshot: () => Promise.resolve(writer) } as unknown as Wal;
+  const wal = { createSnapshot: () => Promise.resolve(writer), segmentBytes: 100 } as unknown as Wal;
   const peers = { fetchSnapshot: () => Promise.resolve() };
   const logger = pino({ level: 'silent' });
   const snapshotter = new Snapshotter({
@@ -52,19 +52,31 @@ function onFailingDisk(code: WalErrorCode): {
 
 test('without room for a snapshot the log grows on, and the next one is tried when it is due again', async () => {
   const { snapshotter, store, aborted } = onFailingDisk('WAL_FULL');
-  expect(snapshotter.due).toBe(true);
-  expect(await snapshotter.take(state)).toBeNull();
+  expect(snapshotter.isDue(null)).toBe(true);
+  expect(await snapshotter.take(state, null)).toBeNull();
   expect(aborted()).toBe(true);
-  expect(snapshotter.due).toBe(false);
+  expect(snapshotter.isDue(null)).toBe(false);
   snapshotter.applied(10);
-  expect(snapshotter.due).toBe(true);
+  expect(snapshotter.isDue(null)).toBe(true);
   // The store is free for the next one.
   store.startSnapshot().cancel();
 });
 
+test('on a disk that is nearly full a snapshot is due where it has room and lets go of a segment, once per room found', async () => {
+  const { snapshotter, store } = onFailingDisk('WAL_FULL');
+  await snapshotter.take(state, null);
+  const room = store.bytes + 100;
+  expect(snapshotter.isDue(1e9)).toBe(false);
+  for (let at = 0; at < 9; at += 1) snapshotter.applied(10);
+  await snapshotter.take(state, room);
+  expect(snapshotter.isDue(room + 99)).toBe(false);
+  expect(snapshotter.isDue(room + 100)).toBe(true);
+  expect(snapshotter.isDue(null)).toBe(false);
+});
+
 test('any other failure of the disk is not survived', async () => {
   const { snapshotter, aborted } = onFailingDisk('WAL_IO');
-  await expect(snapshotter.take(state)).rejects.toThrow('no');
+  await expect(snapshotter.take(state, null)).rejects.toThrow('no');
   expect(aborted()).toBe(true);
 });
 
@@ -81,7 +93,7 @@ test('what is larger than the limit gets as much log between two snapshots as it
       snapshot,
     });
     for (let at = 0; at < entries; at++) snapshotter.applied(each);
-    return snapshotter.due;
+    return snapshotter.isDue(null);
   };
   expect(due(null, 10, 1)).toBe(true);
   expect(due({ bytes: 900 }, 10, 1)).toBe(true);

@@ -39,6 +39,10 @@ export class Snapshotter {
   readonly #bytesMax: number;
   #entriesSince = 0;
   #bytesSince = 0;
+  /** Bytes of entries since the last snapshot that is on the disk. */
+  #bytesUncovered = 0;
+  /** After a snapshot that found no room: how much there has to be before one is tried for the sake of room. */
+  #roomNeeded = 0;
   /** Size of the snapshot that this node took or restored last. */
   #lastBytes: number;
   /** The snapshot being taken; restoring another one ends it. */
@@ -70,25 +74,39 @@ export class Snapshotter {
   applied(bytes: number): void {
     this.#entriesSince += 1;
     this.#bytesSince += bytes;
+    this.#bytesUncovered += bytes;
   }
 
-  /** Whether it is time for a snapshot and none is under way. */
-  get due(): boolean {
+  /** Whether it is time for a snapshot and none is under way. `freeBytes`: of a disk that is nearly full, otherwise `null`. */
+  isDue(freeBytes: number | null): boolean {
     if (this.#taking !== null) return false;
+    if (freeBytes !== null && this.#makesRoom(freeBytes)) return true;
     // A state larger than the limit has its limits grow with it: so the disk writes at most as much for snapshots as it
     // does for the log, however much the nodes hold.
     const growth = Math.max(1, this.#lastBytes / this.#bytesMax);
     return this.#entriesSince >= this.#entriesMax * growth || this.#bytesSince >= this.#bytesMax * growth;
   }
 
+  /** Without it a node could wait for ever for space that its own log takes. */
+  #makesRoom(freeBytes: number): boolean {
+    const { segmentBytes } = this.#wal;
+    const needed = Math.max(this.#store.bytes + segmentBytes, this.#roomNeeded);
+    return this.#bytesUncovered >= segmentBytes && needed <= freeBytes;
+  }
+
   /**
    * Writes a snapshot of the state as it is now, while later entries are applied. Resolves to what it covers and how
    * far the log may be compacted, or to null when a restore made it pointless or the disk has no room for it.
+   * `freeBytes`: of a disk that is nearly full, otherwise `null`.
    */
-  async take(state: AppliedState): Promise<{ snapshot: SnapshotMeta; compactTo: Index } | null> {
+  async take(
+    state: AppliedState,
+    freeBytes: number | null,
+  ): Promise<{ snapshot: SnapshotMeta; compactTo: Index } | null> {
     const taking: Taking = { encoder: this.#store.startSnapshot(), aborted: false };
     this.#taking = taking;
-    const keep = Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
+    const uncovered = this.#bytesUncovered;
+    const keep = freeBytes !== null ? 0 : Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
     const startedAt = this.#clock.monotonic();
@@ -96,12 +114,15 @@ export class Snapshotter {
       const snapshot = await this.#write(state, taking);
       if (snapshot === null) return null;
       this.#lastBytes = snapshot.bytes;
+      this.#bytesUncovered -= uncovered;
+      this.#roomNeeded = 0;
       const ms = Math.round(this.#clock.monotonic() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
     } catch (error) {
       // The log still holds everything, and says so itself when it has no room either.
       if (!(error instanceof WalError) || error.code !== 'WAL_FULL') throw error;
+      this.#roomNeeded = (freeBytes ?? 0) + this.#wal.segmentBytes;
       this.#logger.error({ index: state.index }, `no snapshot, the log grows on: ${error.message}`);
       return null;
     } finally {
@@ -134,6 +155,7 @@ export class Snapshotter {
     await restoreStore(this.#store, this.#wal, snapshot, this.#clock);
     this.#entriesSince = 0;
     this.#bytesSince = 0;
+    this.#bytesUncovered = 0;
     this.#lastBytes = snapshot.bytes;
     this.#logger.info(
       { index: snapshot.index, bytes: snapshot.bytes, keys: this.#store.size },
