@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { ConfigError, SETTINGS } from '../server/config.ts';
+import { ioError } from '../wal/errors.ts';
 import { program, run, withReplOptionsFirst } from './program.ts';
+import { explain } from './serve.ts';
 
 /** Values that the settings refuse; a secret with a space, a number that is none, and so on. */
 const BAD = 'not a value';
@@ -58,4 +60,11 @@ test.each([
     'kvorum',
     ...taken.split(' '),
   ]);
+});
+
+test('a directory of another user is told with the remedy, as a port is', () => {
+  const denied = Object.assign(new Error('EACCES: permission denied, mkdir d'), { code: 'EACCES' });
+  const told = 'EACCES: permission denied, mkdir d; this user may not do that: check the owner of --data-dir';
+  expect(explain(denied)).toContain(told);
+  expect(explain(ioError('claim', 'd', denied))).toContain(`claim d: ${told}`);
 });

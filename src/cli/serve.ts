@@ -62,13 +62,13 @@ function isDefect(error: Error): boolean {
 
 /** The message with its causes, and the remedy where the operating system's words don't show one. */
 export function explain(error: Error): string {
-  const parts = [error.message];
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    const { message } = cause;
+  const parts: string[] = [];
+  let remedy: string | undefined;
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const { message, code = '' } = cause as NodeJS.ErrnoException;
     if (!parts.some((part) => part.includes(message))) parts.push(message);
+    remedy ??= REMEDIES[code];
   }
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  const remedy = REMEDIES[code];
   return remedy === undefined ? parts.join(': ') : `${parts.join(': ')}; ${remedy}`;
 }
 

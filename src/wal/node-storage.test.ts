@@ -39,6 +39,14 @@ test('directories are made with their parents; missing files are told by their c
   await expect(nodeStorage.remove(join(deep, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
+test('a place where no directory can be made is told, not tried for ever', async () => {
+  await expect(nodeStorage.makeDirectory('/proc/kvorum/data')).rejects.toMatchObject({ code: 'ENOENT' });
+  const file = join(directory, 'file');
+  await (await nodeStorage.open(file, 'create')).close();
+  await expect(nodeStorage.makeDirectory(file)).rejects.toMatchObject({ code: 'EEXIST' });
+  await expect(nodeStorage.makeDirectory(join(file, 'x'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+});
+
 test('free space is that of the device the directory lies on', async () => {
   expect(await nodeStorage.freeBytes(directory)).toBeGreaterThan(0);
   await expect(nodeStorage.freeBytes(join(directory, 'x'))).rejects.toMatchObject({ code: 'ENOENT' });

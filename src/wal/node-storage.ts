@@ -2,7 +2,7 @@
  * {@link Storage} over `node:fs`. Every call runs in the thread pool, so that the event loop never waits for a disk.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { lockDirectory } from './lock.ts';
 import type { OpenMode, Storage, StorageFile } from './storage.ts';
@@ -13,15 +13,7 @@ const TRANSFER_BYTES_MAX = 256 * 1024 * 1024;
 
 /** The real disk. */
 export const nodeStorage: Storage = {
-  async makeDirectory(path) {
-    const target = resolve(path);
-    const first = await mkdir(target, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
-    for (let made = target; ; made = dirname(made)) {
-      await syncDirectory(dirname(made));
-      if (made === resolve(first)) return;
-    }
-  },
+  makeDirectory: (path) => makeDirectory(resolve(path)),
   list: (path) => readdir(path),
   open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode], 0o600)),
   rename,
@@ -109,4 +101,20 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Not Node's `recursive`: where a parent is there and yet says ENOENT (/proc, automounts), that tries for ever. */
+async function makeDirectory(path: string): Promise<void> {
+  const parent = dirname(path);
+  try {
+    await mkdir(path, 0o700);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    const orphan = code === 'ENOENT' && !(await stat(parent).catch(() => null));
+    if (!orphan) throw error;
+    await makeDirectory(parent);
+    await mkdir(path, 0o700);
+  }
+  await syncDirectory(parent);
 }
