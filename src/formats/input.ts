@@ -153,6 +153,7 @@ export class Input {
   checksum: Crc64 | null = null;
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #recordBytesMax: number;
+  readonly #ahead: boolean;
   #buffer: Buffer = EMPTY;
   /** Where in the file the buffer begins. */
   #base = 0;
@@ -160,9 +161,16 @@ export class Input {
   #at = 0;
   #ended = false;
 
-  constructor(file: string, chunks: AsyncIterable<Buffer>, recordBytesMax: number = RECORD_BYTES_MAX) {
+  /** `ahead`: more may be read than is needed. Of a connection not: whoever has answered says no more. */
+  constructor(
+    file: string,
+    chunks: AsyncIterable<Buffer>,
+    recordBytesMax: number = RECORD_BYTES_MAX,
+    ahead: boolean = true,
+  ) {
     this.file = file;
     this.#recordBytesMax = recordBytesMax;
+    this.#ahead = ahead;
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
@@ -222,7 +230,8 @@ export class Input {
         expected: `at most ${this.#recordBytesMax} bytes until ${what}`,
         found: `${needed} or more`,
       });
-    const wanted = Math.min(Math.max(needed, 2 * rest.length), this.#recordBytesMax);
+    const more = this.#ahead ? Math.max(needed, 2 * rest.length) : needed;
+    const wanted = Math.min(more, this.#recordBytesMax);
     const parts = [rest];
     let size = rest.length;
     while (size < wanted && !this.#ended) {

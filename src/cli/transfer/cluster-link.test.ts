@@ -180,3 +180,15 @@ test.each([
   const linking = ClusterLink.to({ host: '127.0.0.1', port }, { user: 'default', password: null });
   await expect(linking).rejects.toThrow(message);
 });
+
+test.each([10, 70, 100, 150, 1000])('an answer of %i KB is read when it is there', async (kilobytes) => {
+  const value = 'x'.repeat(1018);
+  const bulk = `$${value.length}\r\n${value}\r\n`;
+  const link = await linkTo(
+    await node(([name]) => {
+      if (name === 'EXEC') return `*${kilobytes}\r\n${bulk.repeat(kilobytes)}`;
+      return name === 'MULTI' ? '+OK\r\n' : '+QUEUED\r\n';
+    }),
+  );
+  expect(await link.read([['GET'], ['GET']])).toEqual(Array.from({ length: kilobytes }, () => value));
+});

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type Address, ConnectionLost, nameOf, reasonOf } from '../address.ts';
-import { type Cursor, DamagedFile, Input } from '../../formats/input.ts';
+import { type Cursor, DamagedFile, Input, RECORD_BYTES_MAX } from '../../formats/input.ts';
 import { encodeCommand } from '../../formats/resp.ts';
 
 export interface Credentials {
@@ -35,7 +35,7 @@ export class NodeLink {
 
   private constructor(name: string, socket: Socket) {
     this.#socket = socket;
-    this.#replies = new Input(name, socket as AsyncIterable<Buffer>);
+    this.#replies = new Input(name, socket as AsyncIterable<Buffer>, RECORD_BYTES_MAX, false);
   }
 
   /** Rejects with {@link ConnectionLost} where nobody answers. */
@@ -65,7 +65,7 @@ export class NodeLink {
     try {
       for (const request of requests) this.#socket.write(encodeCommand(request));
       const replies: Reply[] = [];
-      while (replies.length < requests.length) replies.push(await this.#replies.read(readReply));
+      while (replies.length < requests.length) replies.push(await this.#reply());
       // Until the next question there is nothing to be said.
       this.#socket.setTimeout(0);
       return replies;
@@ -78,33 +78,47 @@ export class NodeLink {
     }
   }
 
+  /** What an array holds is read piece by piece: all of it may be more than one record can be. */
+  async #reply(depth: number = 0): Promise<Reply> {
+    const part = await this.#replies.read(readPart);
+    if (part.kind === 'reply') return part.reply;
+    if (depth > DEPTH_MAX) this.#replies.wrong('a reply of fewer levels', 'one more');
+    const replies: Reply[] = [];
+    while (replies.length < part.length) replies.push(await this.#reply(depth + 1));
+    return replies;
+  }
+
   close(): void {
     this.#socket.destroy();
   }
 }
 
-/** A reply in RESP2. */
-function readReply(cursor: Cursor, depth = 0): Reply {
+/** A whole reply, or how many come that are the elements of one. */
+type Part =
+  | { readonly kind: 'reply'; readonly reply: Reply }
+  | { readonly kind: 'array'; readonly length: number };
+
+/** A part of a reply in RESP2. */
+function readPart(cursor: Cursor): Part {
   const end = cursor.ahead().indexOf('\r\n');
   if (end === -1) return cursor.lack(cursor.remaining + 1, 'a reply');
   const start = cursor.offset;
   const line = cursor.characters(end + 2, 'a reply').slice(1, -2);
   switch (cursor.since(cursor.taken - end - 2)[0]) {
     case 0x2b:
-      return line;
+      return { kind: 'reply', reply: line };
     case 0x2d:
-      return new ReplyError(line);
+      return { kind: 'reply', reply: new ReplyError(line) };
     case 0x3a:
-      return Number(line);
+      return { kind: 'reply', reply: Number(line) };
     case 0x24: {
       const length = Number(line);
-      return length < 0 ? null : cursor.characters(length + 2, 'a reply').slice(0, -2);
+      const reply = length < 0 ? null : cursor.characters(length + 2, 'a reply').slice(0, -2);
+      return { kind: 'reply', reply };
     }
     case 0x2a: {
-      const replies: Reply[] = [];
-      if (depth > DEPTH_MAX) return cursor.wrong('a reply of fewer levels', start);
-      for (let left = Number(line); left > 0; left--) replies.push(readReply(cursor, depth + 1));
-      return Number(line) < 0 ? null : replies;
+      const length = Number(line);
+      return length < 0 ? { kind: 'reply', reply: null } : { kind: 'array', length };
     }
     default:
       return cursor.wrong('a reply', start);
