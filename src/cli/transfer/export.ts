@@ -87,22 +87,34 @@ async function sizeOf(origin: Origin): Promise<number> {
 async function* entriesOf(origin: Origin): AsyncGenerator<Entry> {
   yield* librariesOf(origin);
   let cursor = '0';
-  let keysMax = KEYS_MAX;
   do {
     const [page] = await origin.read([['SCAN', cursor, 'COUNT', SCAN_COUNT]]);
     if (page instanceof ReplyError) throw new CommandError(`SCAN was refused: ${page.text}`);
     const [next, found] = Array.isArray(page) ? (page as readonly Reply[]) : [];
     cursor = typeof next === 'string' ? next : '0';
     const keys = Array.isArray(found) ? (found as readonly string[]) : [];
-    for (let at = 0; at < keys.length; ) {
-      const some = keys.slice(at, at + keysMax);
-      at += some.length;
-      const entries = await entriesFor(origin, some);
-      yield* entries;
-      const largest = Math.max(1, ...entries.map((entry) => (entry.kind === 'dump' ? entry.dump.length : 1)));
-      keysMax = Math.max(1, Math.min(KEYS_MAX, Math.floor(ANSWER_BYTES / largest)));
-    }
+    for await (const some of inSteps(origin, keys)) yield* await entriesFor(origin, some);
   } while (cursor !== '0');
+}
+
+/** As many keys at a time as an answer about them should hold: a server builds it in memory, and so do we. */
+async function* inSteps(origin: Origin, keys: readonly string[]): AsyncGenerator<readonly string[]> {
+  const sizes = keys.length === 0 ? [] : await origin.read(keys.map((key) => ['MEMORY', 'USAGE', key]));
+  let step: string[] = [];
+  let bytes = 0;
+  for (const [index, key] of keys.entries()) {
+    const reply = sizes[index];
+    // What nobody tells may be anything.
+    const size = typeof reply === 'number' ? reply : reply === null ? 0 : ANSWER_BYTES;
+    if (step.length === KEYS_MAX || (step.length > 0 && bytes + size > ANSWER_BYTES)) {
+      yield step;
+      step = [];
+      bytes = 0;
+    }
+    step.push(key);
+    bytes += size;
+  }
+  if (step.length > 0) yield step;
 }
 
 /** Keys that are gone meanwhile are not among them. */

@@ -7,8 +7,9 @@ import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { MANIFEST, readSaid, SNAPSHOT } from '../../../test/formats/snapshot.ts';
 import { open } from '../../embedded/store.ts';
 import { program, run } from '../program.ts';
+import { exportFile } from './export.ts';
 import { importFile } from './import.ts';
-import { ReplyError } from './node-link.ts';
+import { type Reply, ReplyError } from './node-link.ts';
 import { Progress } from './progress.ts';
 
 let folder: string;
@@ -192,6 +193,51 @@ test('progress is drawn on a terminal and nowhere else', () => {
   const pipe = { isTTY: false, write: (text: string) => silent.push(text) };
   new Progress('importing', 200, pipe as unknown as WriteStream).advance(50, 10);
   expect(silent).toEqual([]);
+});
+
+test('an export asks for no more at a time than a few megabytes', async () => {
+  const keys = Array.from({ length: 1000 }, (_, at) => `k${at}`);
+  const sizeOf = (key: string): Reply => {
+    const at = Number(key.slice(1));
+    if (at < 500) return 5 * 1024 * 1024;
+    return at < 520 ? new ReplyError('NOPERM this user has no permissions') : 100;
+  };
+  const steps: string[][] = [];
+  const answer = ([name, first = '', key = '']: readonly string[]): Reply => {
+    switch (name) {
+      case 'DBSIZE':
+        return keys.length;
+      case 'SCAN':
+        return ['0', keys];
+      case 'MEMORY':
+        return sizeOf(key);
+      case 'DUMP':
+        steps.at(-1)?.push(first);
+        return `\0\x01${first.at(-1)}${'\0'.repeat(10)}`;
+      case 'PEXPIRETIME':
+        return -1;
+      default:
+        return [];
+    }
+  };
+  const origin = {
+    read: async (requests: readonly (readonly string[])[]): Promise<readonly Reply[]> => {
+      steps.push([]);
+      return requests.map(answer);
+    },
+    close: async (): Promise<void> => {},
+  };
+  await exportFile(origin, join(folder, 'x.rdb'), { format: 'rdb', lossy: false });
+  const asked = steps.filter((step) => step.length > 0);
+  expect(asked.flat()).toEqual(keys);
+  // 3 × 5 MB, then one by one, then 256.
+  expect(asked.map(({ length }) => length)).toEqual([
+    ...Array(166).fill(3),
+    2,
+    ...Array(20).fill(1),
+    256,
+    224,
+  ]);
 });
 
 test('a step that is refused as a whole is no success', async () => {
