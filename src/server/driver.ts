@@ -591,10 +591,12 @@ export class Driver implements Engine {
   /** `leaving`: members until it is certain that they are not. */
   #setPeers(configuration: Configuration, leaving: readonly Member[]): void {
     const { id } = this.#options;
-    const peers = [...membersOf(configuration), ...leaving].filter((member) => member.id !== id);
+    const members = [...membersOf(configuration), ...leaving];
+    const peers = members.filter((member) => member.id !== id);
     this.#peers.setPeers(
       peers.map((peer) => ({ ...peer, url: this.#urlOf(peer) })),
       configuration.removed,
+      peers.length === members.length && !configuration.removed.includes(id),
     );
   }
 

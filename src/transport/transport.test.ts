@@ -355,6 +355,26 @@ test('a member that a node has not heard of is heard as a guest, until the confi
   expect(n1.transport.connected(n4.id)).toBe(false);
 });
 
+test('while a newcomer reads of members as they were long ago, what they say of themselves counts', async () => {
+  const n5 = await start('n5');
+  const n1 = await start('n1', { peers: [n5.member] });
+  await connected([n1, n5]);
+  const moved = { ...n1.member, url: 'http://127.0.0.1:1' };
+  for (const old of [moved, { ...n1.member, incarnation: 'before' }, n1.member]) {
+    n5.transport.setPeers([old], [], true);
+    expect(n5.transport.connected(n1.id)).toBe(true);
+  }
+  // Nor does it matter which came first.
+  const n6 = await start('n6');
+  n6.transport.setPeers([moved], [], true);
+  n1.transport.setPeers([n6.member], []);
+  await connected([n1, n6]);
+  n1.transport.send(n6.id, heartbeat(1));
+  await watch.until(() => n6.messages.length === 1);
+  n6.transport.setPeers([n1.member], []);
+  expect(n6.transport.connected(n1.id)).toBe(true);
+});
+
 test('guests that are gone make room for others', async () => {
   const n1 = await start('n1', { heartbeatMs: 10 });
   const n2 = await start('n2', { peers: [n1.member] });

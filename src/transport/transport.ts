@@ -49,7 +49,7 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { Logger } from 'pino';
-import { NOBODY, standingOf } from '../raft/configuration.ts';
+import { NOBODY, type Standing, standingOf } from '../raft/configuration.ts';
 import type { Configuration, GroupId, Member, Message, NodeId, SnapshotMeta } from '../raft/types.ts';
 import { AskError } from './ask.ts';
 import { type Caller, type ClientAddress, type Guard, Identity, REFUSALS, type Refusal } from './identity.ts';
@@ -128,6 +128,8 @@ export class Transport {
   readonly #peers = new Map<NodeId, Peer>();
   /** Who is and who was a member, as this node knows it. */
   #known: Configuration = NOBODY;
+  /** This node has not come to its own addition in the log: what it knows of the members may be long out of date. */
+  #newcomer = false;
   /** Members of this cluster that this node has not heard of yet. */
   readonly #guests = new Map<NodeId, Guest>();
   /** Members no longer, whose last words are waited for. */
@@ -211,14 +213,15 @@ export class Transport {
 
   /**
    * Says who the members are, this node among them or not, and which ids were: opens streams to new members, closes those
-   * of the others shortly after.
+   * of the others shortly after. `newcomer`: this node reads old entries, from before it was added; what a member of this
+   * cluster says of itself counts then, for it may have moved since, or been made a new cluster.
    */
-  setPeers(members: readonly Member[], removed: readonly NodeId[]): void {
+  setPeers(members: readonly Member[], removed: readonly NodeId[], newcomer: boolean = false): void {
     if (this.#closed) return;
     this.#known = { voters: members, outgoing: [], learners: [], removed };
+    this.#newcomer = newcomer;
     for (const { member } of this.#guests.values()) {
-      const { id, incarnation } = member;
-      if (standingOf(this.#known, id, incarnation) !== 'stranger') this.#guests.delete(id);
+      if (this.#standing(member) !== 'stranger') this.#guests.delete(member.id);
     }
     this.#connect();
   }
@@ -389,12 +392,20 @@ export class Transport {
 
   #peerOf(caller: Caller): Peer | Refusal {
     if (this.#closed) return 'closing';
-    const standing = standingOf(this.#known, caller.id, caller.incarnation);
+    const standing = this.#standing(caller);
     if (standing === 'impostor' || standing === 'removed') return standing;
     if (standing === 'stranger' && !this.#welcome(caller)) return 'unknown';
     const peer = this.#peers.get(caller.id);
     peer?.noteAddress(caller.clientAddress);
     return peer ?? 'unknown';
+  }
+
+  /** As the configuration says, where that can be relied on. */
+  #standing({ id, url, incarnation }: Pick<Member, 'id' | 'url' | 'incarnation'>): Standing {
+    const standing = standingOf(this.#known, id, incarnation);
+    if (!this.#newcomer || standing === 'removed') return standing;
+    const asKnown = this.#known.voters.some((member) => member.id === id && member.url === url);
+    return standing === 'member' && asKnown ? 'member' : 'stranger';
   }
 
   /** Takes in a member that this node has not heard of yet. `false`: it is none, or there are too many. */
