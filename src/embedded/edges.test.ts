@@ -27,6 +27,17 @@ test('what is neither text nor bytes nor a number is no argument of a command', 
   expect([...store.list('list')]).toEqual(['1', '-2', '0.5', 'a']);
 });
 
+test('no time to live is for ever where a key is set, and no time where it has one already', async () => {
+  await store.set('a', '1', { ttl: 0 });
+  expect(store.ttl('a')).toBe(null);
+  await expect(store.expire('a', -1)).rejects.toThrow(
+    'ttl: -1; expected milliseconds, from 0 (gone at once) on',
+  );
+  expect(() => store.set('a', '1', { ttl: -1 })).toThrow('from 0 (for ever) on');
+  expect(await store.expire('a', 0)).toBe(true);
+  expect(store.has('a')).toBe(false);
+});
+
 test('what no string can hold is too large, and not a fault', async () => {
   // Not touched, so it takes no memory.
   const huge = Buffer.alloc(512 * 1024 * 1024);

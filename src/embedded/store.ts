@@ -426,9 +426,12 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
     return this.#durable;
   }
 
-  /** Gives the entry `ttl` milliseconds to live from now, with 0 none; resolves to whether it was there. */
+  /**
+   * Gives the entry `ttl` milliseconds to live from now; resolves to whether it was there. With 0 it is gone at once: to have it
+   * live for ever there is {@link persist}.
+   */
   async expire(key: Bytes, ttl: number): Promise<boolean> {
-    const deadline = String(deadlineIn(wholeMs(ttl), now()));
+    const deadline = String(deadlineIn(wholeMs(ttl, 'gone at once'), now()));
     const done = this.#run(PEXPIREAT, ['PEXPIREAT', toStored(key), deadline]) === 1;
     await this.#durable;
     return done;
@@ -1095,9 +1098,9 @@ function stringOf(value: StoredValue): string {
   return textOf(value);
 }
 
-function wholeMs(ttl: number): number {
+function wholeMs(ttl: number, zero = 'for ever'): number {
   if (!Number.isFinite(ttl) || ttl < 0)
-    throw new StoreError('INVALID_ARGUMENT', `ttl: ${ttl}; expected milliseconds, from 0 (for ever) on`);
+    throw new StoreError('INVALID_ARGUMENT', `ttl: ${ttl}; expected milliseconds, from 0 (${zero}) on`);
   return Math.ceil(ttl);
 }
 
