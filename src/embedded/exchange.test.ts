@@ -15,7 +15,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { Entry } from '../formats/format.ts';
+import { FileSink, writeEntries } from './exchange.ts';
 import { type Format, open, type Store } from './index.ts';
+import { sourceOf, wholeOf } from './source.ts';
 
 let folder: string;
 let store: Store;
@@ -75,6 +78,48 @@ test('an export has what there was when it was asked for', async () => {
   await store.set('b', '2');
   expect(await exported).toMatchObject({ entries: 1 });
   expect(JSON.parse(readFileSync(path('file'), 'utf8'))).toMatchObject({ data: { a: '1' } });
+});
+
+/** Told of each step of a work; the most that came in one turn of the event loop. */
+function counted(): { step: () => void; most: () => number } {
+  let inTurn = 0;
+  let most = 0;
+  const turn = (): void => {
+    inTurn = 0;
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  onTestFinished(() => clearImmediate(next));
+  const step = (): void => {
+    inTurn++;
+    most = Math.max(most, inTurn);
+  };
+  return { step, most: () => most };
+}
+
+test('what is exported and loaded leaves time for others', async () => {
+  const many = 20_000;
+  for (let at = 0; at < many; at++) void store.set(`k${at}`, 'v');
+  const exported = counted();
+  const entries = (function* (): Generator<Entry> {
+    for (let at = 0; at < many; at++) {
+      exported.step();
+      yield { kind: 'string', key: `k${at}`, value: 'v', expiresAt: null };
+    }
+  })();
+  await writeEntries(await FileSink.open(path('file')), 'rdb', entries, () => {});
+  expect(exported.most()).toBeLessThanOrEqual(1000);
+
+  const checked = counted();
+  await wholeOf(await sourceOf(path('file'), null), undefined, (_bytes, commands) => {
+    if (commands > 0) checked.step();
+  });
+  expect(checked.most()).toBeLessThanOrEqual(1000);
+
+  const loaded = counted();
+  store.on('change', loaded.step);
+  expect(await store.load(path('file'))).toEqual({ commands: many });
+  expect(loaded.most()).toBeLessThanOrEqual(1000);
 });
 
 test('a format that is none is refused before a file is made or read', async () => {

@@ -14,6 +14,8 @@ import { StoreError } from './errors.ts';
 import { toText } from './text.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
+/** Entries that are encoded in one go: a few milliseconds. */
+const ENTRIES_AT_ONCE = 500;
 const OWNER_ONLY = 0o600;
 const PERMISSIONS = 0o777;
 
@@ -41,8 +43,10 @@ export async function writeEntries(
   let written = 0;
   let waiting = [encoder.head];
   let waitingBytes = encoder.head.length;
+  let met = 0;
   try {
     for await (const entry of entries) {
+      if (++met % ENTRIES_AT_ONCE === 0) await new Promise(setImmediate);
       let encoded: Buffer;
       try {
         encoded = encoder.entry(entry);

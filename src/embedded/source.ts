@@ -173,7 +173,9 @@ async function check(format: Format, part: Part, mayBeTorn: boolean, checking: C
   };
   const input = inputOf(part, advance);
   try {
+    let read = 0;
     for await (const { database } of readFormat(format, input, { check: true, leaveOut })) {
+      if (++read % BATCH_COMMANDS_MAX === 0) await new Promise(setImmediate);
       found.set(database, (found.get(database) ?? 0) + 1);
       advance(0, 1);
     }

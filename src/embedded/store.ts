@@ -648,6 +648,7 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
         commands++;
       }
       await this.#durable;
+      await new Promise(setImmediate);
     }
     await this.flush();
     return { commands };
