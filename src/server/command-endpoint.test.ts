@@ -92,6 +92,9 @@ describe('a command', () => {
       'null',
       [1],
       [{ base64: 1 }],
+      ['SET', 'a', { base64: 'AA*A' }],
+      ['SET', 'a', { base64: 'AAAAA' }],
+      ['SET', 'a', { base64: 'A=AA' }],
     ])
       expect(await post(wrong), JSON.stringify(wrong)).toMatchObject({ status: 400, body: {} });
     expect((await post(['SET', 'a', 'x'.repeat(1000)])).status).toBe(413);

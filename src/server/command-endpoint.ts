@@ -170,11 +170,19 @@ function argumentsOf(body: unknown): string[] | null {
   const args: string[] = [];
   for (const item of body as readonly unknown[]) {
     if (typeof item === 'string') args.push(Buffer.from(item, 'utf8').toString('latin1'));
-    else if (typeof item === 'object' && item !== null && 'base64' in item && typeof item.base64 === 'string')
+    else if (typeof item === 'object' && item !== null && 'base64' in item && isBase64(item.base64))
       args.push(Buffer.from(item.base64, 'base64').toString('latin1'));
     else return null;
   }
   return args;
+}
+
+/** Node reads what it can and leaves out the rest, so that something else would be stored than was sent. */
+function isBase64(value: unknown): value is string {
+  if (typeof value !== 'string') return false;
+  const digits = value.length - (/={1,2}$/.exec(value)?.[0].length ?? 0);
+  const strange = value.search(/[^\w+/-]/);
+  return (strange === -1 || strange === digits) && digits % 4 !== 1;
 }
 
 /** A command on its way, wherever the leader is. */
