@@ -192,3 +192,10 @@ test.each([10, 70, 100, 150, 1000])('an answer of %i KB is read when it is there
   );
   expect(await link.read([['GET'], ['GET']])).toEqual(Array.from({ length: kilobytes }, () => value));
 });
+
+test('a name and a password go out as UTF-8, as clients send them', async () => {
+  const { address, asked } = await node(() => '+OK\r\n');
+  const link = await ClusterLink.to(address, { user: 'jürgen', password: '密码' });
+  onTestFinished(() => link.close());
+  expect(asked.map((request) => Buffer.from(request, 'latin1').toString())).toEqual(['AUTH jürgen 密码']);
+});

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError } from '../command-error.ts';
 import { type Address, ConnectionLost, nameOf } from '../address.ts';
+import { bytesOf } from '../repl/words.ts';
 import { type Credentials, NodeLink, type Reply, ReplyError } from './node-link.ts';
 
 /** Codes of replies that say: not run, and never will be. */
@@ -163,7 +164,7 @@ export class ClusterLink {
   async #introduce(node: NodeLink, address: Address): Promise<void> {
     const { user, password } = this.#credentials;
     if (password !== null) {
-      const [reply] = await node.ask([['AUTH', user, password]]);
+      const [reply] = await node.ask([['AUTH', bytesOf(user), bytesOf(password)]]);
       if (reply instanceof ReplyError) throw new CommandError(`${nameOf(address)} says: ${reply.text}`);
     }
     const [slots] = await node.ask([['CLUSTER', 'SLOTS']]);

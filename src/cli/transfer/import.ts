@@ -93,6 +93,6 @@ async function runBatch(target: Target, { file, commands }: Batch, before: numbe
   const name = `${args[0]}${args[1] === undefined ? '' : ` ${quoted(args[1])}`}`;
   const others = replies.filter((other) => !(other instanceof ReplyError)).length;
   throw new CommandError(
-    `${file} at byte ${offset}: ${name} was refused: ${reply.text}; of the ${commands.length} commands from number ${before + 1} on, which are one step, ${others} were run`,
+    `${file} at byte ${offset}: ${name} was refused: ${Buffer.from(reply.text, 'latin1').toString()}; of the ${commands.length} commands from number ${before + 1} on, which are one step, ${others} were run`,
   );
 }

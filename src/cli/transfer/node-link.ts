@@ -5,6 +5,7 @@ import { type Address, ConnectionLost, nameOf, reasonOf } from '../address.ts';
 import { type Cursor, DamagedFile, Input, RECORD_BYTES_MAX } from '../../formats/input.ts';
 import { encodeCommand } from '../../formats/resp.ts';
 
+/** As they were typed. */
 export interface Credentials {
   readonly user: string;
   readonly password: string | null;

@@ -242,11 +242,11 @@ test('an export asks for no more at a time than a few megabytes', async () => {
 
 test('a step that is refused as a whole is no success', async () => {
   const commands = file('c.resp', 'SET a 1\nSET b 2\n');
-  const aborted = new ReplyError('EXECABORT Transaction discarded because of: OOM command not allowed');
+  const aborted = new ReplyError('EXECABORT Transaction discarded because of: OOM \xc3\xbc');
   const target = { run: async () => [aborted, aborted], close: async () => {} };
   const options = { format: null, database: null, lossy: false, tornEnd: false };
   await expect(importFile(commands, options, async () => target)).rejects.toThrow(
-    'c.resp at byte 0: SET "a" was refused: EXECABORT Transaction discarded because of: OOM command not allowed; of the 2 commands from number 1 on, which are one step, 0 were run; 0 commands were run before it',
+    'c.resp at byte 0: SET "a" was refused: EXECABORT Transaction discarded because of: OOM ü; of the 2 commands from number 1 on, which are one step, 0 were run; 0 commands were run before it',
   );
 });
 
