@@ -91,6 +91,8 @@ test('free space that can not be read refuses nothing', async () => {
   await look();
   expect(space.low).toBe(false);
   expect(lines.at(-1)).toContain('EIO');
+  await look();
+  expect(lines.filter((line) => line.includes('EIO'))).toHaveLength(1);
 });
 
 test('a write that finds no room is made again until it succeeds, with two lines for the whole outage', async () => {

@@ -37,6 +37,8 @@ export class DiskSpace {
   #stopped = false;
   /** Bytes that were written to the log since the last look. */
   #unseenBytes = 0;
+  /** Why the last look failed; said once and not every second. */
+  #problem = '';
   #endLooks = (): void => undefined;
   /** Ends the pause before the next attempt. */
   #wake = (): void => undefined;
@@ -81,13 +83,17 @@ export class DiskSpace {
     try {
       const free = await this.#options.wal.freeBytes();
       this.#freeBytes = free;
+      this.#problem = '';
       const little = free < this.#lowBytes;
       if (little !== this.#little) this.#tell(little, free);
       this.#set({ little, outage: this.#outage });
     } catch (error) {
       // Not to know is no reason to refuse anything: the writes themselves will tell.
       this.#set({ little: false, outage: this.#outage });
-      this.#options.logger.warn(`the free space of the data directory can't be read: ${String(error)}`);
+      const problem = String(error);
+      if (problem !== this.#problem)
+        this.#options.logger.warn(`the free space of the data directory can't be read: ${problem}`);
+      this.#problem = problem;
     } finally {
       this.#looking = false;
     }

@@ -793,13 +793,8 @@ export class Driver implements Engine {
   #fetchSnapshot(from: NodeId, snapshot: SnapshotMeta): void {
     this.#snapshotter.fetch(from, snapshot).then(
       () => this.#step({ type: 'snapshotFetched', from, snapshot }),
-      (error: unknown) => {
-        this.#options.logger.warn(
-          { from, index: snapshot.index, error: String(error) },
-          'snapshot could not be fetched',
-        );
-        this.#step({ type: 'snapshotFetchFailed', from, snapshot });
-      },
+      // The snapshotter has said why.
+      () => this.#step({ type: 'snapshotFetchFailed', from, snapshot }),
     );
   }
 

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { asIndex, asTerm } from '../raft/types.ts';
+import { asIndex, asNodeId, asTerm } from '../raft/types.ts';
 import { noReply } from '../store/reply.ts';
 import { Store } from '../store/store.ts';
 import { dataCommands } from '../store/table.ts';
@@ -102,4 +102,36 @@ test('what is larger than the limit gets as much log between two snapshots as it
   expect(due({ bytes: 5000 }, 50, 1)).toBe(true);
   expect(due({ bytes: 5000 }, 1, 4999)).toBe(false);
   expect(due({ bytes: 5000 }, 1, 5000)).toBe(true);
+});
+
+test('a snapshot that can not be fetched is said once, however often it is tried, and again when the reason is another', async () => {
+  const lines: string[] = [];
+  let problem: string | null = 'no space';
+  const receiver = { offset: 0, finish: async () => undefined, suspend: async () => undefined };
+  const snapshotter = new Snapshotter({
+    store: new Store(),
+    wal: { receiveSnapshot: () => Promise.resolve(receiver) } as unknown as Wal,
+    peers: {
+      fetchSnapshot: () => (problem === null ? Promise.resolve() : Promise.reject(new Error(problem))),
+    },
+    clock: systemClock,
+    logger: pino({}, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
+    entries: 1,
+    bytes: 1,
+    snapshot: null,
+  });
+  const snapshot = { ...state, bytes: 1, checksum: 1 };
+  const fetch = (): Promise<string> =>
+    snapshotter.fetch(asNodeId('n1'), snapshot).then(
+      () => 'fetched',
+      (error: Error) => error.message,
+    );
+  for (let tries = 0; tries < 3; tries += 1) expect(await fetch()).toBe('no space');
+  problem = 'reset';
+  expect(await fetch()).toBe('reset');
+  problem = null;
+  expect(await fetch()).toBe('fetched');
+  expect(await fetch()).toBe('fetched');
+  const [begins, fails] = ['fetching snapshot', 'snapshot could not be fetched'];
+  expect(lines).toEqual([begins, fails, fails, begins]);
 });

@@ -48,6 +48,8 @@ export class Snapshotter {
   /** The snapshot being taken; restoring another one ends it. */
   #taking: Taking | null = null;
   #fetching: AbortController | null = null;
+  /** What was said last of a fetch that failed; the leader offers its snapshot again several times a second. */
+  #fetchProblem: string | null = null;
 
   constructor(options: {
     store: Store;
@@ -170,17 +172,25 @@ export class Snapshotter {
     this.#fetching = aborted;
     try {
       const receiver = await this.#wal.receiveSnapshot(snapshot);
-      this.#logger.info(
-        { from, index: snapshot.index, bytes: snapshot.bytes, offset: receiver.offset },
-        'fetching snapshot',
-      );
+      if (this.#fetchProblem === null)
+        this.#logger.info(
+          { from, index: snapshot.index, bytes: snapshot.bytes, offset: receiver.offset },
+          'fetching snapshot',
+        );
       try {
         await this.#peers.fetchSnapshot(from, snapshot, receiver, aborted.signal);
         await receiver.finish();
+        this.#fetchProblem = null;
       } catch (error) {
         await receiver.suspend();
         throw error;
       }
+    } catch (error) {
+      const problem = String(error);
+      if (problem !== this.#fetchProblem)
+        this.#logger.warn({ from, index: snapshot.index, error: problem }, 'snapshot could not be fetched');
+      this.#fetchProblem = problem;
+      throw error;
     } finally {
       if (this.#fetching === aborted) this.#fetching = null;
     }
