@@ -1417,9 +1417,26 @@ describe('on disk', () => {
       {
         await using store = await open({ directory, snapshotBytes: 1000 });
         const create = failing('createSnapshot');
+        const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
         for (let at = 0; at < 50; at++) await store.set(`k${at}`, 'x'.repeat(100));
         expect(create.mock.calls.length).toBeGreaterThan(1);
         expect(create.mock.calls.length).toBeLessThan(10);
+        // Once, until one could be written.
+        const warning = [
+          expect.stringContaining('no snapshot could be written'),
+          { code: 'KVORUM_SNAPSHOT' },
+        ];
+        expect(warn.mock.calls).toEqual([warning]);
+        create.mockRestore();
+        const before = (await readdir(directory)).length;
+        while ((await readdir(directory)).length <= before) await store.set('k0', 'x'.repeat(1000));
+        failing('createSnapshot');
+        await expect
+          .poll(async () => {
+            await store.set('k0', 'x'.repeat(1000));
+            return warn.mock.calls.length;
+          })
+          .toBe(2);
       }
       vi.restoreAllMocks();
       await using again = await open(directory);

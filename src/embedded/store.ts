@@ -120,6 +120,8 @@ const EXPIRED_AT_ONCE = 1000;
 const REFRESH_SHARE = 1 / 16;
 /** Keys and values of a batch or a transaction: with all that may wait already they fit into one write of the log. */
 const TOGETHER_BYTES_MAX = 512 * 1024 * 1024;
+/** Of a snapshot that nobody asked for, so that nobody has its error. */
+const SNAPSHOT_WARNING = 'KVORUM_SNAPSHOT';
 const DONE: Promise<void> = Promise.resolve();
 const SET = 'SET';
 const PXAT = 'PXAT';
@@ -175,6 +177,8 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   readonly #telling = new Telling();
   /** The snapshot or restore under way: one at a time. */
   #filing: Promise<unknown> | null = null;
+  /** Whether it was told that no snapshot can be written: once is enough until one could. */
+  #warned = false;
   #restoring = false;
   /** The next part of the removal of what has expired. */
   #cleaning: NodeJS.Timeout | null = null;
@@ -592,8 +596,19 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   #snapshotInBackground(): void {
     if (this.#filing !== null || this.#closed) return;
-    // A disk that has failed is told of by the writes; where only a snapshot has no room, the log goes on.
-    this.snapshot().catch(() => this.#journal?.snapshotLater());
+    // A disk that has failed is told of by the writes; where only a snapshot has no room, the log goes on, if there is one.
+    this.snapshot().then(
+      () => {
+        this.#warned = false;
+      },
+      (error: unknown) => {
+        this.#journal?.snapshotLater();
+        if (this.#closed || this.#warned) return;
+        this.#warned = true;
+        const reason = error instanceof Error ? error.message : String(error);
+        process.emitWarning(`kvorum: no snapshot could be written: ${reason}`, { code: SNAPSHOT_WARNING });
+      },
+    );
   }
 
   /**
