@@ -1428,8 +1428,9 @@ describe('on disk', () => {
         ];
         expect(warn.mock.calls).toEqual([warning]);
         create.mockRestore();
-        const before = (await readdir(directory)).length;
-        while ((await readdir(directory)).length <= before) await store.set('k0', 'x'.repeat(1000));
+        const written = async (): Promise<boolean> =>
+          (await readdir(directory)).some((name) => name.endsWith('.snap'));
+        while (!(await written())) await store.set('k0', 'x'.repeat(1000));
         failing('createSnapshot');
         await expect
           .poll(async () => {
