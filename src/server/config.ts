@@ -253,7 +253,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<NonNullable<Co
   maxClients: {
     flag: 'max-clients',
     argument: '<count>',
-    description: 'Open client connections; one more is answered with an error and closed.',
+    description:
+      'Open client connections, or fewer where the process may not have so many files open; one more is answered with an error and closed.',
     default: '10000',
     read: wholeNumber(1, 1_000_000),
   },

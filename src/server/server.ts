@@ -33,6 +33,7 @@ import { addFoundingRoute, type AskedNode, type Beginning, Founding, foundedBy }
 import { addRoutes, type Stage, waitingFor } from './http.ts';
 import { addJoiningRoutes, clusterAt, Joining } from './joining.ts';
 import { addMembershipRoutes, STRICT } from './membership.ts';
+import { clientsMax, httpConnectionsMax, openFilesMax } from './open-files.ts';
 import { turnPagesAway } from './pages.ts';
 import { restoreStore } from './snapshotter.ts';
 import { catalogue } from './table.ts';
@@ -91,6 +92,7 @@ class Server {
   readonly #guard: Guard;
   readonly #users: Users;
   readonly #http: FastifyInstance;
+  readonly #filesMax = openFilesMax();
   #stage: Stage = { name: 'starting' };
   #httpAddress: HostPort;
   #clientAddress: HostPort;
@@ -224,6 +226,11 @@ class Server {
       this.#stage.name === 'joining' ? this.#stage.joining : null,
     );
     addMembershipRoutes(this.#http, { guard: this.#guard, driver: () => this.#driver, waiting });
+    const connections = httpConnectionsMax(
+      clientsMax(this.#config.maxClients, this.#filesMax),
+      this.#filesMax,
+    );
+    if (Number.isFinite(connections)) this.#http.server.maxConnections = connections;
     await this.#http.listen({ host, port: httpPort });
     const bound = this.#http.server.address();
     if (typeof bound === 'object' && bound !== null) this.#httpAddress = { host, port: bound.port };
@@ -313,8 +320,13 @@ class Server {
   }
 
   async #listenToClients(engine: Driver, forwarder: Forwarder): Promise<HostPort> {
-    const { host, port, maxClients, maxRequestBytes, followerReads, proxy, unknownOutcome, announce } =
-      this.#config;
+    const { host, port, maxRequestBytes, followerReads, proxy, unknownOutcome, announce } = this.#config;
+    const maxClients = clientsMax(this.#config.maxClients, this.#filesMax);
+    if (maxClients < this.#config.maxClients)
+      this.#logger.warn(
+        `--max-clients: ${this.#config.maxClients} are too many for a process that may have ${this.#filesMax} files open, so ${maxClients} are ` +
+          'taken; raise that limit (ulimit -n, LimitNOFILE of systemd) or give fewer',
+      );
     this.#port = new ClientPort({
       engine,
       host,
