@@ -133,6 +133,16 @@ test('a format that is none is refused before a file is made or read', async () 
   expect([...store.keys()]).toEqual(['a']);
 });
 
+test('a snapshot is no file to load, and files of other programs are no snapshots', async () => {
+  await store.snapshot(path('snapshot'));
+  await expect(store.load(path('snapshot'))).rejects.toEqual(refused('restore() reads it'));
+  for (const format of ['json', 'rdb', 'binary'] as const) {
+    await store.export(path('file'), format);
+    await expect(store.restore(path('file'))).rejects.toEqual(refused(`but ${format}, which load() reads`));
+  }
+  expect([...store.keys()]).toEqual(['a']);
+});
+
 test('what can not be read twice is not loaded', async () => {
   execFileSync('mkfifo', [path('pipe')]);
   await expect(store.load(path('pipe'), 'resp')).rejects.toEqual(refused('pipe: a device or a pipe'));

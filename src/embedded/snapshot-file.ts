@@ -11,6 +11,9 @@ import {
   type SnapshotState,
   verifySnapshot,
 } from '../wal/snapshot-file.ts';
+import type { StorageFile } from '../wal/storage.ts';
+import { recognise, RECOGNISED_BYTES } from '../formats/format.ts';
+import { StoreError } from './errors.ts';
 import { FileSink } from './exchange.ts';
 
 /** As all that is in a store's directory. */
@@ -82,10 +85,22 @@ export async function writeSnapshotFile(
 export async function* readSnapshotFile(path: string): AsyncGenerator<Buffer, void, void> {
   const file = await nodeStorage.open(path, 'read');
   try {
+    await refuseOthers(file, path);
     await verifySnapshot(file, path);
     const { blocksEnd } = await readFooter(file, path);
     yield* readBlocks(file, path, blocksEnd);
   } finally {
     await file.close();
   }
+}
+
+/** A file of another program is not damaged. Commands begin with any letter, as what is damaged may. */
+async function refuseOthers(file: StorageFile, path: string): Promise<void> {
+  const start = Buffer.alloc(RECOGNISED_BYTES);
+  const format = recognise(start.subarray(0, await file.read(start, 0)));
+  if (format === 'json' || format === 'rdb' || format === 'binary')
+    throw new StoreError(
+      'INVALID_ARGUMENT',
+      `${path}: not a snapshot that a store wrote, but ${format}, which load() reads`,
+    );
 }

@@ -14,6 +14,7 @@ import { FORMATS, type Format, type ReadCommand, recognise, RECOGNISED_BYTES } f
 import { readFormat } from '../formats/formats.ts';
 import { DamagedFile, Input } from '../formats/input.ts';
 import { isManifest, manifestFiles } from '../formats/resp.ts';
+import { HEAD_MAGIC } from '../wal/snapshot-file.ts';
 import { StoreError } from './errors.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
@@ -88,6 +89,10 @@ export async function sourceOf(file: string, given: Format | null): Promise<Sour
   if (given !== null) checkFormat(given);
   const part = await partOf(file);
   const start = await startOf(file);
+  if (start.toString('latin1').startsWith(HEAD_MAGIC))
+    throw invalid(
+      `${file}: a snapshot that a store wrote: its restore() reads it, in place of all that it holds`,
+    );
   const format = given ?? recognise(start);
   if (format === null)
     throw invalid(

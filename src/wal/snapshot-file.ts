@@ -17,7 +17,8 @@ import { corrupt, WalError } from './errors.ts';
 import { decodePage, encodePage, foreignFormat } from './page.ts';
 import { readExactly, SECTOR_BYTES, type StorageFile } from './storage.ts';
 
-const HEAD_MAGIC = 'KVSNAPHD';
+/** What a snapshot's file begins with. */
+export const HEAD_MAGIC = 'KVSNAPHD';
 const FOOTER_MAGIC = 'KVSNAPFT';
 const BLOCK_HEAD_BYTES = 8;
 const FOOTER_BYTES_MAX = 16 * 1024 * 1024;
