@@ -7,6 +7,7 @@ import { encodeConfiguration } from '../raft/configuration.ts';
 import type { Inspection } from '../wal/inspect.ts';
 import { Wal } from '../wal/wal.ts';
 import { run } from './program.ts';
+import { warning } from './recover.ts';
 
 let directory: string;
 let out: string[];
@@ -180,4 +181,12 @@ test('recover leaves a running node alone', async () => {
   await kvorum('recover', directory, ...ARGS, '--force-new-cluster', '--yes-i-accept-data-loss');
   expect(process.exitCode).toBe(1);
   expect(err.at(-1)).toContain('another running process has this data directory open');
+});
+
+test('recover names the voters that a change under way leaves out, too', () => {
+  const { voters } = configurationOf(['n1', 'n2', 'n3']);
+  const configuration = { ...configurationOf(['n1', 'n2']), outgoing: voters };
+  const content = { identity: { nodeId: 'n1' }, configuration } as unknown as Inspection['content'];
+  const inspection = { content, findings: [] } as unknown as Inspection;
+  expect(warning(inspection, 'n1')).toContain('must never be started again (n2, n3)');
 });

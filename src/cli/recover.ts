@@ -58,9 +58,9 @@ function why({ state, findings }: Inspection): string {
 export function warning({ content, findings }: Inspection, nodeId: string): string {
   const entries = content?.entries ?? null;
   const configuration = content?.configuration ?? null;
-  const others = [...(configuration?.voters ?? []), ...(configuration?.learners ?? [])]
-    .map(({ id }) => id)
-    .filter((id) => id !== content?.identity.nodeId);
+  const { voters = [], outgoing = [], learners = [] } = configuration ?? {};
+  const ids = new Set([...voters, ...outgoing, ...learners].map(({ id }) => id));
+  const others = [...ids].filter((id) => id !== content?.identity.nodeId);
   const lines = [
     `WARNING: this ends the cluster ${content?.identity.clusterId} for ever and makes ${nodeId} the only voter of a new one.`,
     `  - Every acknowledged write that this directory never got is LOST. Its log ends with entry ${entries?.last ?? '?'} of term ${entries?.lastTerm ?? '?'};`,
