@@ -73,7 +73,7 @@ export class List extends Collection implements Iterable<string> {
   /** Values from `start` to `end`, the latter not included; negative counts from the end. */
   slice(start = 0, end?: number): string[] {
     if (end === 0) return [];
-    return this.read(texts, 'LRANGE', [start, end === undefined ? -1 : end - 1]);
+    return this.read(texts, 'LRANGE', [start, lastOf(end)]);
   }
 
   /** Overwrites the value at that place; rejects with `COMMAND` when there is none. */
@@ -230,7 +230,7 @@ export class SortedSet extends Collection implements Iterable<Scored> {
    */
   slice(start = 0, end?: number, { reverse = false }: { reverse?: boolean } = {}): Scored[] {
     if (end === 0) return [];
-    const args: Argument[] = [start, end === undefined ? -1 : end - 1];
+    const args: Argument[] = [start, lastOf(end)];
     if (reverse) args.push('REV');
     return this.read(scored, 'ZRANGE', [...args, 'WITHSCORES']);
   }
@@ -259,6 +259,11 @@ export class Counter extends Collection {
   add(by: number | bigint = 1): Promise<number | bigint> {
     return this.write(whole, 'INCRBY', [by]);
   }
+}
+
+/** The last place of a slice that ends before `end`. */
+function lastOf(end: number | undefined): number {
+  return end === undefined || end === Infinity ? -1 : end - 1;
 }
 
 function scoreText(score: number): string {

@@ -45,6 +45,14 @@ test('what no string can hold is too large, and not a fault', async () => {
   expect(() => store.get(huge)).toThrow(refused('bytes; no store takes more than', 'VALUE_TOO_LARGE'));
 });
 
+test('a slice may go on without end, as that of an array', async () => {
+  await store.list('l').push('a', 'b', 'c');
+  expect(store.list('l').slice(1, Infinity)).toEqual(['b', 'c']);
+  expect(store.list('l').slice(0, -1)).toEqual(['a', 'b']);
+  await store.sortedSet('z').add('m', 1);
+  expect(store.sortedSet('z').slice(0, Infinity)).toEqual([{ member: 'm', score: 1 }]);
+});
+
 test('a hash takes more fields at once than a function takes arguments', async () => {
   const fields = Object.fromEntries(Array.from({ length: 150_000 }, (_, at) => [`f${at}`, 'v']));
   expect(await store.hash('h').assign(fields)).toBe(150_000);
