@@ -52,7 +52,9 @@ export const group: Group = {
     () => ['CONFIG', 'RESETSTAT'],
   ],
   compare: { lastsave: 'time', 'config|get': 'unordered' },
-  // LATENCY HISTOGRAM of no command tells of all that ever ran, and how long that took; BGSAVE whether the one before is done.
-  asMade: ([name = '', subcommand]) =>
-    ['SHUTDOWN', 'FAILOVER', 'MONITOR', 'BGSAVE'].includes(name.toUpperCase()) || subcommand === 'HISTOGRAM',
+  // Without its last word LATENCY HISTOGRAM tells of all that ever ran, and how long that took, and SLOWLOG GET of what a busy
+  // machine made slow; BGSAVE whether the one before is done.
+  asMade: ([name = '', subcommand = '']) =>
+    ['SHUTDOWN', 'FAILOVER', 'MONITOR', 'BGSAVE', 'SLOWLOG'].includes(name.toUpperCase()) ||
+    subcommand === 'HISTOGRAM',
 };
