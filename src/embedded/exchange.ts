@@ -91,10 +91,7 @@ export class AllEntries {
 
   *#inNoOrder(): IterableIterator<Entry> {
     for (const code of this.#libraries) yield { kind: 'library', code };
-    const frozen = this.#frozen;
-    for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-      frozen.take();
-      const { key, image } = next;
+    for (const { key, image } of this.#frozen) {
       if (isExpired(image, this.#at)) continue;
       const expiresAt = image.expiresAt === 0 ? null : image.expiresAt;
       if (isString(image.value)) yield { kind: 'string', key, value: textOf(image.value), expiresAt };

@@ -111,9 +111,7 @@ export function* scanUnordered(
   const at = clock();
   const frozen = machine.freeze();
   try {
-    for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-      frozen.take();
-      const { key, image } = next;
+    for (const { key, image } of frozen) {
       if (key < from || (to !== null && key >= to) || isExpired(image, at)) continue;
       yield { key, value: image.value, plain: false };
     }
@@ -124,12 +122,8 @@ export function* scanUnordered(
 
 /** All keys, in no order, those included that have expired and are still there. */
 export function allKeys(machine: StateMachine): string[] {
-  const keys: string[] = [];
   const frozen = machine.freeze();
-  for (let next = frozen.peek(); next !== undefined; next = frozen.peek()) {
-    keys.push(next.key);
-    frozen.take();
-  }
+  const keys = Array.from(frozen, ({ key }) => key);
   frozen.close();
   return keys;
 }

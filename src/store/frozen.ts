@@ -60,6 +60,14 @@ export class Frozen implements View {
     this.#taken++;
   }
 
+  /** The keys from the next one on, each taken as it is given. */
+  *[Symbol.iterator](): IterableIterator<FrozenKey> {
+    for (let next = this.peek(); next !== undefined; next = this.peek()) {
+      this.take();
+      yield next;
+    }
+  }
+
   /** Keeps nothing any more. */
   close(): void {
     this.#keyspace.removeView(this);
