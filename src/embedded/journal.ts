@@ -14,6 +14,7 @@ import type { Store as StateMachine } from '../store/store.ts';
 import { snapshotName } from '../wal/snapshots.ts';
 import { CorruptError } from '../wal/errors.ts';
 import { IDENTITY_FILE } from '../wal/identity.ts';
+import { isOurs } from '../wal/setup.ts';
 import { Wal, WalError } from '../wal/wal.ts';
 import { StoreError } from './errors.ts';
 import type { Settings } from './options.ts';
@@ -251,7 +252,7 @@ export class Journal {
 /** Whether there is something of a store in the directory, or of a server. */
 export async function holdsData(directory: string): Promise<boolean> {
   const names = await readdir(directory).catch(() => []);
-  return names.some((name) => name === IDENTITY_FILE || /\.(?:log|snap)$/.test(name));
+  return names.some((name) => name === IDENTITY_FILE || isOurs(name));
 }
 
 /** What the log says of a directory or a file, in the library's words: its own remedies are those of a cluster. */
