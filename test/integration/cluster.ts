@@ -253,6 +253,23 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
+/**
+ * Sends a command that may be run twice until it is answered. On a machine that stands still for a second the leader
+ * changes, and clients are told: of a write whose outcome nobody knows, of a read while nobody leads.
+ */
+export async function answered<T>(send: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      const told = /^(?:UNKNOWN|CLUSTERDOWN) /.test((error as Error).message);
+      if (!told || performance.now() > deadline) throw error;
+      await sleep(POLL_MS);
+    }
+  }
+}
+
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   try {

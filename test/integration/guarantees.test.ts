@@ -1,8 +1,8 @@
 /** What clients are promised beyond a single connection to the leader: sessions, HTTP, reads and writes on followers. */
 import { Cluster as IoredisCluster, Redis } from 'ioredis';
 import { createCluster } from 'redis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { Cluster, type NodeProcess } from './cluster.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { answered, Cluster, type NodeProcess, until } from './cluster.ts';
 import { encode, exchange } from './tools.ts';
 
 async function postCommand(
@@ -29,10 +29,27 @@ describe('three nodes', () => {
 
   beforeAll(async () => {
     cluster = await Cluster.start(3);
+  });
+  beforeEach(async () => {
     leader = await cluster.leader();
     follower = await cluster.follower();
   });
   afterAll(() => cluster.stop());
+
+  /** Writes through whichever node leads. */
+  function writing(): IoredisCluster {
+    const client = new IoredisCluster([{ host: '127.0.0.1', port: leader.port }]);
+    onTestFinished(() => client.disconnect());
+    return client;
+  }
+
+  /** Reads from the node that follows now, and stays there. */
+  async function reading(): Promise<Redis> {
+    const client = new Redis(follower.port);
+    onTestFinished(() => client.disconnect());
+    await client.readonly();
+    return client;
+  }
 
   /** Commands that the node's client port has taken so far. */
   async function commandsOf(node: NodeProcess): Promise<number> {
@@ -90,18 +107,19 @@ describe('three nodes', () => {
   });
 
   test('READONLY: a follower reads what was written on the leader a moment ago, and redirects writes', async () => {
-    const writer = new Redis(leader.port);
-    const reader = new Redis(follower.port);
-    await reader.readonly();
+    const [writer, reader] = [writing(), await reading()];
     for (let at = 0; at < 300; at += 1) {
-      await writer.set('fresh', at);
-      expect(await reader.get('fresh')).toBe(String(at));
+      await answered(() => writer.set('fresh', at));
+      expect(await answered(() => reader.get('fresh'))).toBe(String(at));
     }
-    await expect(reader.set('fresh', 'x')).rejects.toThrow(`MOVED`);
-    await reader.readwrite();
-    await expect(reader.get('fresh')).rejects.toThrow(`MOVED`);
-    writer.disconnect();
-    reader.disconnect();
+    const follows = new Redis((await cluster.follower()).port);
+    onTestFinished(() => follows.disconnect());
+    await expect(follows.get('fresh')).rejects.toThrow('MOVED');
+    await follows.readonly();
+    expect(await follows.get('fresh')).toBe('299');
+    await expect(follows.set('fresh', 'x')).rejects.toThrow('MOVED');
+    await follows.readwrite();
+    await expect(follows.get('fresh')).rejects.toThrow('MOVED');
   });
 
   test('READONLY: a transaction of reads runs on the follower; with a write in it, it does not', async () => {
@@ -121,26 +139,22 @@ describe('three nodes', () => {
   });
 
   test('READONLY: a key seen as expired on the leader is gone on the follower, too', async () => {
-    const writer = new Redis(leader.port);
-    const reader = new Redis(follower.port);
-    await reader.readonly();
+    const [writer, reader] = [writing(), await reading()];
     for (let round = 0; round < 20; round += 1) {
-      await writer.set('brief', 'x', 'PX', 5);
-      while ((await writer.get('brief')) !== null);
-      expect(await reader.get('brief')).toBeNull();
+      await answered(() => writer.set('brief', 'x', 'PX', 5));
+      while ((await answered(() => writer.get('brief'))) !== null);
+      expect(await answered(() => reader.get('brief'))).toBeNull();
     }
-    writer.disconnect();
-    reader.disconnect();
   });
 
   test('ioredis reads from followers, and never finds less than it has written', async () => {
     const client = new IoredisCluster([{ host: '127.0.0.1', port: leader.port }], { scaleReads: 'slave' });
     onTestFinished(() => client.disconnect());
-    await client.set('scaled', 'first');
+    await answered(() => client.set('scaled', 'first'));
     const before = await Promise.all(cluster.nodes.map(commandsOf));
     for (let at = 0; at < 200; at += 1) {
-      await client.set('scaled', at);
-      expect(await client.get('scaled')).toBe(String(at));
+      await answered(() => client.set('scaled', at));
+      expect(await answered(() => client.get('scaled'))).toBe(String(at));
     }
     const after = await Promise.all(cluster.nodes.map(commandsOf));
     const taken = cluster.nodes.map((node, at) => ({ node, commands: after[at]! - before[at]! }));
@@ -151,6 +165,26 @@ describe('three nodes', () => {
     expect(taken.find(({ node }) => node === leader)!.commands).toBeLessThan(300);
   });
 
+  test('ioredis never finds less than it has written while the leader changes', async () => {
+    const client = new IoredisCluster([{ host: '127.0.0.1', port: leader.port }], { scaleReads: 'slave' });
+    onTestFinished(() => client.disconnect());
+    let rounds = 0;
+    const changed = new AbortController();
+    const running = (async () => {
+      for (; !changed.signal.aborted || rounds < 300; rounds += 1) {
+        await answered(() => client.set('changing', rounds));
+        expect(await answered(() => client.get('changing'))).toBe(String(rounds));
+      }
+    })();
+    await until('some rounds', () => rounds > 50);
+    // It sleeps while another one is elected, and wakes up as a leader with requests that waited for it.
+    leader.process!.kill('SIGSTOP');
+    expect(await cluster.leader()).not.toBe(leader);
+    leader.process!.kill('SIGCONT');
+    changed.abort();
+    await running;
+  });
+
   test('node-redis reads from followers, and never finds less than it has written', async () => {
     const client = createCluster({
       rootNodes: [{ url: `redis://127.0.0.1:${leader.port}` }],
@@ -159,11 +193,11 @@ describe('three nodes', () => {
     client.on('error', () => undefined);
     await client.connect();
     onTestFinished(() => client.destroy());
-    await client.set('replicas', 'first');
+    await answered(() => client.set('replicas', 'first'));
     const before = await Promise.all(cluster.nodes.map(commandsOf));
     for (let at = 0; at < 200; at += 1) {
-      await client.set('replicas', String(at));
-      expect(await client.get('replicas')).toBe(String(at));
+      await answered(() => client.set('replicas', String(at)));
+      expect(await answered(() => client.get('replicas'))).toBe(String(at));
     }
     const after = await Promise.all(cluster.nodes.map(commandsOf));
     const onFollowers = cluster.nodes.reduce(
