@@ -255,7 +255,7 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 
 /**
  * Sends a command that may be run twice until it is answered. On a machine that stands still for a second the leader
- * changes, and clients are told: of a write whose outcome nobody knows, of a read while nobody leads.
+ * changes, and clients are told: of a write whose outcome nobody knows, of a read that no leader confirms.
  */
 export async function answered<T>(send: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
@@ -263,7 +263,7 @@ export async function answered<T>(send: () => Promise<T>): Promise<T> {
     try {
       return await send();
     } catch (error) {
-      const told = /^(?:UNKNOWN|CLUSTERDOWN) /.test((error as Error).message);
+      const told = /^(?:UNKNOWN|CLUSTERDOWN|MOVED) /.test((error as Error).message);
       if (!told || performance.now() > deadline) throw error;
       await sleep(POLL_MS);
     }
