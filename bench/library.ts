@@ -323,7 +323,10 @@ async function alone(entries: number): Promise<void> {
   let store = await open({ directory, sync: 'never', snapshotBytes: 2 ** 40 });
   for (let at = 0; at < entries; at += MANY) {
     for (let each = at; each < at + MANY; each++)
-      void store.set(whole(`user:${String(each).padStart(11, '0')}`), whole(String(each).padStart(100, 'value ')));
+      void store.set(
+        whole(`user:${String(each).padStart(11, '0')}`),
+        whole(String(each).padStart(100, 'value ')),
+      );
     await store.flush();
   }
   console.log(`${entries.toLocaleString('en')} entries of 16 + 100 bytes`);

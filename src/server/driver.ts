@@ -39,7 +39,7 @@ import {
 import { settings } from '../store/settings.ts';
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
-import type { Wal } from '../wal/wal.ts';
+import type { SnapshotId, Wal } from '../wal/wal.ts';
 import { Activity } from './activity.ts';
 import { Blocked } from './blocked.ts';
 import type { Clock } from './clock.ts';
@@ -207,6 +207,9 @@ export class Driver implements Engine {
       entries: options.snapshotEntries,
       bytes: options.snapshotBytes,
       snapshot: options.recovered.snapshot,
+      onDamaged: () => {
+        if (this.leading) this.#requests.moveTimeOn();
+      },
     });
   }
 
@@ -783,6 +786,11 @@ export class Driver implements Engine {
         clock.soon(resolve);
       });
     }
+  }
+
+  /** See {@link Snapshotter.pieces}. */
+  snapshotPieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> | null {
+    return this.#snapshotter.pieces(id, offset);
   }
 
   async #restoreSnapshot(snapshot: SnapshotMeta): Promise<void> {

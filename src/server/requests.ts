@@ -186,7 +186,7 @@ export class Requests {
   /** Proposes the removal of keys whose time has come or that make room, if there are any and nothing else carries it soon. */
   expire(): void {
     if (!this.#proposer.isLeading()) return;
-    if (this.#store.hasDue(this.now()) || this.#eviction.due) this.#moveTimeOn();
+    if (this.#store.hasDue(this.now()) || this.#eviction.due) this.moveTimeOn();
   }
 
   proposed(id: number, index: number, term: number): void {
@@ -477,7 +477,7 @@ export class Requests {
           this.#proposer.isLeading() &&
           this.#touchesDue(batch, (batch.until ||= now))
         ) {
-          this.#moveTimeOn();
+          this.moveTimeOn();
           return;
         }
       }
@@ -489,8 +489,8 @@ export class Requests {
     }
   }
 
-  /** Sees to it that an entry with the present time is proposed. */
-  #moveTimeOn(): void {
+  /** Sees to it that an entry with the present time is proposed. For the leader. */
+  moveTimeOn(): void {
     if (this.#proposed.length > 0 || this.#gatheringWrites.length > 0) return;
     this.#gatheringWrites.push(emptyBatch());
     this.#schedule();

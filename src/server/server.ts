@@ -194,7 +194,7 @@ class Server {
       heartbeatMs: LINK_HEARTBEAT_MS,
       logger: this.#logger,
       snapshots: {
-        open: (index, checksum, offset) => this.#wal?.snapshotPieces({ index, checksum }, offset) ?? null,
+        open: (index, checksum, offset) => this.#driver?.snapshotPieces({ index, checksum }, offset) ?? null,
       },
       onMessage: (from, message) => driver().onMessage(from, message),
       onPeerDown: (peer) => driver().onPeerDown(peer),

@@ -45,6 +45,7 @@ function onFailingDisk(code: WalErrorCode): {
     entries: 1,
     bytes: 1e9,
     snapshot: null,
+    onDamaged: () => undefined,
   });
   snapshotter.applied(10);
   return { snapshotter, store, aborted: () => aborted };
@@ -91,6 +92,7 @@ test('what is larger than the limit gets as much log between two snapshots as it
       entries: 10,
       bytes: 1000,
       snapshot,
+      onDamaged: () => undefined,
     });
     for (let at = 0; at < entries; at++) snapshotter.applied(each);
     return snapshotter.isDue(null);
@@ -119,6 +121,7 @@ test('a snapshot that can not be fetched is said once, however often it is tried
     entries: 1,
     bytes: 1,
     snapshot: null,
+    onDamaged: () => undefined,
   });
   const snapshot = { ...state, bytes: 1, checksum: 1 };
   const fetch = (): Promise<string> =>
@@ -134,4 +137,49 @@ test('a snapshot that can not be fetched is said once, however often it is tried
   expect(await fetch()).toBe('fetched');
   const [begins, fails] = ['fetching snapshot', 'snapshot could not be fetched'];
   expect(lines).toEqual([begins, fails, fails, begins]);
+});
+
+test('a snapshot that turns out to be damaged when it is sent is replaced by one at a newer entry, once', async () => {
+  const store = new Store();
+  const write = (index: number): void => {
+    store.beginEntry(index, 1);
+    store.execute(dataCommands.get('set')!, ['SET', 'a', '1'], noReply);
+    store.endEntry();
+  };
+  write(1);
+  const lines: string[] = [];
+  let heard = 0;
+  // eslint-disable-next-line require-yield
+  async function* broken(): AsyncGenerator<Buffer, void, void> {
+    throw new WalError('WAL_IO', 'unreadable');
+  }
+  const writer = {
+    write: () => Promise.resolve(),
+    finish: () => Promise.resolve({ ...state, index: asIndex(2), bytes: 1, checksum: 2 }),
+  };
+  const wal = { snapshotPieces: broken, createSnapshot: () => Promise.resolve(writer) } as unknown as Wal;
+  const snapshotter = new Snapshotter({
+    store,
+    wal,
+    peers: { fetchSnapshot: () => Promise.resolve() },
+    clock: systemClock,
+    logger: pino({}, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
+    entries: 100,
+    bytes: 1e9,
+    snapshot: null,
+    onDamaged: () => (heard += 1),
+  });
+  const send = (): Promise<unknown> => snapshotter.pieces({ index: asIndex(1), checksum: 1 }, 0)!.next();
+  await expect(send()).rejects.toThrow('unreadable');
+  expect(heard).toBe(1);
+  expect(lines).toEqual(['this snapshot is damaged; a new one takes its place']);
+  // One at the same entry would be taken for the same.
+  expect(snapshotter.isDue(null)).toBe(false);
+  write(2);
+  expect(snapshotter.isDue(null)).toBe(true);
+  const taken = snapshotter.take({ ...state, index: asIndex(2) }, null);
+  await expect(send()).rejects.toThrow('unreadable');
+  expect(await taken).not.toBeNull();
+  write(3);
+  expect(snapshotter.isDue(null)).toBe(false);
 });

@@ -7,7 +7,7 @@ import { asIndex, type Index, type NodeId, type SnapshotMeta, type Term } from '
 import type { SnapshotEncoder } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import type { Transport } from '../transport/transport.ts';
-import { type Wal, WalError } from '../wal/wal.ts';
+import { CorruptError, type SnapshotId, type Wal, WalError } from '../wal/wal.ts';
 import type { Clock } from './clock.ts';
 
 /** What is encoded in one go; at about 250 MB/s a slice of it holds the loop for a millisecond. */
@@ -37,6 +37,7 @@ export class Snapshotter {
   readonly #logger: Logger;
   readonly #entriesMax: number;
   readonly #bytesMax: number;
+  readonly #onDamaged: () => void;
   #entriesSince = 0;
   #bytesSince = 0;
   /** Bytes of entries since the last snapshot that is on the disk. */
@@ -47,6 +48,8 @@ export class Snapshotter {
   #lastBytes: number;
   /** The snapshot being taken; restoring another one ends it. */
   #taking: Taking | null = null;
+  /** Of the snapshot that could not be read when another node asked for it: a newer one is due. 0 for none. */
+  #damagedIndex = 0;
   #fetching: AbortController | null = null;
   /** What was said last of a fetch that failed; the leader offers its snapshot again several times a second. */
   #fetchProblem: string | null = null;
@@ -61,6 +64,8 @@ export class Snapshotter {
     bytes: number;
     /** Where the store stands; null for an empty one. */
     snapshot: Pick<SnapshotMeta, 'bytes'> | null;
+    /** Another node can't have the snapshot of this one, and a newer one needs a newer entry. */
+    onDamaged: () => void;
   }) {
     this.#store = options.store;
     this.#wal = options.wal;
@@ -70,6 +75,7 @@ export class Snapshotter {
     this.#entriesMax = options.entries;
     this.#bytesMax = options.bytes;
     this.#lastBytes = options.snapshot?.bytes ?? 0;
+    this.#onDamaged = options.onDamaged;
   }
 
   /** Counts an applied entry. */
@@ -82,6 +88,7 @@ export class Snapshotter {
   /** Whether it is time for a snapshot and none is under way. `freeBytes`: of a disk that is nearly full, otherwise `null`. */
   isDue(freeBytes: number | null): boolean {
     if (this.#taking !== null) return false;
+    if (this.#damagedIndex > 0 && this.#store.appliedIndex > this.#damagedIndex) return true;
     if (freeBytes !== null && this.#makesRoom(freeBytes)) return true;
     // A state larger than the limit has its limits grow with it: so the disk writes at most as much for snapshots as it
     // does for the log, however much the nodes hold.
@@ -107,6 +114,8 @@ export class Snapshotter {
   ): Promise<{ snapshot: SnapshotMeta; compactTo: Index } | null> {
     const taking: Taking = { encoder: this.#store.startSnapshot(), aborted: false };
     this.#taking = taking;
+    // Should this one fail, too, the next node that asks is the reason for another.
+    this.#damagedIndex = 0;
     const uncovered = this.#bytesUncovered;
     const keep = freeBytes !== null ? 0 : Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
     this.#entriesSince = 0;
@@ -118,6 +127,7 @@ export class Snapshotter {
       this.#lastBytes = snapshot.bytes;
       this.#bytesUncovered -= uncovered;
       this.#roomNeeded = 0;
+      this.#damagedIndex = 0;
       const ms = Math.round(this.#clock.monotonic() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
@@ -163,6 +173,29 @@ export class Snapshotter {
       { index: snapshot.index, bytes: snapshot.bytes, keys: this.#store.size },
       'snapshot restored',
     );
+  }
+
+  /** The bytes of a snapshot's file for another node, from `offset` on; `null` when it is not (or no longer) here. */
+  pieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> | null {
+    const pieces = this.#wal.snapshotPieces(id, offset);
+    return pieces === null ? null : this.#noticeDamage(id, pieces);
+  }
+
+  async *#noticeDamage(
+    { index }: SnapshotId,
+    pieces: AsyncGenerator<Buffer, void, void>,
+  ): AsyncGenerator<Buffer, void, void> {
+    try {
+      yield* pieces;
+    } catch (error) {
+      const problem = error instanceof CorruptError ? error.what : String(error);
+      // Whoever does not get it asks again at once.
+      if (index > this.#damagedIndex)
+        this.#logger.error({ index, error: problem }, 'this snapshot is damaged; a new one takes its place');
+      this.#damagedIndex = Math.max(this.#damagedIndex, index);
+      this.#onDamaged();
+      throw error;
+    }
   }
 
   /** Gets a snapshot's file from another node; resolves when it is durable here. A newer fetch ends an older one. */

@@ -204,20 +204,33 @@ export class Snapshots {
     }
   }
 
-  /** The bytes of a finished file from `offset` on; `null` when it is not (or no longer) here. */
+  /**
+   * The bytes of a finished file from `offset` on; `null` when it is not (or no longer) here. Throws `WAL_CORRUPT` instead of the
+   * last piece of a whole file that has changed on the disk, and `WAL_IO`.
+   */
   pieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> | null {
-    return this.has(id) ? this.#pieces(snapshotName(id), offset) : null;
+    return this.has(id) ? this.#pieces(id, offset) : null;
   }
 
-  async *#pieces(name: string, offset: number): AsyncGenerator<Buffer, void, void> {
+  async *#pieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> {
+    const name = snapshotName(id);
+    const path = this.#path(name);
     const release = this.#hold(name);
     let file: StorageFile | null = null;
+    let checksum = 0;
     try {
       file = await this.#open(name);
       const size = await file.size();
       for (let at = offset; at < size; at += PIECE_BYTES) {
-        yield await readExactly(file, at, Math.min(size, at + PIECE_BYTES));
+        const piece = await readExactly(file, at, Math.min(size, at + PIECE_BYTES));
+        checksum = crc32(piece, checksum);
+        // Before the last piece: whoever has that one asks for nothing more. A transfer that goes on in the middle can't know.
+        if (offset === 0 && at + piece.length === size && checksum !== id.checksum)
+          throw corrupt(path, 0, 'the content has changed since it was written', 'a snapshot');
+        yield piece;
       }
+    } catch (error) {
+      throw ioError('read', path, error);
     } finally {
       release();
       await file?.close();

@@ -409,6 +409,25 @@ describe('snapshots', () => {
     expect((await to.wal.receiveSnapshot(meta)).offset).toBe(meta.bytes);
   });
 
+  test('what has changed on the disk does not pass for a snapshot, neither with the sender nor with the receiver', async () => {
+    const from = await opened();
+    await from.wal.append(plain(batch(2, 9)));
+    const meta = await take(from.wal, 5, 'a'.repeat(600_000), 'b');
+    const path = [...from.storage.names.keys()].find((name) => name.endsWith('.snap'))!;
+    const file = await from.storage.open(path, 'update');
+    await file.write([Buffer.from('x')], 300_000);
+    await file.close();
+    const to = await opened();
+    const receiver = await to.wal.receiveSnapshot(meta);
+    const sent = (async () => {
+      for await (const piece of from.wal.snapshotPieces(meta, 0)!) await receiver.write(piece);
+    })();
+    await expect(sent).rejects.toMatchObject({ code: 'WAL_CORRUPT' });
+    expect(receiver.offset).toBeLessThan(meta.bytes);
+    for await (const piece of from.wal.snapshotPieces(meta, receiver.offset)!) await receiver.write(piece);
+    await expect(receiver.finish()).rejects.toMatchObject({ code: 'WAL_TRANSFER' });
+  });
+
   test('a suspended transfer goes on where it stood, and the one that was overtaken can not write (scenario 44)', async () => {
     const { wal } = await opened();
     const { meta, file } = foreignSnapshot(50, 1);

@@ -79,10 +79,10 @@ import {
 } from './snapshots.ts';
 import { alignToSector, makeZeros, readExactly, type Storage, type StorageFile } from './storage.ts';
 
-export { WalError, type WalErrorCode } from './errors.ts';
+export { CorruptError, WalError, type WalErrorCode } from './errors.ts';
 export type { Identity } from './identity.ts';
 export { claimDirectory, type Claim } from './setup.ts';
-export type { SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
+export type { SnapshotId, SnapshotReader, SnapshotReceiver, SnapshotWriter } from './snapshots.ts';
 
 export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = DATA_START + 4096;

@@ -1,12 +1,21 @@
 /** Damaged and lost directories under real nodes, and the ways out that docs/recovery.md names. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Inspection } from '../../src/wal/inspect.ts';
-import { Cluster, type NodeProcess, until, urlOf } from './cluster.ts';
+import { answered, Cluster, type NodeProcess, until, urlOf } from './cluster.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
 
@@ -45,8 +54,24 @@ function spoilEnd(node: NodeProcess): void {
   writeFileSync(path, bytes);
 }
 
-async function started(size: number): Promise<Cluster> {
-  const cluster = await Cluster.start(size);
+/** Flips a bit in the middle of the newest snapshot of a node that runs. */
+function spoilSnapshot(node: NodeProcess): void {
+  const name = readdirSync(node.directory)
+    .filter((file) => file.endsWith('.snap'))
+    .sort()
+    .at(-1)!;
+  const path = join(node.directory, name);
+  const file = openSync(path, 'r+');
+  const byte = Buffer.alloc(1);
+  const at = Math.floor(fstatSync(file).size / 2);
+  readSync(file, byte, 0, 1, at);
+  byte[0]! ^= 1;
+  writeSync(file, byte, 0, 1, at);
+  closeSync(file);
+}
+
+async function started(size: number, ...args: string[]): Promise<Cluster> {
+  const cluster = await Cluster.start(size, args);
   onTestFinished(() => cluster.stop());
   return cluster;
 }
@@ -82,6 +107,27 @@ test('a node that lost the end of its log recovers from the others, and then cou
   const survivor = client(next);
   for (let count = 0; count < 20; count += 1) expect(await survivor.get(`k${count}`)).toBe(`${count}`);
   expect(await survivor.set('after', '1')).toBe('OK');
+});
+
+test('the snapshot of a leader rots: it is replaced when another node needs it, and the node catches up', async () => {
+  const cluster = await started(3, '--snapshot-entries', '100');
+  const leader = await cluster.leader();
+  const [away] = await cluster.followers();
+  await cluster.kill(away!);
+  const redis = client(leader);
+  for (let count = 0; count < 500; count += 1) await answered(() => redis.set(`k${count}`, 'x'.repeat(1000)));
+  await until('the log to be compacted', async () => ((await cluster.status(leader))?.firstIndex ?? 0) > 100);
+  spoilSnapshot(leader);
+
+  // Nobody writes any more: the leader itself sees to it that there is something newer.
+  await cluster.launch(away!);
+  await cluster.converged();
+  expect(cluster.logOf(leader)).toContain('this snapshot is damaged; a new one takes its place');
+  expect(cluster.logOf(away!)).toContain('snapshot restored');
+  await cluster.kill(leader);
+  const survivor = client(await cluster.leader());
+  for (let count = 0; count < 500; count += 50)
+    expect(await survivor.get(`k${count}`)).toBe('x'.repeat(1000));
 });
 
 test('two of three are lost for ever: the third becomes a new cluster, which others join', async () => {

@@ -122,9 +122,9 @@ export class PeersOf implements Peers {
     const world = this.#world;
     const source = world.machine(from);
     await this.#sleep(world.random.between(0.2, 2));
-    if (source === undefined || source.wal === null || this.#isCut(from)) return 'refused';
+    if (source === undefined || source.driver === null || this.#isCut(from)) return 'refused';
     const sourceLife = source.life;
-    const pieces = source.wal.snapshotPieces(snapshot, sink.offset);
+    const pieces = source.driver.snapshotPieces(snapshot, sink.offset);
     if (pieces === null) throw new Error(`${from} does not have snapshot ${snapshot.index}`);
     const close = (): void => {
       // The sender notices a little later that nobody listens any more.
