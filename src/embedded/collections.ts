@@ -11,7 +11,8 @@ import type { Value } from './value-reply.ts';
 /** What they need of a store. */
 interface Executor {
   execute(args: readonly [string, ...Argument[]]): Value;
-  flush(): Promise<void>;
+  /** Resolves when what was written is as durable as `sync` asks. */
+  durable(): Promise<void>;
 }
 
 abstract class Collection {
@@ -33,7 +34,7 @@ abstract class Collection {
     args: readonly Argument[] = [],
   ): Promise<T> {
     const result = this.read(as, command, args);
-    await this.#store.flush();
+    await this.#store.durable();
     return result;
   }
 }

@@ -477,6 +477,21 @@ describe('who hears of a write may do anything', () => {
     ]);
   });
 
+  test('a write of which a listener hears and closes the store resolves, whatever was written', async () => {
+    for (const write of [
+      (store: Store) => store.set('a', '1'),
+      (store: Store) => store.list('a').push('1'),
+      (store: Store) => store.counter('a').add(1),
+    ]) {
+      const store = await open({ directory: fresh() });
+      const closed: Promise<void>[] = [];
+      store.once('change', () => void closed.push(store.close()));
+      await write(store);
+      expect(closed).toHaveLength(1);
+      await closed[0];
+    }
+  });
+
   test('what was done before a write was refused, or before the end, is told', async () => {
     const heard: string[] = [];
     const store = await open({ maxEntries: 2, eviction: 'ttl', onEvict: (key) => void heard.push(key) });

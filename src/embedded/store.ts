@@ -175,6 +175,11 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
   #changed: string[] = [];
   #listening = false;
   readonly #telling = new Telling();
+  /** For the collections. */
+  readonly #executor = {
+    execute: (args: readonly [string, ...Argument[]]): Value => this.execute(args),
+    durable: (): Promise<void> => this.#durable,
+  };
   /** The snapshot or restore under way: one at a time. */
   #filing: Promise<unknown> | null = null;
   /** Whether it was told that no snapshot can be written: once is enough until one could. */
@@ -507,27 +512,27 @@ export class Store extends EventEmitter<{ change: [Change] }> implements AsyncDi
 
   /** The list under the key, which need not be there yet. */
   list(key: Bytes): List {
-    return new List(this, key);
+    return new List(this.#executor, key);
   }
 
   /** The hash under the key, likewise. */
   hash(key: Bytes): Hash {
-    return new Hash(this, key);
+    return new Hash(this.#executor, key);
   }
 
   /** The set under the key, likewise. */
   memberSet(key: Bytes): MemberSet {
-    return new MemberSet(this, key);
+    return new MemberSet(this.#executor, key);
   }
 
   /** The sorted set under the key, likewise. */
   sortedSet(key: Bytes): SortedSet {
-    return new SortedSet(this, key);
+    return new SortedSet(this.#executor, key);
   }
 
   /** The counter under the key, likewise. */
   counter(key: Bytes): Counter {
-    return new Counter(this, key);
+    return new Counter(this.#executor, key);
   }
 
   // --- Watching --------------------------------------------------------------------------------------------------
