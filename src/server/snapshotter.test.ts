@@ -82,7 +82,7 @@ test('any other failure of the disk is not survived', async () => {
 });
 
 test('what is larger than the limit gets as much log between two snapshots as it is large itself', () => {
-  const due = (snapshot: { bytes: number } | null, entries: number, each: number) => {
+  const due = (bytes: number | null, entries: number, each: number) => {
     const snapshotter = new Snapshotter({
       store: new Store(),
       wal: {} as Wal,
@@ -91,19 +91,19 @@ test('what is larger than the limit gets as much log between two snapshots as it
       logger: pino({ level: 'silent' }),
       entries: 10,
       bytes: 1000,
-      snapshot,
+      snapshot: bytes === null ? null : { index: asIndex(0), bytes },
       onDamaged: () => undefined,
     });
     for (let at = 0; at < entries; at++) snapshotter.applied(each);
     return snapshotter.isDue(null);
   };
   expect(due(null, 10, 1)).toBe(true);
-  expect(due({ bytes: 900 }, 10, 1)).toBe(true);
-  expect(due({ bytes: 900 }, 1, 1000)).toBe(true);
-  expect(due({ bytes: 5000 }, 49, 1)).toBe(false);
-  expect(due({ bytes: 5000 }, 50, 1)).toBe(true);
-  expect(due({ bytes: 5000 }, 1, 4999)).toBe(false);
-  expect(due({ bytes: 5000 }, 1, 5000)).toBe(true);
+  expect(due(900, 10, 1)).toBe(true);
+  expect(due(900, 1, 1000)).toBe(true);
+  expect(due(5000, 49, 1)).toBe(false);
+  expect(due(5000, 50, 1)).toBe(true);
+  expect(due(5000, 1, 4999)).toBe(false);
+  expect(due(5000, 1, 5000)).toBe(true);
 });
 
 test('a snapshot that can not be fetched is said once, however often it is tried, and again when the reason is another', async () => {
@@ -166,7 +166,7 @@ test('a snapshot that turns out to be damaged when it is sent is replaced by one
     logger: pino({}, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
     entries: 100,
     bytes: 1e9,
-    snapshot: null,
+    snapshot: { index: asIndex(1), bytes: 1 },
     onDamaged: () => (heard += 1),
   });
   const send = (): Promise<unknown> => snapshotter.pieces({ index: asIndex(1), checksum: 1 }, 0)!.next();
@@ -181,5 +181,8 @@ test('a snapshot that turns out to be damaged when it is sent is replaced by one
   await expect(send()).rejects.toThrow('unreadable');
   expect(await taken).not.toBeNull();
   write(3);
+  expect(snapshotter.isDue(null)).toBe(false);
+  // One that has been replaced may be anything.
+  await expect(send()).rejects.toThrow('unreadable');
   expect(snapshotter.isDue(null)).toBe(false);
 });

@@ -44,12 +44,12 @@ export class Snapshotter {
   #bytesUncovered = 0;
   /** After a snapshot that found no room: how much there has to be before one is tried for the sake of room. */
   #roomNeeded = 0;
-  /** Size of the snapshot that this node took or restored last. */
-  #lastBytes: number;
+  /** The snapshot that this node took or restored last. */
+  #last: Pick<SnapshotMeta, 'index' | 'bytes'>;
+  /** It could not be read when another node asked for it: a newer one is due. */
+  #damaged = false;
   /** The snapshot being taken; restoring another one ends it. */
   #taking: Taking | null = null;
-  /** Of the snapshot that could not be read when another node asked for it: a newer one is due. 0 for none. */
-  #damagedIndex = 0;
   #fetching: AbortController | null = null;
   /** What was said last of a fetch that failed; the leader offers its snapshot again several times a second. */
   #fetchProblem: string | null = null;
@@ -63,7 +63,7 @@ export class Snapshotter {
     entries: number;
     bytes: number;
     /** Where the store stands; null for an empty one. */
-    snapshot: Pick<SnapshotMeta, 'bytes'> | null;
+    snapshot: Pick<SnapshotMeta, 'index' | 'bytes'> | null;
     /** Another node can't have the snapshot of this one, and a newer one needs a newer entry. */
     onDamaged: () => void;
   }) {
@@ -74,7 +74,7 @@ export class Snapshotter {
     this.#logger = options.logger;
     this.#entriesMax = options.entries;
     this.#bytesMax = options.bytes;
-    this.#lastBytes = options.snapshot?.bytes ?? 0;
+    this.#last = options.snapshot ?? { index: asIndex(0), bytes: 0 };
     this.#onDamaged = options.onDamaged;
   }
 
@@ -88,11 +88,11 @@ export class Snapshotter {
   /** Whether it is time for a snapshot and none is under way. `freeBytes`: of a disk that is nearly full, otherwise `null`. */
   isDue(freeBytes: number | null): boolean {
     if (this.#taking !== null) return false;
-    if (this.#damagedIndex > 0 && this.#store.appliedIndex > this.#damagedIndex) return true;
+    if (this.#damaged && this.#store.appliedIndex > this.#last.index) return true;
     if (freeBytes !== null && this.#makesRoom(freeBytes)) return true;
     // A state larger than the limit has its limits grow with it: so the disk writes at most as much for snapshots as it
     // does for the log, however much the nodes hold.
-    const growth = Math.max(1, this.#lastBytes / this.#bytesMax);
+    const growth = Math.max(1, this.#last.bytes / this.#bytesMax);
     return this.#entriesSince >= this.#entriesMax * growth || this.#bytesSince >= this.#bytesMax * growth;
   }
 
@@ -115,7 +115,7 @@ export class Snapshotter {
     const taking: Taking = { encoder: this.#store.startSnapshot(), aborted: false };
     this.#taking = taking;
     // Should this one fail, too, the next node that asks is the reason for another.
-    this.#damagedIndex = 0;
+    this.#damaged = false;
     const uncovered = this.#bytesUncovered;
     const keep = freeBytes !== null ? 0 : Math.floor(this.#entriesSince * KEPT_TAIL_SHARE);
     this.#entriesSince = 0;
@@ -124,10 +124,10 @@ export class Snapshotter {
     try {
       const snapshot = await this.#write(state, taking);
       if (snapshot === null) return null;
-      this.#lastBytes = snapshot.bytes;
+      this.#last = snapshot;
       this.#bytesUncovered -= uncovered;
       this.#roomNeeded = 0;
-      this.#damagedIndex = 0;
+      this.#damaged = false;
       const ms = Math.round(this.#clock.monotonic() - startedAt);
       this.#logger.info({ index: snapshot.index, bytes: snapshot.bytes, ms }, 'snapshot taken');
       return { snapshot, compactTo: asIndex(Math.max(0, snapshot.index - keep)) };
@@ -168,7 +168,8 @@ export class Snapshotter {
     this.#entriesSince = 0;
     this.#bytesSince = 0;
     this.#bytesUncovered = 0;
-    this.#lastBytes = snapshot.bytes;
+    this.#last = snapshot;
+    this.#damaged = false;
     this.#logger.info(
       { index: snapshot.index, bytes: snapshot.bytes, keys: this.#store.size },
       'snapshot restored',
@@ -188,11 +189,13 @@ export class Snapshotter {
     try {
       yield* pieces;
     } catch (error) {
+      // An older one is of no use any more, and may have been removed before it was read.
+      if (index < this.#last.index) throw error;
       const problem = error instanceof CorruptError ? error.what : String(error);
       // Whoever does not get it asks again at once.
-      if (index > this.#damagedIndex)
+      if (!this.#damaged)
         this.#logger.error({ index, error: problem }, 'this snapshot is damaged; a new one takes its place');
-      this.#damagedIndex = Math.max(this.#damagedIndex, index);
+      this.#damaged = true;
       this.#onDamaged();
       throw error;
     }
