@@ -512,7 +512,7 @@ export class Wal {
 
   /**
    * The bytes of a snapshot's file from `offset` on, to be sent; `null` when it is not here. The file stays until the
-   * iteration ends.
+   * iteration ends, with `WAL_CORRUPT` where the content has changed on the disk.
    */
   snapshotPieces(id: SnapshotId, offset: number): AsyncGenerator<Buffer, void, void> | null {
     return this.#snapshots.pieces(id, offset);

@@ -1,15 +1,6 @@
 /** Damaged and lost directories under real nodes, and the ways out that docs/recovery.md names. */
 import { execFile } from 'node:child_process';
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
@@ -42,33 +33,21 @@ function client(node: NodeProcess): Redis {
   return redis;
 }
 
-/** Flips a bit in the last batch of a stopped node's log. */
-function spoilEnd(node: NodeProcess): void {
+/** Flips a bit of the newest of a node's files of that kind; `where`: in which byte of it. */
+function spoil(node: NodeProcess, kind: '.log' | '.snap', where: (bytes: Buffer) => number): void {
   const name = readdirSync(node.directory)
-    .filter((file) => file.endsWith('.log'))
+    .filter((file) => file.endsWith(kind))
     .sort()
     .at(-1)!;
   const path = join(node.directory, name);
   const bytes = readFileSync(path);
-  bytes[bytes.findLastIndex((byte) => byte !== 0) - 60]! ^= 1;
+  bytes[where(bytes)]! ^= 1;
   writeFileSync(path, bytes);
 }
 
-/** Flips a bit in the middle of the newest snapshot of a node that runs. */
-function spoilSnapshot(node: NodeProcess): void {
-  const name = readdirSync(node.directory)
-    .filter((file) => file.endsWith('.snap'))
-    .sort()
-    .at(-1)!;
-  const path = join(node.directory, name);
-  const file = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  const at = Math.floor(fstatSync(file).size / 2);
-  readSync(file, byte, 0, 1, at);
-  byte[0]! ^= 1;
-  writeSync(file, byte, 0, 1, at);
-  closeSync(file);
-}
+/** In the last batch of a log. */
+const inTheEnd = (bytes: Buffer): number => bytes.findLastIndex((byte) => byte !== 0) - 60;
+const inTheMiddle = (bytes: Buffer): number => Math.floor(bytes.length / 2);
 
 async function started(size: number, ...args: string[]): Promise<Cluster> {
   const cluster = await Cluster.start(size, args);
@@ -85,7 +64,7 @@ test('a node that lost the end of its log recovers from the others, and then cou
   await cluster.converged();
   expect(await cluster.kill(damaged, 'SIGTERM')).toBe(0);
   expect((await check(damaged)).code).toBe(0);
-  spoilEnd(damaged);
+  spoil(damaged, '.log', inTheEnd);
   const before = await check(damaged);
   expect(before).toMatchObject({
     code: 1,
@@ -117,7 +96,7 @@ test('the snapshot of a leader rots: it is replaced when another node needs it, 
   const redis = client(leader);
   for (let count = 0; count < 500; count += 1) await answered(() => redis.set(`k${count}`, 'x'.repeat(1000)));
   await until('the log to be compacted', async () => ((await cluster.status(leader))?.firstIndex ?? 0) > 100);
-  spoilSnapshot(leader);
+  spoil(leader, '.snap', inTheMiddle);
 
   // Nobody writes any more: the leader itself sees to it that there is something newer.
   await cluster.launch(away!);
