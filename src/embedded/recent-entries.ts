@@ -6,7 +6,7 @@
  * Only plain keys are here, nothing but ASCII, and only while they hold plain strings without a deadline. A key has a slot,
  * and arrays hold what belongs to it: side by side in memory, which entries are not.
  */
-import type { Entry } from '../store/keyspace.ts';
+import type { Entry } from '../store/entry.ts';
 import type { Bytes } from './text.ts';
 
 /** Keys; with their slots about 7 MB. All are forgotten when it is full: those in use are back with their next use. */

@@ -1,7 +1,8 @@
 /**
  * Iterations over the store: in the order of the keys' bytes, from an index, or all as it is at one moment.
  */
-import { type Entry, isExpired, isPlain } from '../store/keyspace.ts';
+import { type Entry, isPlain } from '../store/entry.ts';
+import { isExpired } from '../store/keyspace.ts';
 import type { Store as StateMachine } from '../store/store.ts';
 import { Tree } from '../store/tree.ts';
 import { isString, type Value } from '../store/value.ts';
@@ -22,19 +23,14 @@ export interface Visited {
   readonly plain: boolean;
 }
 
-/** A key with its entry: the look-ups, which jump about in memory, are most of what a scan would cost. */
-interface Indexed {
-  readonly key: string;
-  readonly entry: Readonly<Entry>;
-}
-
 /**
  * The entries in order of their keys' bytes. Made at the first scan; from then on keys that come and go are noted and put into
  * place by the next one, so that a store that never scans pays nothing. A scan looks at a fork, which writes do not disturb.
+ * It has the entries themselves: the look-ups, which jump about in memory, are most of what a scan would cost.
  */
 export class KeyIndex {
   readonly #machine: StateMachine;
-  #keys: Tree<Indexed> | null = null;
+  #keys: Tree<Readonly<Entry>> | null = null;
   readonly #changed = new Set<string>();
   /** Grows whenever a key comes or goes: while it stays the entries of a scan are those of the store. */
   #changes = 0;
@@ -73,28 +69,28 @@ export class KeyIndex {
         : keys.slice(start, Math.min(end, start + KEYS_AT_ONCE));
       if (reverse) end -= some.length;
       else start += some.length;
-      for (const { key, entry } of some) {
-        const there = this.#changes === changes ? entry : this.#machine.stored(key);
+      for (const entry of some) {
+        const there = this.#changes === changes ? entry : this.#machine.stored(entry.key);
         if (there !== undefined && !this.#machine.isExpired(there, clock))
-          yield { key, value: there.value, plain: isPlain(there) };
+          yield { key: there.key, value: there.value, plain: isPlain(there) };
       }
     }
   }
 
   /** All keys in order, as they are now. */
-  #read(): Tree<Indexed> {
+  #read(): Tree<Readonly<Entry>> {
     if (this.#keys === null) {
       this.#changed.clear();
       this.#keys = new Tree(byKey);
       for (const key of allKeys(this.#machine).sort(byBytes)) {
         const entry = this.#machine.stored(key);
-        if (entry !== undefined) this.#keys.push({ key, entry });
+        if (entry !== undefined) this.#keys.push(entry);
       }
     }
     for (const key of this.#changed) {
       const entry = this.#machine.stored(key);
       const rank = rankOf(this.#keys, key);
-      if (entry !== undefined) this.#keys.put({ key, entry });
+      if (entry !== undefined) this.#keys.put(entry);
       else if (this.#keys.at(rank)?.key === key) this.#keys.deleteAt(rank);
     }
     this.#changed.clear();
@@ -146,11 +142,11 @@ export function* chosen(
 }
 
 /** How many keys come before it. */
-function rankOf(keys: Tree<Indexed>, key: string): number {
-  return keys.countBefore((indexed) => indexed.key >= key);
+function rankOf(keys: Tree<Readonly<Entry>>, key: string): number {
+  return keys.countBefore((entry) => entry.key >= key);
 }
 
-function byKey(one: Indexed, other: Indexed): number {
+function byKey(one: Readonly<Entry>, other: Readonly<Entry>): number {
   return byBytes(one.key, other.key);
 }
 

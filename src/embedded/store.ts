@@ -15,7 +15,7 @@ import { EventEmitter } from 'node:events';
 import { hasArity } from '../store/arity.ts';
 import { BatchEncoder } from '../store/batch.ts';
 import { type DataCommand, keysOf } from '../store/command.ts';
-import { type Entry, isPlain, notePlain, TimedEntry } from '../store/keyspace.ts';
+import { type Entry, isPlain, notePlain, TimedEntry } from '../store/entry.ts';
 import type { StoreListener } from '../store/listener.ts';
 import { Store as StateMachine } from '../store/store.ts';
 import { dataCommandOf, dataCommands } from '../store/table.ts';

@@ -1,6 +1,7 @@
 import { type Collection, type CollectionClass } from './collection.ts';
 import { WRONG_TYPE } from './errors.ts';
-import type { Entry, Keyspace } from './keyspace.ts';
+import type { Entry } from './entry.ts';
+import type { Keyspace } from './keyspace.ts';
 import type { EventClass } from './listener.ts';
 import type { Meta, MetaTable } from './meta.ts';
 import type { OnceTable } from './once.ts';

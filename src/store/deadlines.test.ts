@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Deadlines } from './deadlines.ts';
-import { Entry } from './keyspace.ts';
+import { Entry } from './entry.ts';
 
 type Move = { readonly key: number; readonly deadline: number | null };
 
@@ -15,7 +15,7 @@ test('the heap agrees with a plain list, whatever was moved, cancelled and set a
   fc.assert(
     fc.property(moves, fc.integer({ min: 0, max: 60 }), fc.integer({ min: 1, max: 8 }), (steps, now, max) => {
       const deadlines = new Deadlines();
-      const entries = Array.from({ length: KEYS }, () => new Entry('', 0));
+      const entries = Array.from({ length: KEYS }, () => new Entry('key', '', 0));
       const model = new Map<string, number>();
       for (const { key, deadline } of steps) {
         const entry = entries[key]!;
@@ -43,7 +43,7 @@ test('the heap agrees with a plain list, whatever was moved, cancelled and set a
 
 test('stale timers are bounded: a hundred thousand ever shorter deadlines of a few keys', () => {
   const deadlines = new Deadlines();
-  const entries = Array.from({ length: 10 }, () => new Entry('', 0));
+  const entries = Array.from({ length: 10 }, () => new Entry('key', '', 0));
   for (let at = 100_000; at > 0; at--) {
     deadlines.set('k', entries[at % 10]!, at);
     expect(deadlines.timers).toBeLessThanOrEqual(2 * 10 + 64);
@@ -55,7 +55,7 @@ test('stale timers are bounded: a hundred thousand ever shorter deadlines of a f
 
 test('a deadline that moves on costs no timer', () => {
   const deadlines = new Deadlines();
-  const entry = new Entry('', 0);
+  const entry = new Entry('key', '', 0);
   for (let at = 1; at <= 1000; at++) deadlines.set('session', entry, at);
   deadlines.set('session', entry, 1);
   deadlines.set('session', entry, 1);

@@ -5,7 +5,10 @@
  * held (a pointer to a string, a fork of a collection); when it comes to the shard it takes the kept image in place of the
  * present one and lets it go. So it costs memory only for keys that change ahead of it, and stops nobody.
  */
-import { type Entry, type Keyspace, SHARD_COUNT, TimedEntry, type View } from './keyspace.ts';
+import { type Entry, TimedEntry } from './entry.ts';
+import { type EntryTable, SHARD_COUNT } from './entry-table.ts';
+import { fnv1a } from './fnv.ts';
+import type { Keyspace, View } from './keyspace.ts';
 import { forkOf, type Value } from './value.ts';
 
 /** What a key held at that moment. */
@@ -24,7 +27,7 @@ export interface FrozenKey {
 
 export class Frozen implements View {
   readonly #keyspace: Keyspace;
-  readonly #shards: readonly ReadonlyMap<string, Entry>[];
+  readonly #table: EntryTable;
   /** Images of keys that changed, per shard not reached yet; null: the key did not exist. */
   readonly #images: (Map<string, Image | null> | undefined)[] = [];
   /** The first shard whose keys have not been collected. */
@@ -36,7 +39,7 @@ export class Frozen implements View {
 
   constructor(keyspace: Keyspace) {
     this.#keyspace = keyspace;
-    this.#shards = keyspace.shards;
+    this.#table = keyspace.table;
     keyspace.addView(this);
   }
 
@@ -86,24 +89,24 @@ export class Frozen implements View {
     this.#imageCount++;
   }
 
-  /** From now on the shards are its own. */
+  /** From now on the table is its own. */
   beforeClear(): void {
     this.#keyspace.removeView(this);
   }
 
   /** What the shard held at that moment. */
   #collect(at: number): FrozenKey[] {
-    const shard = this.#shards[at] ?? new Map<string, Entry>();
     const images = this.#images[at];
     this.#images[at] = undefined;
     this.#imageCount -= images?.size ?? 0;
     const found: FrozenKey[] = [];
-    for (const [key, entry] of shard) {
+    for (const entry of this.#table.entriesOf(at)) {
+      const { key } = entry;
       const image = images?.get(key);
       if (image !== null) found.push({ key, image: image ?? imageOf(entry) });
     }
     for (const [key, image] of images ?? [])
-      if (image !== null && !shard.has(key)) found.push({ key, image });
+      if (image !== null && this.#table.get(key, fnv1a(key)) === undefined) found.push({ key, image });
     return found;
   }
 }

@@ -1,6 +1,6 @@
 /** Writing into the middle of strings. */
 import type { Context } from './context.ts';
-import type { Entry } from './keyspace.ts';
+import type { Entry } from './entry.ts';
 import { Bytes, CHUNK_BYTES } from './types/bytes.ts';
 import { isString, type PlainString, textOf } from './value.ts';
 

@@ -1,79 +1,27 @@
 /**
- * The keys and their values, in a fixed number of shards (each a `Map`) by a hash of the key.
- *
- * Sharding bounds what one step can cost: a growing `Map` rehashes itself in one go (0.6 s at 5M keys in a single
- * one), and SCAN and snapshots move from shard to shard, whose membership never changes while keys come and go.
- * The hash depends on the key alone, so that a SCAN cursor means the same on every node and after every restart.
+ * The keys and their values.
  *
  * A key whose deadline has passed is missing, for every command. Reads leave it where it is; a write that meets it,
  * or an expiry operation in the log, removes it.
  */
 import type { Expiring } from './collection.ts';
-import { Deadlines, type Timed, type Timer } from './deadlines.ts';
+import { Deadlines, type Timed } from './deadlines.ts';
+import { Entry, TimedEntry } from './entry.ts';
+import { EntryTable, SHARD_COUNT, shardOf } from './entry-table.ts';
+import { fnv1a } from './fnv.ts';
 import type { StoreListener } from './listener.ts';
 import { PLAIN, UsageClock } from './usage.ts';
 import { bytesOf, type Value } from './value.ts';
 
-/**
- * How many shards. Memory and speed of GET and SET hardly depend on it (4096 against 16384: within 5 %); more of
- * them make SCAN's steps finer in a huge keyspace and KEYS and SCAN slower in a tiny one. At 5M keys a shard holds 1200.
- */
-export const SHARD_COUNT = 4096;
-
 /** The version of a key that no version equals, this one neither: what it holds has changed and will be changed. */
 export const UNSETTLED: number = Number.MAX_SAFE_INTEGER;
-
-/** What is known about a key. Changed in place when the key is overwritten: no allocation, no new `Map` slot. */
-export class Entry<V extends Value = Value> {
-  value: V;
-  /** Deadline in ms since 1970, 0 for none. */
-  declare expiresAt: number;
-  /** The number of the write that last changed it, see {@link Keyspace.writeNumber}. */
-  version: number;
-  /** For {@link Deadlines} only. */
-  declare timer: Timer | null;
-  /** When it was last used and how often, see `usage.ts`. Each node's own, and no part of the state. */
-  usage: number;
-
-  constructor(value: V, version: number, usage = 0) {
-    this.value = value;
-    this.version = version;
-    this.usage = usage;
-  }
-}
-
-// Most entries never have a deadline: what their prototype has takes no room in them (16 bytes of some 250).
-Object.assign(Entry.prototype, { expiresAt: 0, timer: null });
-
-/** An entry that knows when it was made and when it last changed, in ms since 1970; 0 for unknown. */
-export class TimedEntry extends Entry {
-  createdAt = 0;
-  updatedAt = 0;
-}
-
-/** Whether it is known that the entry holds a string of nothing but ASCII. */
-export function isPlain(entry: Entry): entry is Entry<string> {
-  return entry.usage < 0;
-}
-
-/** Notes that the entry holds a string of nothing but ASCII; known until it changes. */
-export function notePlain(entry: Entry): void {
-  entry.usage |= PLAIN;
-}
 
 /** Told about every change just before it happens, so that it can keep what was there. */
 export interface View {
   /** `entry` is undefined when the key did not exist. */
   beforeChange(shard: number, key: string, entry: Entry | undefined): void;
-  /** All shards are about to be given up; the old ones will never change again. */
+  /** The table is about to be given up, and will never change again. */
   beforeClear(): void;
-}
-
-/** The shard of a key: FNV-1a over its bytes, folded. */
-export function shardOf(key: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
-  return (hash ^ (hash >>> 16)) & (SHARD_COUNT - 1);
 }
 
 export class Keyspace {
@@ -82,7 +30,7 @@ export class Keyspace {
    * index: a WATCH between two writes of one entry must see that the second one changed the key.
    */
   writeNumber = 0;
-  #shards: Map<string, Entry>[] = emptyShards();
+  #table = new EntryTable();
   /**
    * Per shard, the highest version of all keys that were removed from it: what there is to tell about a key that is
    * missing. Without it a missing key could come and go between WATCH and EXEC, and a GET in between would have seen what
@@ -137,9 +85,9 @@ export class Keyspace {
     return [...keys, ...this.#partDeadlines.due(now, max - keys.length)];
   }
 
-  /** Another array after everything was removed. */
-  get shards(): readonly ReadonlyMap<string, Entry>[] {
-    return this.#shards;
+  /** To be looked at only. Another one after everything was removed. */
+  get table(): EntryTable {
+    return this.#table;
   }
 
   /** Per shard, the highest version of all keys that were removed; 0 for none. */
@@ -149,7 +97,7 @@ export class Keyspace {
 
   /** The entry whatever its deadline. */
   peek(key: string): Entry | undefined {
-    return this.#shard(shardOf(key)).get(key);
+    return this.#table.get(key, fnv1a(key));
   }
 
   /** The entry of a key that is alive at `now`: the look-up for commands that tell about the key and do not use it. */
@@ -180,7 +128,7 @@ export class Keyspace {
       const parts = expiringOf(entry);
       return parts !== null && parts.first <= now ? UNSETTLED : 2 * entry.version;
     }
-    return 2 * Math.max(this.#removals[shardOf(key)] ?? 0, entry?.version ?? 0) + 1;
+    return 2 * Math.max(this.#removals[shardOf(fnv1a(key))] ?? 0, entry?.version ?? 0) + 1;
   }
 
   /** As `get`, and removes the key if its deadline has passed: the look-up for writes. */
@@ -222,12 +170,12 @@ export class Keyspace {
    * the key's entry. `known`: it, where the caller has it already.
    */
   set(key: string, value: Value, expiresAt: number, known?: Entry): Entry {
-    const at = known === undefined || this.#views.length > 0 ? shardOf(key) : 0;
-    let entry = known ?? this.#shard(at).get(key);
-    if (this.#views.length > 0) this.#tellViews(at, key, entry);
+    const hash = known === undefined || this.#views.length > 0 ? fnv1a(key) : 0;
+    let entry = known ?? this.#table.get(key, hash);
+    if (this.#views.length > 0) this.#tellViews(hash, key, entry);
     if (entry === undefined) {
-      entry = this.#newEntry(value, this.writeNumber);
-      this.#shard(at).set(key, entry);
+      entry = this.#newEntry(key, value, this.writeNumber);
+      this.#table.add(entry, hash);
       this.#size++;
       this.listener?.event('n', 'new', key);
     } else {
@@ -298,13 +246,15 @@ export class Keyspace {
 
   /** Removes the key whatever its deadline; false if there was none. */
   delete(key: string): boolean {
-    const at = shardOf(key);
-    const shard = this.#shard(at);
-    const entry = shard.get(key);
+    const hash = fnv1a(key);
+    const entry = this.#table.get(key, hash);
     if (entry === undefined) return false;
-    if (this.#views.length > 0) this.#tellViews(at, key, entry);
-    shard.delete(key);
+    if (this.#views.length > 0) this.#tellViews(hash, key, entry);
+    this.#table.delete(entry, hash);
     this.#leave(key, entry);
+    // Whoever still has the entry must not keep what it held.
+    entry.value = '';
+    const at = shardOf(hash);
     this.#removals[at] = Math.max(this.#removals[at] ?? 0, entry.version);
     this.#deadlines.clear(entry);
     this.#leaveParts(key);
@@ -313,13 +263,13 @@ export class Keyspace {
     return true;
   }
 
-  /** Removes everything. The old shards are left to whoever still reads them and to the garbage collector. */
+  /** Removes everything. The old table is left to whoever still reads it and to the garbage collector. */
   clear(): void {
     for (const view of this.#views) view.beforeClear();
     // As if every key had just been written: to look for the highest version would take as long as there are keys.
-    for (const [at, shard] of this.#shards.entries())
-      if (shard.size > 0) this.#removals[at] = this.writeNumber;
-    this.#shards = emptyShards();
+    for (let shard = 0; shard < SHARD_COUNT; shard++)
+      if (this.#table.sizeOf(shard) > 0) this.#removals[shard] = this.writeNumber;
+    this.#table = new EntryTable();
     this.#deadlines = new Deadlines();
     this.#partDeadlines = new Deadlines();
     this.#partTimers.clear();
@@ -342,36 +292,29 @@ export class Keyspace {
         continue;
       }
       const start = Math.floor(random() * SHARD_COUNT);
-      const shard = this.#occupied(start);
-      let left = Math.floor(random() * shard.size);
-      for (const key of shard.keys()) {
-        if (left-- > 0) continue;
-        keys.push(key);
-        break;
-      }
+      const entry = this.#table.anyOf(this.#occupied(start), random);
+      if (entry !== undefined) keys.push(entry.key);
     }
     return keys;
   }
 
-  /** The shard at that place, or the next one that has keys. */
-  #occupied(start: number): ReadonlyMap<string, Entry> {
-    for (let at = start; at < start + SHARD_COUNT; at++) {
-      const shard = this.#shard(at % SHARD_COUNT);
-      if (shard.size > 0) return shard;
-    }
-    return this.#shard(start);
+  /** That shard, or the next one that has keys. */
+  #occupied(start: number): number {
+    for (let at = start; at < start + SHARD_COUNT; at++)
+      if (this.#table.sizeOf(at % SHARD_COUNT) > 0) return at % SHARD_COUNT;
+    return start;
   }
 
   /** Puts an entry back as it was, when a snapshot is restored; false if the key is there already. */
   restore(key: string, value: Value, expiresAt: number, version: number): boolean {
-    const shard = this.#shard(shardOf(key));
-    if (shard.has(key)) return false;
-    const entry = this.#newEntry(value, version);
+    const hash = fnv1a(key);
+    if (this.#table.get(key, hash) !== undefined) return false;
+    const entry = this.#newEntry(key, value, version);
     if (entry instanceof TimedEntry) {
       entry.createdAt = 0;
       entry.updatedAt = 0;
     }
-    shard.set(key, entry);
+    this.#table.add(entry, hash);
     this.#size++;
     this.#bytes += bytesOf(key, value);
     if (expiresAt !== 0) this.#deadlines.set(key, entry, expiresAt);
@@ -405,10 +348,10 @@ export class Keyspace {
     this.#views = this.#views.filter((each) => each !== view);
   }
 
-  #newEntry(value: Value, version: number): Entry {
+  #newEntry(key: string, value: Value, version: number): Entry {
     const usage = this.usage.first();
-    if (!this.timed) return new Entry(value, version, usage);
-    const entry = new TimedEntry(value, version, usage);
+    if (!this.timed) return new Entry(key, value, version, usage);
+    const entry = new TimedEntry(key, value, version, usage);
     entry.createdAt = this.usage.now;
     entry.updatedAt = this.usage.now;
     return entry;
@@ -478,16 +421,11 @@ export class Keyspace {
   }
 
   #beforeChange(key: string, entry: Entry): void {
-    if (this.#views.length > 0) this.#tellViews(shardOf(key), key, entry);
+    if (this.#views.length > 0) this.#tellViews(fnv1a(key), key, entry);
   }
 
-  #tellViews(shard: number, key: string, entry: Entry | undefined): void {
-    for (const view of this.#views) view.beforeChange(shard, key, entry);
-  }
-
-  #shard(at: number): Map<string, Entry> {
-    // `shardOf` yields nothing outside the array.
-    return this.#shards[at] as Map<string, Entry>;
+  #tellViews(hash: number, key: string, entry: Entry | undefined): void {
+    for (const view of this.#views) view.beforeChange(shardOf(hash), key, entry);
   }
 }
 
@@ -500,8 +438,4 @@ export function isExpired(entry: Pick<Entry, 'value' | 'expiresAt'>, now: number
 
 function expiringOf({ value }: Entry): Expiring | null {
   return typeof value === 'string' ? null : value.expiring;
-}
-
-function emptyShards(): Map<string, Entry>[] {
-  return Array.from({ length: SHARD_COUNT }, () => new Map<string, Entry>());
 }

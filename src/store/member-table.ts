@@ -6,6 +6,7 @@
  * whatever their history, and a cursor of a scan is a place in that order, so that it stays right while elements come and
  * go. A table that was large stays so until it is emptied (Redis converts in one direction, too).
  */
+import { fnv1a } from './fnv.ts';
 import { invariant } from './invariant.ts';
 import { Tree } from './tree.ts';
 
@@ -16,12 +17,10 @@ export interface Named {
   readonly hash: number;
 }
 
-/** FNV-1a over the bytes, folded to 30 bits: V8 keeps such numbers without allocating. */
+/** FNV-1a over the bytes, in 30 bits: V8 keeps such numbers without allocating. */
 export function hashOf(name: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
   // Murmur3's last step: FNV leaves the high bits of short names alike.
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  let hash = Math.imul(fnv1a(name), 0x85eb_ca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
   return (hash ^ (hash >>> 16)) & 0x3fff_ffff;
 }

@@ -28,6 +28,15 @@ describe('entries', () => {
     );
   });
 
+  test('an entry that was removed holds nothing any more, for whoever still has it', () => {
+    const harness = new Harness();
+    harness.run('SET', 'k', 'v');
+    const entry = harness.store.stored('k');
+    expect(entry?.value).toBe('v');
+    harness.run('DEL', 'k');
+    expect(entry?.value).toBe('');
+  });
+
   test('time never runs backwards, whatever a new leader thinks', () => {
     const harness = new Harness();
     harness.run('SET', 'k', 'v', 'PX', '100');

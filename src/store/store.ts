@@ -22,11 +22,12 @@ import { decodeBatch, type Operation } from './batch.ts';
 import { ByteReader } from './bytes.ts';
 import type { Call, DataCommand, Watch } from './command.ts';
 import type { Context, Wait } from './context.ts';
+import type { Entry } from './entry.ts';
 import { Digest, digestOf, type DigestScope } from './digest.ts';
 import { ReplyEncoder, writeEncodedReply } from './encoded-reply.ts';
 import { Frozen } from './frozen.ts';
 import { invariant } from './invariant.ts';
-import { type Entry, isExpired, Keyspace, UNSETTLED } from './keyspace.ts';
+import { isExpired, Keyspace, UNSETTLED } from './keyspace.ts';
 import type { EventClass, StoreListener } from './listener.ts';
 import { Meta, type MetaTable } from './meta.ts';
 import { KEPT_REPLY_BYTES_MAX, keepsReply, type Once, OnceTable } from './once.ts';
@@ -397,7 +398,7 @@ export class Store {
 
   /** Another object after all that the store held was removed or replaced at once. */
   get generation(): object {
-    return this.#keyspace.shards;
+    return this.#keyspace.table;
   }
 
   /** The entry of a key that is alive at `now` (ms since 1970), to be looked at only. No use of it. */

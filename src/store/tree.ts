@@ -7,7 +7,8 @@
  * mark of the tree that made it, and a tree changes only nodes with its own mark: others it copies first, from the root
  * down to the place of the change. That is how a snapshot keeps what a value was while the value goes on changing.
  *
- * Elements are immutable: a change is another element in the same place.
+ * What orders an element never changes. In a tree with forks nothing of it does: a change is another element in the same place,
+ * or the forks see it, too.
  */
 import { invariant } from './invariant.ts';
 

@@ -48,7 +48,7 @@ export function byteAt(value: PlainString, index: number): number {
   return index < value.length ? value.charCodeAt(index) : 0;
 }
 
-/** What a key costs besides its bytes and those of its value, about: its entry, its place in the map, heads of strings. */
+/** What a key costs besides its bytes and those of its value, about: its entry, its place in the table, heads of strings. */
 const KEY_OVERHEAD_BYTES = 128;
 
 /** What a key and its value take in memory, about, in bytes. The same on every node. */

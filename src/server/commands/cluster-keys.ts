@@ -3,6 +3,7 @@ import type { DataCommand } from '../../store/command.ts';
 import type { Context } from '../../store/context.ts';
 import { NOT_AN_INTEGER } from '../../store/errors.ts';
 import { parseInteger } from '../../store/integer.ts';
+import { SHARD_COUNT } from '../../store/entry-table.ts';
 import { isExpired } from '../../store/keyspace.ts';
 import { keySlot, SLOTS } from '../slot.ts';
 import { NO_KEYS } from './container.ts';
@@ -55,7 +56,8 @@ export const clusterKeyCommands: readonly DataCommand[] = [
 /** At most `max` of them, the first in order. */
 function keysIn({ keyspace, now }: Context, slot: number, max: number): string[] {
   const keys: string[] = [];
-  for (const shard of keyspace.shards)
-    for (const [key, entry] of shard) if (!isExpired(entry, now) && keySlot(key) === slot) keys.push(key);
+  for (let shard = 0; shard < SHARD_COUNT; shard++)
+    for (const entry of keyspace.table.entriesOf(shard))
+      if (!isExpired(entry, now) && keySlot(entry.key) === slot) keys.push(entry.key);
   return keys.sort().slice(0, max);
 }

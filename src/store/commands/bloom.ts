@@ -3,7 +3,7 @@ import type { DataCommand } from '../command.ts';
 import { changeAs, type Context, entryAs, readAs } from '../context.ts';
 import { parseDouble } from '../double.ts';
 import { clampInteger, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { BloomFilter, type BloomOptions, EXPANSION_DEFAULT, EXPANSION_MAX } from '../types/bloom.ts';
 import { wrongArity } from '../errors.ts';

@@ -1,7 +1,7 @@
 /** Commands over the deadlines of keys. */
 import type { DataCommand } from '../command.ts';
 import { parseDeadline, type TimeUnit, unitName } from '../expire-time.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import { ONE_KEY } from './positions.ts';
 
 type Run = DataCommand['run'];

@@ -7,7 +7,7 @@ import { type Context, entryAs, readAs } from '../context.ts';
 import { invalidExpireTime, NOT_AN_INTEGER, wrongArity } from '../errors.ts';
 import { TIME_OPTIONS, type TimeUnit, unitName } from '../expire-time.ts';
 import { parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import { type Field, Hash } from '../types/hash.ts';
 import { ONE_KEY } from './positions.ts';
 

@@ -18,7 +18,7 @@ import {
   SparseSketch,
 } from '../hyperloglog.ts';
 import { editString, putString } from '../in-place.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { Bytes } from '../types/bytes.ts';
 import { isString, plainOf, type StringValue, textOf, type Value } from '../value.ts';
 import { ALL_KEYS, ONE_KEY } from './positions.ts';

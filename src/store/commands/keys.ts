@@ -4,7 +4,8 @@ import type { Context } from '../context.ts';
 import { NO_SUCH_KEY, NOT_AN_INTEGER, SAME_OBJECT, SYNTAX_ERROR } from '../errors.ts';
 import { matchesGlob } from '../glob.ts';
 import { parseInteger } from '../integer.ts';
-import { isExpired, SHARD_COUNT } from '../keyspace.ts';
+import { SHARD_COUNT } from '../entry-table.ts';
+import { isExpired } from '../keyspace.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { forkOf, typeOf } from '../value.ts';
 import { ALL_KEYS, NO_KEYS, ONE_KEY, TWO_KEYS } from './positions.ts';
@@ -42,8 +43,8 @@ const runType: Run = (context, args, reply) => {
 // --- All keys ----------------------------------------------------------------------------------------------------
 
 /**
- * Adds the living keys of one shard that match, in the order of their bytes: the order inside a `Map` is the order
- * of insertion, which a node restored from a snapshot doesn't share.
+ * Adds the living keys of one shard that match, in the order of their bytes: the order inside a shard is no
+ * part of the state, so other nodes may have another one.
  */
 function collectKeys(
   context: Context,
@@ -53,7 +54,8 @@ function collectKeys(
   found: string[],
 ): void {
   const matches: string[] = [];
-  for (const [key, entry] of context.keyspace.shards[shard] ?? []) {
+  for (const entry of context.keyspace.table.entriesOf(shard)) {
+    const { key } = entry;
     if (isExpired(entry, context.now)) continue;
     if (type !== null && typeOf(entry.value) !== type) continue;
     if (pattern === '*' || matchesGlob(pattern, key)) matches.push(key);
@@ -91,11 +93,11 @@ const runScan: Run = (context, args, reply) => {
   const found: string[] = [];
   let shard = Math.min(cursor, SHARD_COUNT);
   for (let visited = 0; shard < SHARD_COUNT && visited < options.count; shard++) {
-    visited += context.keyspace.shards[shard]?.size ?? 0;
+    visited += context.keyspace.table.sizeOf(shard);
     collectKeys(context, shard, options.pattern, options.type, found);
   }
   // Empty shards at the end would only cost the client a round trip for nothing.
-  while (shard < SHARD_COUNT && context.keyspace.shards[shard]?.size === 0) shard++;
+  while (shard < SHARD_COUNT && context.keyspace.table.sizeOf(shard) === 0) shard++;
   reply.array(2);
   reply.bulk(String(shard === SHARD_COUNT ? 0 : shard));
   replyKeys(found, reply);
@@ -106,7 +108,7 @@ const runRandomKey: Run = (context, _args, reply) => {
   let place = Math.floor(context.random() * context.keyspace.size);
   let start = 0;
   for (; start < SHARD_COUNT - 1; start++) {
-    const size = context.keyspace.shards[start]?.size ?? 0;
+    const size = context.keyspace.table.sizeOf(start);
     if (place < size) break;
     place -= size;
   }

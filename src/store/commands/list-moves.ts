@@ -2,7 +2,7 @@
 import type { DataCommand } from '../command.ts';
 import { changeAs, type Context, entryAs } from '../context.ts';
 import { SYNTAX_ERROR } from '../errors.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { parseTimeout } from '../timeout.ts';
 import { type End, List } from '../types/list.ts';

@@ -3,7 +3,7 @@ import type { DataCommand } from '../command.ts';
 import type { Context } from '../context.ts';
 import { NOT_AN_INTEGER, SYNTAX_ERROR } from '../errors.ts';
 import { parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { bytesOf, type Value } from '../value.ts';
 

@@ -3,7 +3,7 @@ import type { DataCommand } from '../command.ts';
 import { type Context, entryAs } from '../context.ts';
 import { SYNTAX_ERROR } from '../errors.ts';
 import { clampInteger, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { parseTimeout } from '../timeout.ts';
 import { type Scored, SortedSet } from '../types/sorted-set.ts';

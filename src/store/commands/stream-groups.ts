@@ -3,7 +3,7 @@ import type { DataCommand } from '../command.ts';
 import { changeAs, type Context, entryAs } from '../context.ts';
 import { NOT_AN_INTEGER, wrongSubcommand } from '../errors.ts';
 import { type Integer, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { type StreamGroup, UNKNOWN_READS } from '../types/stream-group.ts';
 import { MAX_ID, parseId, type StreamId, ZERO_ID } from '../types/stream-id.ts';

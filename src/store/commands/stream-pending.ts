@@ -3,7 +3,7 @@ import type { DataCommand } from '../command.ts';
 import { type Context, entryAs, readAs } from '../context.ts';
 import { NOT_AN_INTEGER, SYNTAX_ERROR } from '../errors.ts';
 import { addWrapping, clampInteger, type Integer, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { type Pending, pendingProbe, type StreamGroup } from '../types/stream-group.ts';
 import { parseId, type StreamId, ZERO_ID } from '../types/stream-id.ts';

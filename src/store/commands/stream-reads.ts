@@ -10,7 +10,7 @@ import type { DataCommand } from '../command.ts';
 import { type Context, entryAs, readAs } from '../context.ts';
 import { NOT_AN_INTEGER, SYNTAX_ERROR } from '../errors.ts';
 import { addWrapping, clampInteger, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { pendingProbe, type StreamGroup } from '../types/stream-group.ts';
 import { formatId, MAX_ID, nextId, parseId, type StreamId, ZERO_ID } from '../types/stream-id.ts';

@@ -12,7 +12,7 @@ import {
 import { parsePositiveDeadline, TIME_OPTIONS, type TimeUnit } from '../expire-time.ts';
 import { editString } from '../in-place.ts';
 import { addIntegers, clampInteger, type Integer, negateInteger, parseInteger } from '../integer.ts';
-import type { Entry } from '../keyspace.ts';
+import type { Entry } from '../entry.ts';
 import { addLongDoubles, parseLongDouble } from '../long-double.ts';
 import type { ReplyWriter } from '../reply.ts';
 import { append, isString, MAX_STRING_BYTES, plainOf, textOf } from '../value.ts';

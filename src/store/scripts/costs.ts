@@ -8,14 +8,15 @@
  * and find nothing.
  */
 import { type DataCommand, keysOf } from '../command.ts';
-import { SHARD_COUNT, type Keyspace } from '../keyspace.ts';
+import { SHARD_COUNT } from '../entry-table.ts';
+import type { Keyspace } from '../keyspace.ts';
 import { bytesOf, isString } from '../value.ts';
 
 const READ_STEPS = 1000;
 const WRITE_STEPS = 3000;
 /** To look at one key among all keys, at a member of a collection that is scanned. */
 const KEY_STEPS = 100;
-/** To make the shards of an empty keyspace. */
+/** To make an empty keyspace. */
 const CLEAR_STEPS = 400_000;
 /** To look at each shard once. */
 const SHARDS_STEPS: number = 16 * SHARD_COUNT;
