@@ -95,7 +95,10 @@ test('the snapshot of a leader rots: it is replaced when another node needs it, 
   await cluster.kill(away!);
   const redis = client(leader);
   for (let count = 0; count < 500; count += 1) await answered(() => redis.set(`k${count}`, 'x'.repeat(1000)));
-  await until('the log to be compacted', async () => ((await cluster.status(leader))?.firstIndex ?? 0) > 100);
+  await until('the log to be compacted, and no newer snapshot to be under way', async () => {
+    const status = await cluster.status(leader);
+    return status !== null && status.firstIndex > 100 && status.appliedIndex - status.snapshotIndex < 100;
+  });
   spoil(leader, '.snap', inTheMiddle);
 
   // Nobody writes any more: the leader itself sees to it that there is something newer.
