@@ -487,8 +487,8 @@ describe('refusals', () => {
       [...runner.storage.names.keys()].map((path) => [path, Buffer.from(runner.storage.bytes(path))]),
     );
     await expect(Wal.open(options(runner.storage))).rejects.toThrow('Safe remedies');
-    for (const [path, bytes] of before)
-      if (!path.endsWith('.tmp')) expect(runner.storage.bytes(path)).toEqual(bytes);
+    expect([...runner.storage.names.keys()]).toEqual([...before.keys()]);
+    for (const [path, bytes] of before) expect(runner.storage.bytes(path)).toEqual(bytes);
     // And the lock is free again: the second attempt fails for the same reason.
     await expect(Wal.open(options(runner.storage))).rejects.toThrow('Safe remedies');
   });

@@ -243,11 +243,11 @@ export class Wal {
         : normalized({ ...options.identity, incarnation: claimed.incarnation });
     if (claimed.state === 'claimed')
       await setUp(storage, directory, identity, options.bootstrap, segmentBytesOf(options));
-    await removeUnfinished(storage, directory);
     const found = await examine(storage, directory, options.acceptLoss);
     const { log, snapshot } = found;
     if (found.refusal !== null) throw found.refusal;
     invariant(log !== null, () => `${directory} has no log and is not refused`);
+    await removeUnfinished(storage, directory);
     const hardState = await HardStateFiles.open(storage, directory, found.hardState, notes);
     undo.push(() => hardState.close());
     if (log.replaced.length > 0) await removeAll(storage, directory, log.replaced);
