@@ -1,4 +1,4 @@
-/** Lines that people type: an inline request, what stands in the parentheses of an ACL rule. */
+/** Lines that people type: an inline request, what stands in the parentheses of an ACL rule, the first line of a script. */
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
 /** What C's `isspace` calls a space. */
 const SPACE = /[ \t\n\v\f\r]/;
