@@ -20,7 +20,7 @@ export type Answer =
 export interface Question {
   readonly lane: Lane;
   readonly make: (session: Session) => Request;
-  /** After which the client closes its connection, in ms. */
+  /** After which the client closes its connection, in ms; it may be infinite. */
   readonly patienceMs: number;
   readonly answered: (answer: Answer) => void;
 }
@@ -113,6 +113,7 @@ export abstract class Caller {
     schedule.after(random.between(WAY_MS.min, WAY_MS.max), this.#target, () => {
       if (isOpen()) this.#arrive(question);
     });
+    if (question.patienceMs === Number.POSITIVE_INFINITY) return;
     schedule.after(question.patienceMs, null, () => {
       if (isOpen()) this.leave();
     });

@@ -74,7 +74,9 @@ export class WaitingClient extends Caller {
 
   protected override next(): Question | null {
     const { world } = this;
-    if (this.#last === 'wanted') return this.#take(popped(['BLPOP', LAST_QUEUE, '0'], [LAST_QUEUE]));
+    // Who left while an element was on its way to him would take it from the others: there is one for each.
+    if (this.#last === 'wanted')
+      return this.#take(popped(['BLPOP', LAST_QUEUE, '0'], [LAST_QUEUE]), Number.POSITIVE_INFINITY);
     if (!world.clientsAsk) return null;
     if (this.#groupless !== null) return this.#createGroup(this.#groupless);
     const { random } = this;
@@ -176,12 +178,12 @@ export class WaitingClient extends Caller {
     }
   }
 
-  #take({ args, from, got, ordered }: Taking): Question {
+  #take({ args, from, got, ordered }: Taking, patienceMs: number = this.#patienceMs()): Question {
     const { queues, coverage } = this.world;
     const floors = new Map(from.map((key) => [key, queues.floor(key)]));
     const waits = call(...args).command.flags.includes('blocking');
     if (waits) coverage.count('commands that may wait');
-    return this.#question(['log', args, waits], this.#patienceMs(), (answer) => {
+    return this.#question(['log', args, waits], patienceMs, (answer) => {
       if (answer.kind === 'unknown') for (const key of from) queues.unheard(key);
       if (answer.kind !== 'reply') return;
       if (answer.reply instanceof Error) {
