@@ -1,9 +1,11 @@
 /**
  * All keys as they are at one moment, to be looked at one after the other while writes go on.
  *
- * It goes through the shards in order. Just before a key changes in a shard that it has not reached, it keeps what the key
- * held (a pointer to a string, a fork of a collection); when it comes to the shard it takes the kept image in place of the
- * present one and lets it go. So it costs memory only for keys that change ahead of it, and stops nobody.
+ * It goes through the shards in order, and through a shard's keys in the order of their bytes: how the table came to hold
+ * them is no part of the state, and the same state makes the same snapshot. Just before a key changes in a shard that it has
+ * not reached, it keeps what the key held (a pointer to a string, a fork of a collection); when it comes to the shard it takes
+ * the kept image in place of the present one and lets it go. So it costs memory only for keys that change ahead of it, and
+ * stops nobody.
  */
 import { type Entry, TimedEntry } from './entry.ts';
 import { type EntryTable, SHARD_COUNT } from './entry-table.ts';
@@ -107,7 +109,7 @@ export class Frozen implements View {
     }
     for (const [key, image] of images ?? [])
       if (image !== null && this.#table.get(key, fnv1a(key)) === undefined) found.push({ key, image });
-    return found;
+    return found.sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 }
 

@@ -65,6 +65,14 @@ describe('a snapshot', () => {
     }
   });
 
+  test('restored makes the same snapshot again, whatever became of the keys before', () => {
+    const harness = new Harness();
+    for (let at = 0; at < 30_000; at++) harness.run('SET', `key:${at}`, String(at));
+    for (let at = 0; at < 30_000; at++) if (at % 20 !== 0) harness.run('DEL', `key:${at}`);
+    const blocks = snapshotOf(harness.store, 1024 * 1024);
+    expect(snapshotOf(restored(blocks), 1024 * 1024)).toEqual(blocks);
+  });
+
   test('of an empty store is a snapshot', () => {
     const copy = restored(snapshotOf(new Store()));
     expect(copy.size).toBe(0);
