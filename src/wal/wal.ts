@@ -8,7 +8,7 @@
  * snapshot-0000000000041000-9a1b22c3.snap index and checksum                        snapshots.ts, snapshot-file.ts
  * torn-….copy, lost-….copy, ….damaged     put aside by a recovery, for whoever wants to look   repair.ts
  * lock-1                                  held while a process uses the directory     lock.ts
- * ….tmp, ….part                           unfinished; removed at the next start
+ * ….tmp, ….part                           unfinished; removed at the next start, unless the directory is refused
  * ```
  *
  * **The log only grows at its end.** An append is one write of one batch and one fdatasync into zeros that were
